@@ -1,0 +1,1 @@
+"""Store and schema joined into a typed dataset at a commit."""

@@ -1,0 +1,1 @@
+"""MEANING: samples, regions, geometries, labels as pure values. Knows nothing of disks."""

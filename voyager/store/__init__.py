@@ -1,0 +1,1 @@
+"""BYTES: content-addressed objects, packs, the journal, refs. Knows nothing of images."""
