@@ -33,7 +33,9 @@ def _kind_key(kind: Kind) -> bytes:
     return f"voyager 1 {kind.label}".encode().ljust(32, b"\0")
 
 
-_HASHERS = {kind: partial(blake3, key=_kind_key(kind)) for kind in Kind if kind is not Kind.BLOB}
+_HASHERS: dict[Kind, partial[blake3]] = {
+    kind: partial(blake3, key=_kind_key(kind)) for kind in Kind if kind is not Kind.BLOB
+}
 
 
 def blob_id(data: bytes | memoryview) -> bytes:

@@ -1,0 +1,127 @@
+"""Objects of a running transaction: hashed at once, compressed in batches, spilled when many.
+
+Nodes are compressed in batches on one helper thread, since zstd lets go of the interpreter lock.
+What stays under SPILL_BYTES goes into the journal; more becomes a metadata pack.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from voyager.store.entry import compress, decode_header, expand
+from voyager.store.ids import Kind
+from voyager.store.journal import Encoded, encode_entry
+from voyager.store.pack import PackWriter
+from voyager.store.spec import MIB, SPILL_BYTES
+
+_BATCH_BYTES = MIB
+_MOST_IN_FLIGHT = 2
+
+Raw = tuple[Kind, bytes]
+
+
+class ObjectSpool:
+    """Takes objects, gives them back by id, and ends as journal entries or one metadata pack."""
+
+    def __init__(self, new_pack: Callable[[], PackWriter]) -> None:
+        self._new_pack = new_pack
+        self._batch: dict[bytes, Raw] = {}
+        self._batch_bytes = 0
+        self._in_flight: deque[tuple[dict[bytes, Raw], Future[list[Encoded]]]] = deque()
+        self._stored: dict[bytes, Encoded] = {}
+        self._stored_bytes = 0
+        self._spilled: dict[bytes, tuple[Kind, int, int]] = {}
+        self._pack: PackWriter | None = None
+        self._worker: ThreadPoolExecutor | None = None
+
+    def __contains__(self, entry_id: bytes) -> bool:
+        return (
+            entry_id in self._batch
+            or entry_id in self._stored
+            or entry_id in self._spilled
+            or any(entry_id in batch for batch, _ in self._in_flight)
+        )
+
+    def put(self, kind: Kind, entry_id: bytes, data: bytes) -> None:
+        """Take an object that is not known yet."""
+        self._batch[entry_id] = (kind, data)
+        self._batch_bytes += len(data)
+        if self._batch_bytes >= _BATCH_BYTES:
+            self._send_batch()
+
+    def get(self, entry_id: bytes) -> Raw | None:
+        """Kind and bytes of an object put before, or None."""
+        raw = self._batch.get(entry_id)
+        for batch, _ in self._in_flight:
+            raw = raw or batch.get(entry_id)
+        if raw is not None:
+            return raw
+        stored = self._stored.get(entry_id)
+        if stored is not None:
+            header = decode_header(stored.header, verify=False)
+            return header.kind, expand(header, stored.stored)
+        spilled = self._spilled.get(entry_id)
+        if spilled is not None and self._pack is not None:
+            kind, offset, length = spilled
+            return kind, self._pack.read(offset, length)
+        return None
+
+    def _send_batch(self) -> None:
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="vgr-compress")
+        batch, self._batch, self._batch_bytes = self._batch, {}, 0
+        self._in_flight.append((batch, self._worker.submit(_encode_batch, batch)))
+        while len(self._in_flight) > _MOST_IN_FLIGHT:
+            self._land()
+
+    def _land(self) -> None:
+        _, future = self._in_flight[0]
+        entries = future.result()
+        self._in_flight.popleft()
+        self._keep(entries)
+
+    def _keep(self, entries: list[Encoded]) -> None:
+        for entry in entries:
+            self._stored[entry.id] = entry
+            self._stored_bytes += len(entry.header) + len(entry.stored)
+        if self._pack is not None or self._stored_bytes > SPILL_BYTES:
+            self._spill()
+
+    def _spill(self) -> None:
+        pack = self._pack = self._pack or self._new_pack()
+        for entry in self._stored.values():
+            header = decode_header(entry.header, verify=False)
+            placed = pack.append(header.kind, header.id, header.method, entry.stored, header.real)
+            self._spilled[header.id] = (header.kind, placed.offset, placed.stored)
+        self._stored.clear()
+        self._stored_bytes = 0
+
+    def finish(self) -> tuple[list[Encoded], PackWriter | None]:
+        """(entries for the journal, the metadata pack to seal or None)."""
+        while self._in_flight:
+            self._land()
+        self._keep(_encode_batch(self._batch))
+        self._batch = {}
+        self.close()
+        return list(self._stored.values()), self._pack
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.shutdown(wait=True)
+            self._worker = None
+
+    def discard(self) -> None:
+        """Forget everything."""
+        self.close()
+        if self._pack is not None:
+            self._pack.discard()
+
+
+def _encode_batch(batch: dict[bytes, Raw]) -> list[Encoded]:
+    encoded = []
+    for entry_id, (kind, data) in batch.items():
+        method, stored = compress(data)
+        encoded.append(encode_entry(kind, entry_id, method, stored, len(data)))
+    return encoded
