@@ -10,6 +10,11 @@ from voyager.store.operation import NIL, Operation
 from voyager.store.pack import Placed
 from voyager.store.pack_index import Reading, Writing, encode_place, short_hash
 
+TOMBSTONES = "tombstones/"
+"""Prefix of the values that say which blobs were purged, by whom and why."""
+LOG = "LOG"
+"""The value that says which operation is the first kept one; those before it expired."""
+
 Entries = Iterable[tuple[bytes, int, int]]
 """(id, offset, stored length) of the entries of one file."""
 
@@ -30,8 +35,8 @@ class Applier:
 
     def __call__(self, writing: Writing) -> None:
         operation = self.operation
-        for dropped in operation.dropped:
-            _drop_pack(writing, dropped.hex())
+        if operation.dropped:
+            _drop_packs(writing, {name.hex() for name in operation.dropped})
         writing.put_sorted(
             "objects",
             [
@@ -57,8 +62,10 @@ class Applier:
                 writing.put("values", move.name.encode(), new)
             if not self.operation.checkpoint:
                 writing.put("reflog", self._hashes[move.name] + seq, b"")
-            if move.name.startswith("tombstones/") and new != NIL:
-                writing.delete("objects", bytes.fromhex(move.name.removeprefix("tombstones/")))
+            if move.name.startswith(TOMBSTONES) and new != NIL:
+                writing.delete("objects", bytes.fromhex(move.name.removeprefix(TOMBSTONES)))
+            if move.name == LOG and new != NIL:
+                _forget_operations(writing, msgspec.msgpack.decode(new, type=int))
 
     def _change_overlay(self, writing: Writing) -> None:
         if self.operation.clear or self.operation.checkpoint:
@@ -108,12 +115,14 @@ def file_number(reading: Reading, name: str) -> int | None:
     return None
 
 
-def register_pack(writing: Writing, name: str, entries: Entries) -> int:
-    """Index a pack and all that it holds; purged ids stay out."""
-    number = file_number(writing, name) or register_file(writing, name)
+def register_pack(
+    writing: Writing, name: str, entries: Entries, number: int | None = None
+) -> int:
+    """Index a pack and all that it holds; purged ids stay out. `number` when it has one."""
+    number = number or file_number(writing, name) or register_file(writing, name)
     purged = {
-        bytes.fromhex(key.decode().removeprefix("tombstones/"))
-        for key, _ in writing.items("values", b"tombstones/")
+        bytes.fromhex(key.decode().removeprefix(TOMBSTONES))
+        for key, _ in writing.items("values", TOMBSTONES.encode())
     }
     writing.put_sorted(
         "objects",
@@ -126,15 +135,34 @@ def register_pack(writing: Writing, name: str, entries: Entries) -> int:
     return number
 
 
-def _drop_pack(writing: Writing, name: str) -> None:
-    number = file_number(writing, name)
-    if number is None:
+def _drop_packs(writing: Writing, names: set[str]) -> None:
+    """Unregister packs and forget every place in them, in one pass."""
+    numbers = [key for key, value in writing.items("packs") if value.decode() in names]
+    if not numbers:
         return
-    writing.delete("packs", number.to_bytes(4, "big"))
-    prefix = number.to_bytes(4, "little")
-    gone = [key for key, place in writing.items("objects") if place[:4] == prefix]
+    for number in numbers:
+        writing.delete("packs", number)
+    prefixes = {number[::-1] for number in numbers}  # places begin with the number, little-endian
+    gone = [key for key, place in writing.items("objects") if place[:4] in prefixes]
     for key in gone:
         writing.delete("objects", key)
+
+
+def _forget_operations(writing: Writing, first: int) -> None:
+    """Forget the operations before number `first`, and the segments that begin before it."""
+    bound = first.to_bytes(8, "big")
+    stale = {
+        "operations": [key for key, _ in writing.items("operations") if key < bound],
+        "reflog": [key for key, _ in writing.items("reflog") if key[16:] < bound],
+        "packs": [
+            key
+            for key, name in writing.items("packs")
+            if name.endswith(b".log") and int(name.removesuffix(b".log")) < first
+        ],
+    }
+    for table, keys in stale.items():
+        for key in keys:
+            writing.delete(table, key)
 
 
 def _encode_row(space: str, key: bytes, row: bytes) -> bytes:

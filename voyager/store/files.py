@@ -1,7 +1,8 @@
 """Every write, fsync, rename and removal of Voyager happens here, so that each can be made to fail.
 
-`watch` is called before each step with its name and path; crash tests set it to kill the process
-or to raise ENOSPC at the n-th step. Nothing else in the package renames or fsyncs.
+`watch` is called before each step with its name, its path or descriptor, and for a write with a
+call that writes half of it; crash tests set it to kill the process, to tear a write or to raise
+ENOSPC at the n-th step. Nothing else in the package renames or fsyncs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +21,8 @@ from voyager.errors import StateError
 
 StrPath = str | Path
 
-watch: Callable[[str, StrPath | int], None] | None = None
+Half = Callable[[], object]
+watch: Callable[[str, StrPath | int, Half | None], None] | None = None
 
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
@@ -28,7 +31,12 @@ _IOV_MAX = 512
 
 def _step(name: str, where: StrPath | int) -> None:
     if watch is not None:
-        watch(name, where)
+        watch(name, where, None)
+
+
+def _step_write(fd: int, half: Half) -> None:
+    if watch is not None:
+        watch("write", fd, half)
 
 
 def write_all(fd: int, buffers: Sequence[bytes | bytearray | memoryview]) -> int:
@@ -36,7 +44,7 @@ def write_all(fd: int, buffers: Sequence[bytes | bytearray | memoryview]) -> int
     total = 0
     for start in range(0, len(buffers), _IOV_MAX):
         batch = [memoryview(buffer) for buffer in buffers[start : start + _IOV_MAX]]
-        _step("write", fd)
+        _step_write(fd, partial(_write_half, fd, batch))
         while batch:
             written = os.writev(fd, batch)
             total += written
@@ -47,9 +55,14 @@ def write_all(fd: int, buffers: Sequence[bytes | bytearray | memoryview]) -> int
     return total
 
 
+def _write_half(fd: int, batch: Sequence[memoryview]) -> None:
+    data = b"".join(batch)
+    os.write(fd, data[: len(data) // 2])
+
+
 def pwrite_all(fd: int, data: bytes, offset: int) -> None:
     """Write all of `data` at `offset`."""
-    _step("write", fd)
+    _step_write(fd, lambda: os.pwrite(fd, data[: len(data) // 2], offset))
     view = memoryview(data)
     while view:
         written = os.pwrite(fd, view, offset)
@@ -121,8 +134,7 @@ def create(path: StrPath, data: bytes | memoryview, mode: int = 0o666) -> os.sta
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_NOFOLLOW | _O_CLOEXEC, mode)
     try:
         if data:
-            if watch is not None:
-                watch("write", path)
+            _step_write(fd, lambda: os.write(fd, data[: len(data) // 2]))
             written = os.write(fd, data)
             if written != len(data):
                 write_all(fd, [memoryview(data)[written:]])

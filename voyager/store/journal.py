@@ -32,15 +32,20 @@ from voyager.store.pack import Placed
 from voyager.store.spec import JOURNAL_MAGIC, LOG_MAGIC
 
 _HEAD = struct.Struct("<8sQ")
-HEAD_BYTES = _HEAD.size
+HEAD_BYTES = _HEAD.size + 8
 
 
 def journal_head(generation: int) -> bytes:
-    return _HEAD.pack(JOURNAL_MAGIC, generation)
+    return _encode_head(JOURNAL_MAGIC, generation)
 
 
 def log_head(first_seq: int) -> bytes:
-    return _HEAD.pack(LOG_MAGIC, first_seq)
+    return _encode_head(LOG_MAGIC, first_seq)
+
+
+def _encode_head(magic: bytes, number: int) -> bytes:
+    head = _HEAD.pack(magic, number)
+    return head + sum_of(head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +93,24 @@ class Group:
 
 
 class Journal:
-    """The journal file, opened for one append or one scan."""
+    """The journal or a segment of the log, opened for one append or one scan.
 
-    def __init__(self, path: Path, *, write: bool = False) -> None:
+    Raises CorruptError when the head is damaged, unless `salvaging`.
+    """
+
+    def __init__(self, path: Path, *, write: bool = False, salvaging: bool = False) -> None:
         self.path = path
         self._fd = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
-        try:
-            head = os.pread(self._fd, HEAD_BYTES, 0)
-            if len(head) < HEAD_BYTES or head[:8] not in (JOURNAL_MAGIC, LOG_MAGIC):
-                raise CorruptError("the journal has no head", hint="vgr fsck --rebuild", path=path)
-        except BaseException:
-            os.close(self._fd)
-            raise
-        self.number: int = _HEAD.unpack(head)[1]
+        head = os.pread(self._fd, HEAD_BYTES, 0).ljust(HEAD_BYTES, b"\0")
+        magic, number = _HEAD.unpack_from(head)
+        self.number: int = number
         """Generation of a journal, first sequence number of a log segment."""
+        self.head_fits = magic in (JOURNAL_MAGIC, LOG_MAGIC) and head == _encode_head(magic, number)
+        if not (self.head_fits or salvaging):
+            os.close(self._fd)
+            raise CorruptError(
+                "the head of the journal is damaged", hint="vgr fsck --rebuild", path=path
+            )
 
     @property
     def size(self) -> int:

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from voyager.errors import CorruptError, ExistsError, NotFoundError, StateError
 from voyager.store import files
-from voyager.store.apply import Applier, file_number, overlay_rows
+from voyager.store.apply import TOMBSTONES, Applier, file_number, overlay_rows
 from voyager.store.entry import HEADER_BYTES, Damage, Header, decode_header, expand
 from voyager.store.ids import Kind, id_of
 from voyager.store.journal import HEAD_BYTES, Journal, journal_head
 from voyager.store.operation import Operation, decode_operation
-from voyager.store.pack import PackFiles, scan_pack
+from voyager.store.pack import PackFiles, SealedPack, iter_body, scan_pack
 from voyager.store.pack_index import PackIndex, Place, Reading, decode_place, short_hash
 from voyager.store.spec import SPEC_VERSION
 from voyager.wire import decode
 
 T = TypeVar("T")
 
-TOMBSTONES = "tombstones/"
 GENERATION = "GC"
+"""A number that every gc raises."""
+SHALLOW = "SHALLOW"
+"""The commits whose parents are not in this repository."""
 DICTIONARY = "DICTIONARY"
 
 _JOURNAL = 0
@@ -199,6 +202,13 @@ class Store:
         """Whether the index knows a pack."""
         return self.index.read(lambda reading: file_number(reading, name) is not None)
 
+    def remove_strays(self, packs: Iterable[SealedPack]) -> None:
+        """Remove those new packs that no operation brought in; the caller holds the lock."""
+        for pack in packs:
+            if not self.has_pack(pack.name):
+                files.remove(self.pack_path(pack.name))
+                files.remove(self.pack_path(pack.name).with_suffix(".idx"))
+
     def path_of(self, file: int) -> str:
         """The file behind a file number of the index."""
         path = self._paths.get(file)
@@ -233,12 +243,18 @@ class Store:
 
     def iter_blob(self, blob_id: bytes) -> Iterator[bytes]:
         """The bytes of a blob in chunks, however big it is."""
-        header = self.header(blob_id)
-        place = self.place(blob_id)
-        if header.method or place is None:
-            yield self.get_blob(blob_id)
-        else:
-            yield from self.packs.iter_raw(self.path_of(place.file), place.offset, header.stored)
+        header, offset, source = self._again_if_moved(blob_id, self._open_blob)
+        with source:
+            if header.kind is not Kind.BLOB:
+                raise CorruptError(f"{blob_id.hex()} is a {header.kind.label}, expected a blob")
+            if header.method:
+                yield self.get_blob(blob_id)
+            else:
+                yield from iter_body(source, offset, header.stored)
+
+    def _open_blob(self, blob_id: bytes, place: Place) -> tuple[Header, int, FileIO]:
+        header = self._header_at(blob_id, place)
+        return header, place.offset, self._files().open(self.path_of(place.file))
 
     def _again_if_moved(self, entry_id: bytes, read: Callable[[bytes, Place], T]) -> T:
         for attempt in (1, 2):
@@ -337,7 +353,16 @@ class Store:
 
     def operation(self, seq: int) -> Operation:
         """An operation by number; NotFoundError when there is none (or gc let it expire)."""
+        for attempt in (1, 2):
+            try:
+                return self._read_operation(seq)
+            except (FileNotFoundError, CorruptError):
+                if attempt == 2:
+                    raise
+                self.refresh()  # the journal was sealed between look-up and read
+        raise AssertionError
 
+    def _read_operation(self, seq: int) -> Operation:
         def body(reading: Reading) -> tuple[bytes, bytes | None]:
             place = reading.get("operations", seq.to_bytes(8, "big"))
             if place is None:
@@ -353,7 +378,10 @@ class Store:
             entry = os.pread(fd, HEADER_BYTES + (place.stored or 0), place.offset)
         finally:
             os.close(fd)
-        return decode_operation(expand(decode_header(entry), entry[HEADER_BYTES:]))
+        operation = decode_operation(expand(decode_header(entry), entry[HEADER_BYTES:]))
+        if operation.seq != seq:
+            raise CorruptError(f"another operation lies where {seq} should be", hint="vgr fsck")
+        return operation
 
     def operations(self) -> Iterator[Operation]:
         """All operations, newest first."""
@@ -400,7 +428,12 @@ def journal_is_long(root: Path) -> bool:
 
 
 def pack_entries(path: Path) -> list[tuple[bytes, int, int]]:
-    """(id, offset, stored) of every readable entry of a pack, by its headers."""
+    """(id, offset, stored) of every readable entry of a pack, by its headers.
+
+    A pack that is gone has none: a later operation dropped it, or fsck will miss it.
+    """
+    if not path.exists():
+        return []
     return [
         (found[1].id, found[0], found[1].stored)
         for found in scan_pack(path)

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,16 +135,48 @@ class PackWriter:
         """Add a blob whose bytes come in chunks; its header is written last."""
         self._flush()
         start = self.size
-        files.write_all(self._fd, [bytes(HEADER_BYTES)])
-        hasher, length = blake3(), 0
-        for chunk in chunks:
-            files.write_all(self._fd, [chunk])
-            hasher.update(chunk)
-            length += len(chunk)
-        entry_id = hasher.digest()
-        header = encode_header(Kind.BLOB, Method.RAW, length, length, entry_id, entry_id[:8])
-        files.pwrite_all(self._fd, header, start)
+        try:
+            files.write_all(self._fd, [bytes(HEADER_BYTES)])
+            hasher, length = blake3(), 0
+            for chunk in chunks:
+                files.write_all(self._fd, [chunk])
+                hasher.update(chunk)
+                length += len(chunk)
+            entry_id = hasher.digest()
+            header = encode_header(Kind.BLOB, Method.RAW, length, length, entry_id, entry_id[:8])
+            files.pwrite_all(self._fd, header, start)
+        except BaseException:
+            self._cut(start)  # the source broke off; what follows must not stand behind its bytes
+            raise
         return self._note(Kind.BLOB, header, length)
+
+    def append_copy(self, header: bytes, chunks: Iterable[bytes]) -> Placed:
+        """Copy an entry of another pack as it is stored there.
+
+        Raises CorruptError when its body does not fit its sum; then this pack is of no use.
+        """
+        parsed = decode_header(header)
+        hasher = blake3()
+        self._put(header)
+        for chunk in chunks:
+            hasher.update(chunk)
+            self._put(chunk)
+        if hasher.digest(len(parsed.body_sum)) != parsed.body_sum:
+            raise CorruptError(
+                f"the bytes of {parsed.kind.label} {parsed.id.hex()} are damaged", hint="vgr fsck"
+            )
+        return self._note(parsed.kind, header, parsed.stored)
+
+    def take_back(self) -> None:
+        """Remove the last entry again."""
+        self._flush()
+        self.size = self.entries.pop().offset
+        del self._head_sums[-8:], self._kinds[-1:]
+        self._cut(self.size)
+
+    def _cut(self, size: int) -> None:
+        files.truncate(self._fd, size)
+        os.lseek(self._fd, size, os.SEEK_SET)
 
     def _note(self, kind: Kind, header: bytes, stored: int) -> Placed:
         placed = Placed(header[24:56], self.size, stored)
@@ -152,6 +185,12 @@ class PackWriter:
         self._kinds.append(kind)
         self.size += HEADER_BYTES + stored
         return placed
+
+    def _put(self, data: bytes | memoryview) -> None:
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered >= _BUFFER_BYTES:
+            self._flush()
 
     def _flush(self) -> None:
         if self._buffer:
@@ -171,9 +210,9 @@ class PackWriter:
         self._buffer += [index, _encode_trailer(self.size, index, len(self.entries), name)]
         self._flush()
         files.sync(self._fd)
+        files.rename(self._path, self._folder / f"{name}.pack")
         os.close(self._fd)
         self._fd = -1
-        files.rename(self._path, self._folder / f"{name}.pack")
         trailer = _encode_trailer(0, index, len(self.entries), name)
         self._write_index_file(name, index + trailer)
         files.sync_folder(self._folder)
@@ -191,7 +230,7 @@ class PackWriter:
             os.close(self._fd)
             self._fd = -1
             with contextlib.suppress(OSError):
-                os.unlink(self._path)
+                files.remove(self._path)
 
 
 def _encode_index(entries: list[Placed], kinds: bytes) -> bytes:
@@ -231,6 +270,17 @@ def read_trailer(fd: int, size: int) -> Trailer:
     if blake3(index + body[: _TRAILER.size]).digest(8) != body[_TRAILER.size :]:
         raise CorruptError("index and trailer do not fit their checksum")
     return Trailer(offset, length, count, name)
+
+
+def index_copy(path: Path) -> bytes:
+    """What the `.idx` beside a pack holds: its index, and a trailer that counts from there."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        trailer = read_trailer(fd, os.fstat(fd).st_size)
+        index = os.pread(fd, trailer.index_length, trailer.index_offset)
+    finally:
+        os.close(fd)
+    return index + _encode_trailer(0, index, trailer.count, trailer.name_prefix.hex())
 
 
 def scan_pack(path: Path) -> Iterator[tuple[int, Header] | Damage]:
@@ -285,13 +335,12 @@ class PackFiles:
 
     def iter_raw(self, path: str, offset: int, stored: int) -> Iterator[bytes]:
         """The stored bytes of an entry in chunks."""
-        at, end = offset + HEADER_BYTES, offset + HEADER_BYTES + stored
-        while at < end:
-            chunk = os.pread(self.fd(path), min(_CHUNK, end - at), at)
-            if not chunk:
-                raise CorruptError(f"an entry of {path} is cut short")
-            at += len(chunk)
-            yield chunk
+        with self.open(path) as source:
+            yield from iter_body(source, offset, stored)
+
+    def open(self, path: str) -> FileIO:
+        """A handle of one's own on a pack, good even when gc deletes it; the caller closes it."""
+        return FileIO(os.dup(self.fd(path)))
 
     def dictionary(self, path: str) -> zstandard.ZstdDecompressor:
         """The decompressor for a pack's dictionary: its first entry (spec 5.2)."""
@@ -304,6 +353,17 @@ class PackFiles:
         while self._fds:
             os.close(self._fds.popitem()[1])
         self._dictionaries.clear()
+
+
+def iter_body(source: FileIO, offset: int, stored: int) -> Iterator[bytes]:
+    """The stored bytes of the entry at `offset` in chunks; CorruptError when cut short."""
+    at, end = offset + HEADER_BYTES, offset + HEADER_BYTES + stored
+    while at < end:
+        chunk = os.pread(source.fileno(), min(_CHUNK, end - at), at)
+        if not chunk:
+            raise CorruptError("an entry of a pack is cut short")
+        at += len(chunk)
+        yield chunk
 
 
 def read_dictionary_bytes(fd: int, path: str) -> bytes:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 _PLACE = struct.Struct("<IQI")
 _LONG = 0xFFFFFFFF
 _FIRST_MAP = 1024 * MIB
-_TABLES = ("objects", "packs", "values", "overlay", "reflog", "operations", "meta")
+TABLES = ("objects", "packs", "values", "overlay", "reflog", "operations", "meta")
 
 
 class Place(NamedTuple):
@@ -101,9 +101,9 @@ class Writing(Reading):
         self._txn.delete(key, db=self._tables[table])
 
     def put_sorted(self, table: str, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Bulk put; sorting first makes LMDB three times faster."""
+        """Bulk put; sorting first makes LMDB three times faster, appending fills its pages."""
         with self._txn.cursor(db=self._tables[table]) as cursor:
-            cursor.putmulti(sorted(items))
+            cursor.putmulti(sorted(items), append=not cursor.last())
 
     def clear(self, table: str) -> None:
         self._txn.drop(self._tables[table], delete=False)
@@ -112,9 +112,10 @@ class Writing(Reading):
 class _Environment:
     """One LMDB environment, shared by all who open the same folder in this process."""
 
-    def __init__(self, path: Path, read_only: bool) -> None:
+    def __init__(self, path: Path, read_only: bool, durable: bool) -> None:
         self.path = path
         self.read_only = read_only
+        self.durable = durable
         self.users = 0
         self.open()
 
@@ -125,16 +126,17 @@ class _Environment:
             self.env = lmdb.open(
                 str(self.path),
                 map_size=size,
-                max_dbs=len(_TABLES),
+                max_dbs=len(TABLES),
                 readonly=self.read_only,
                 lock=not self.read_only,
                 create=not self.read_only,
                 # The journal is the truth; losing the last index transaction only means replay.
                 metasync=False,
+                sync=self.durable,
                 readahead=False,
             )
             self.tables = {
-                name: self.env.open_db(name.encode(), create=not self.read_only) for name in _TABLES
+                name: self.env.open_db(name.encode(), create=not self.read_only) for name in TABLES
             }
         except lmdb.Error as error:
             raise _damaged(self.path, error) from error
@@ -155,13 +157,16 @@ _environments: dict[Path, _Environment] = {}
 
 
 class PackIndex:
-    """A handle on the index in a folder; grows its map by doubling, survives a fork."""
+    """A handle on the index in a folder; grows its map by doubling, survives a fork.
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    An index that is thrown away at the end of the process need not be `durable`.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, durable: bool = True) -> None:
         self.path = path.resolve()
         shared = _environments.get(self.path)
         if shared is None:
-            shared = _environments[self.path] = _Environment(self.path, read_only)
+            shared = _environments[self.path] = _Environment(self.path, read_only, durable)
         self.read_only = shared.read_only
         shared.users += 1
         self._shared: _Environment | None = shared
@@ -210,6 +215,14 @@ class PackIndex:
             _environments.pop(self.path, None)
             if shared.pid == os.getpid():
                 shared.env.close()
+
+
+def reopen(path: Path) -> None:
+    """Let all handles of this process on an index follow when its folder was put in place anew."""
+    shared = _environments.get(path.resolve())
+    if shared is not None:
+        shared.env.close()
+        shared.open()
 
 
 def _read(shared: _Environment, body: Callable[[Reading], T]) -> T:

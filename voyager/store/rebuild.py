@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from voyager.errors import CorruptError
-from voyager.store import files
+from voyager.store import files, seal
 from voyager.store.apply import Applier, put_applied, register_file, register_pack
 from voyager.store.entry import HEADER_BYTES, Damage, Header, expand
 from voyager.store.ids import Kind, id_of
 from voyager.store.journal import HEAD_BYTES, Journal, journal_head
 from voyager.store.objectstore import Store, check_spec, pack_entries
 from voyager.store.operation import Operation, decode_operation
-from voyager.store.pack import Placed
-from voyager.store.pack_index import PackIndex, Writing
-
-_TABLES = ("objects", "packs", "values", "overlay", "reflog", "operations", "meta")
+from voyager.store.pack import Placed, index_copy
+from voyager.store.pack_index import TABLES, PackIndex, Writing, reopen
 
 Progress = Callable[[int, int | None], None]
 
@@ -44,43 +41,73 @@ class Recorded:
     objects: tuple[Placed, ...]
 
 
+@dataclass(slots=True)
+class Truth:
+    """What log and journal say: operations by number, and (file name, damage) of what is lost.
+
+    `number` is the journal's generation, `end` where its last good operation ends.
+    """
+
+    recorded: list[Recorded] = field(default_factory=list)
+    damage: list[tuple[str, Damage]] = field(default_factory=list)
+    number: int = 0
+    end: int = HEAD_BYTES
+    head_fits: bool = False
+
+
 def rebuild(root: Path, progress: Progress | None = None) -> Rebuilt:
-    """Put the old index aside and make a new one; every ref, stash and staged row comes back."""
+    """Put the old index aside and make a new one; every ref, stash and staged row comes back.
+
+    Damaged stretches of journal and log are cut out; a copy of what they were stays in trash/.
+    """
     check_spec(root)
     gc_lock = files.FileLock(root / "gc.lock", what="gc lock")
     with gc_lock, files.FileLock(root / "lock", what="write lock"):
-        shutil.rmtree(root / "trash" / "index", ignore_errors=True)
+        files.remove_tree(root / "trash" / "index")
         files.make_folder(root / "trash")
         if (root / "index").exists():
             files.rename(root / "index", root / "trash" / "index")
         files.make_folder(root / "index")
+        reopen(root / "index")
+        damage = _mend(root)
         store = Store(root, PackIndex(root / "index"), read_only=False)
         try:
-            found = _fill(store, progress)
+            found = index_again(store, progress)
         finally:
             store.close()
-        shutil.rmtree(root / "trash" / "index", ignore_errors=True)
+        files.remove_tree(root / "trash" / "index")
+    found.damage = damage
     return found
 
 
-def index_again(store: Store) -> Rebuilt:
+def index_again(store: Store, progress: Progress | None = None) -> Rebuilt:
     """Fill the index of an open store anew, in place; the caller holds the lock."""
-    return _fill(store, None)
+    truth = read_truth(store.root)
+    _mend_journal(store.root, truth)
+    names = live_packs(store.root, truth)
+    fill(store, truth, names, (truth.number, truth.end), progress)
+    return Rebuilt(
+        operations=len(truth.recorded),
+        packs=len(names),
+        objects=store.index.read(lambda reading: reading.count("objects")),
+        damage=[_say(name, damage) for name, damage in truth.damage],
+    )
 
 
-def _fill(store: Store, progress: Progress | None) -> Rebuilt:
-    found = Rebuilt()
-    recorded = list(_read_logs(store.root, found)) + _read_journal(store.root, found)
-    recorded.sort(key=lambda record: record.operation.seq)
-    names = _live_packs(store.root, [record.operation for record in recorded])
-    with Journal(store.root / "journal") as journal:
-        end = (journal.number, journal.size)
+def fill(
+    store: Store,
+    truth: Truth,
+    names: list[str],
+    end: tuple[int, int],
+    progress: Progress | None = None,
+) -> None:
+    """Write an index of these operations and packs; of an id in several packs the last counts."""
 
     def body(writing: Writing) -> None:
-        for table in _TABLES:
+        for table in TABLES:
             writing.clear(table)
         numbers = {"": 0}
-        for record in recorded:
+        for record in truth.recorded:
             segment = record.segment
             if segment not in numbers:
                 numbers[segment] = register_file(writing, segment)
@@ -90,59 +117,148 @@ def _fill(store: Store, progress: Progress | None) -> Rebuilt:
             applier(writing)
         for done, name in enumerate(names):
             # After the operations, so that the last word on tombstones is known.
-            register_pack(writing, name, pack_entries(store.pack_path(name)))
+            number = register_file(writing, name)
+            register_pack(writing, name, pack_entries(store.pack_path(name)), number)
             if progress is not None:
                 progress(done + 1, len(names))
         put_applied(writing, *end)
-        found.objects = writing.count("objects")
 
     store.index.write(body)
-    found.operations, found.packs = len(recorded), len(names)
-    return found
 
 
-def _live_packs(root: Path, operations: list[Operation]) -> list[str]:
+def live_packs(root: Path, truth: Truth) -> list[str]:
     """Packs on disk that no operation dropped, in name order."""
     dropped: set[str] = set()
-    for operation in operations:
-        dropped -= {name.hex() for name in operation.added}
-        dropped |= {name.hex() for name in operation.dropped}
+    for record in truth.recorded:
+        dropped |= {name.hex() for name in record.operation.dropped}
+        dropped -= {name.hex() for name in record.operation.added}
     names = sorted(path.stem for path in (root / "packs").glob("*.pack"))
     return [name for name in names if name not in dropped]
 
 
-def _read_logs(root: Path, found: Rebuilt) -> Iterator[Recorded]:
+def read_truth(root: Path) -> Truth:
+    """Read log and journal; changes nothing."""
+    truth = Truth()
     for path in sorted((root / "log").glob("*.log")):
-        with Journal(path) as segment:
-            for item in segment.iter_entries():
-                if isinstance(item, Damage):
-                    found.damage.append(f"{path.name} at byte {item.offset}: {item.reason}")
-                    continue
-                offset, header = item
-                operation = read_operation(segment, offset, header)
-                if operation is None:
-                    found.damage.append(f"{path.name} at byte {offset}: operation damaged")
-                else:
-                    placed = Placed(header.id, offset, header.stored)
-                    yield Recorded(path.name, placed, operation, ())
-
-
-def _read_journal(root: Path, found: Rebuilt) -> list[Recorded]:
-    """Every operation of the journal; a torn end is cut and kept in trash/."""
-    path = root / "journal"
+        with Journal(path, salvaging=True) as segment:
+            truth.recorded += _read_segment(segment, truth.damage)
     try:
-        journal = Journal(path, write=True)
-    except (CorruptError, FileNotFoundError):
-        found.damage.append("the head of the journal is damaged")
-        _mend_head(root)
-        journal = Journal(path, write=True)
+        journal = Journal(root / "journal", salvaging=True)
+    except FileNotFoundError:
+        truth.damage.append(("journal", Damage(0, 0, "it is missing")))
+        return truth
     with journal:
-        recorded, damage, whole = salvage(journal)
-        if whole < journal.size:
-            _keep_tail(root, journal, whole)
-            journal.cut(whole)
-        found.damage += [f"journal at byte {gap.offset}: {gap.reason}" for gap in damage]
-    return recorded
+        truth.number, truth.head_fits = journal.number, journal.head_fits
+        if not journal.head_fits:
+            truth.damage.append(("journal", Damage(0, HEAD_BYTES, "the head is damaged")))
+        recorded, damage, truth.end = salvage(journal)
+    truth.recorded += recorded
+    truth.damage += [("journal", gap) for gap in damage]
+    # The sort keeps the order of equal numbers: a sealed journal that was not yet replaced counts.
+    truth.recorded.sort(key=lambda record: record.operation.seq)
+    return truth
+
+
+def _read_segment(segment: Journal, damage: list[tuple[str, Damage]]) -> Iterator[Recorded]:
+    name = segment.path.name
+    if not segment.head_fits:
+        damage.append((name, Damage(0, HEAD_BYTES, "the head is damaged")))
+    for item in segment.iter_entries():
+        if isinstance(item, Damage):
+            damage.append((name, item))
+            continue
+        offset, header = item
+        operation = read_operation(segment, offset, header)
+        if operation is None:
+            length = HEADER_BYTES + header.stored
+            damage.append((name, Damage(offset, length, "operation damaged")))
+        else:
+            yield Recorded(name, Placed(header.id, offset, header.stored), operation, ())
+
+
+def _say(name: str, damage: Damage) -> str:
+    return f"{name} at byte {damage.offset}: {damage.reason}"
+
+
+# -- mending ---------------------------------------------------------------------------------------
+
+
+def _mend(root: Path) -> list[str]:
+    """Cut out what is damaged in log and journal, write missing `.idx` again; what was lost."""
+    truth = read_truth(root)
+    for name in sorted({name for name, _ in truth.damage if name != "journal"}):
+        _mend_segment(root, name, truth)
+    _mend_journal(root, truth)
+    if any(
+        name == "journal" and HEAD_BYTES <= gap.offset < truth.end for name, gap in truth.damage
+    ):
+        _reseal(root, truth)
+    for path in (root / "packs").glob("*.pack"):
+        _mend_index_file(path)
+    return [_say(name, damage) for name, damage in truth.damage]
+
+
+def _mend_segment(root: Path, name: str, truth: Truth) -> None:
+    path = root / "log" / name
+    _keep_copy(root, path, 0)
+    good = [(each.operation, each.placed) for each in truth.recorded if each.segment == name]
+    if not good:
+        files.remove(path)
+        return
+    with Journal(path, salvaging=True) as segment:
+        written, _ = seal.write_segment(root, segment, good)
+    if written != name:
+        files.remove(path)
+
+
+def _mend_journal(root: Path, truth: Truth) -> None:
+    """Give the journal a head, and cut a torn end; both stay in trash/."""
+    path = root / "journal"
+    if not truth.head_fits:
+        data = _keep_copy(root, path, 0) if path.exists() else b""
+        truth.number = 1 + len(list((root / "log").glob("*.log")))
+        truth.head_fits = True
+        files.write_atomic(path, journal_head(truth.number) + data[HEAD_BYTES:])
+    with Journal(path, write=True) as journal:
+        if truth.end < journal.size:
+            _keep_copy(root, path, truth.end)
+            journal.cut(truth.end)
+
+
+def _reseal(root: Path, truth: Truth) -> None:
+    """Seal what is good in a journal that is damaged in its middle."""
+    recorded = [each for each in truth.recorded if not each.segment]
+    operations = [(each.operation, each.placed) for each in recorded]
+    _keep_copy(root, root / "journal", 0)
+    with Journal(root / "journal", write=True) as journal:
+        objects = [placed for each in recorded for placed in each.objects]
+        pack = seal.pack_objects(root, journal, objects)
+        if pack is not None:
+            operations.append(seal.record_pack(journal, operations[-1][0], pack))
+        seal.write_segment(root, journal, operations)
+        generation = journal.number + 1
+    files.write_atomic(root / "journal", journal_head(generation))
+
+
+def _mend_index_file(pack: Path) -> None:
+    path = pack.with_suffix(".idx")
+    try:
+        wanted = index_copy(pack)
+    except CorruptError:
+        return  # the pack itself is damaged, which only fsck can say in full
+    if not path.exists() or path.read_bytes() != wanted:
+        files.write_atomic(path, wanted)
+
+
+def _keep_copy(root: Path, path: Path, start: int) -> bytes:
+    """Copy a file's bytes from `start` into trash/, so that nothing is ever only deleted."""
+    data = path.read_bytes()[start:]
+    files.make_folder(root / "trash")
+    files.create(root / "trash" / f"{path.name}-{start}-{os.urandom(6).hex()}", data)
+    return data
+
+
+# -- reading what is left --------------------------------------------------------------------------
 
 
 def salvage(journal: Journal) -> tuple[list[Recorded], list[Damage], int]:
@@ -206,17 +322,3 @@ def entry_is_whole(journal: Journal, offset: int, header: Header) -> bool:
     except CorruptError:
         return False
     return id_of(header.kind, data) == header.id
-
-
-def _keep_tail(root: Path, journal: Journal, start: int) -> None:
-    """Put what is cut from the journal into trash/, so that nothing is ever only deleted."""
-    files.make_folder(root / "trash")
-    target = root / "trash" / f"journal-{journal.number}-{start}-{os.urandom(3).hex()}"
-    files.create(target, journal.read(start, journal.size - start))
-
-
-def _mend_head(root: Path) -> None:
-    path = root / "journal"
-    data = path.read_bytes() if path.exists() else b""
-    generation = 1 + len(list((root / "log").glob("*.log")))
-    files.write_atomic(path, journal_head(generation) + data[HEAD_BYTES:])

@@ -2,53 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from voyager.errors import CorruptError
 from voyager.store import files
-from voyager.store.apply import put_applied, register_file, register_pack
-from voyager.store.entry import HEADER_BYTES, decode_header
+from voyager.store.apply import file_number, put_applied, register_file, register_pack
+from voyager.store.entry import HEADER_BYTES, Damage
 from voyager.store.journal import (
     HEAD_BYTES,
-    Encoded,
-    Group,
     Journal,
+    digest_of,
+    encode_operation_entry,
     journal_head,
     log_head,
 )
 from voyager.store.operation import Operation
-from voyager.store.pack import Content, PackWriter, SealedPack
+from voyager.store.pack import Content, PackWriter, Placed, SealedPack
 from voyager.store.pack_index import Writing, encode_place
 from voyager.store.spec import JOURNAL_SEAL_BYTES
 
 if TYPE_CHECKING:
     from voyager.store.objectstore import Store
 
+HOUSEKEEPING = "gc"
+"""The kind of operations that change files and no values; undo passes over them."""
+
 
 def seal_if_long(store: Store) -> None:
-    """Seal the journal when it has grown past its limit; the caller holds the lock."""
+    """Seal the journal when it has grown past its limit; the caller holds the lock.
+
+    A failure is left to the next time, for the commit that grew the journal is made.
+    """
     if (store.root / "journal").stat().st_size > JOURNAL_SEAL_BYTES:
-        seal_journal(store)
+        with contextlib.suppress(OSError, CorruptError):
+            seal_journal(store)
 
 
 def seal_journal(store: Store) -> None:
     """Move the journal's content into a pack and a log segment and begin the next generation.
 
-    Killed before the rename of the journal, the pack and the segment are copies that no one
-    needs; killed after it, the index is made again from headers at the next opening.
+    The index is up to date and the caller holds the lock. Killed before the rename of the journal,
+    the pack and the segment are copies that no one needs; killed after it, the index is made again
+    from headers at the next opening. Raises CorruptError when a group of the journal is damaged.
     """
-    with Journal(store.root / "journal") as journal:
-        groups = [group for group in journal.iter_groups() if isinstance(group, Group)]
-        if not groups:
+    with Journal(store.root / "journal", write=True) as journal:
+        objects, operations = _read_whole(journal)
+        if not operations:
             return
-        pack = _pack_objects(store, journal, groups)
-        segment, offsets = _write_segment(store, journal, groups)
+        pack = pack_objects(store.root, journal, objects)
+        if pack is not None:
+            try:
+                operations.append(record_pack(journal, operations[-1][0], pack))
+            except OSError:
+                store.remove_strays([pack])
+                raise
+        segment, offsets = write_segment(store.root, journal, operations)
         generation = journal.number + 1
     files.write_atomic(store.root / "journal", journal_head(generation))
 
     def body(writing: Writing) -> None:
         if pack is not None:
             register_pack(writing, pack.name, pack.entries)
-        number = register_file(writing, segment)
+        number = file_number(writing, segment) or register_file(writing, segment)
         for seq, offset, stored in offsets:
             place = encode_place(number, offset, stored)
             writing.put("operations", seq.to_bytes(8, "big"), place)
@@ -57,44 +76,69 @@ def seal_journal(store: Store) -> None:
     store.index.write(body)
 
 
-def _pack_objects(store: Store, journal: Journal, groups: list[Group]) -> SealedPack | None:
-    seen: set[bytes] = set()
-    writer: PackWriter | None = None
-    for group in groups:
-        for placed in group.objects:
-            if placed.id in seen:
-                continue
-            seen.add(placed.id)
-            writer = writer or PackWriter(store.root / "packs", Content.METADATA)
+def _read_whole(journal: Journal) -> tuple[list[Placed], list[tuple[Operation, Placed]]]:
+    objects: list[Placed] = []
+    operations = []
+    for group in journal.iter_groups():
+        if isinstance(group, Damage):
+            raise CorruptError(
+                f"the journal is damaged at byte {group.offset}: {group.reason}",
+                hint="vgr fsck --rebuild",
+                path=journal.path,
+            )
+        objects += group.objects
+        operations.append((group.operation, group.operation_at))
+    return objects, operations
+
+
+def pack_objects(root: Path, journal: Journal, objects: Iterable[Placed]) -> SealedPack | None:
+    """Copy objects of the journal into a metadata pack; None when there are none."""
+    distinct = {placed.id: placed for placed in objects}
+    if not distinct:
+        return None
+    writer = PackWriter(root / "packs", Content.METADATA)
+    try:
+        for placed in distinct.values():
             entry = journal.read(placed.offset, HEADER_BYTES + placed.stored)
-            header = decode_header(entry)
-            body = entry[HEADER_BYTES:]
-            writer.append(header.kind, header.id, header.method, body, header.real)
-    return None if writer is None else writer.seal()
+            writer.append_copy(entry[:HEADER_BYTES], [entry[HEADER_BYTES:]])
+        return writer.seal()
+    finally:
+        writer.discard()
 
 
-def _write_segment(
-    store: Store, journal: Journal, groups: list[Group]
+def record_pack(journal: Journal, last: Operation, pack: SealedPack) -> tuple[Operation, Placed]:
+    """Append an operation that names the pack made of this journal.
+
+    Without it an equal pack that gc dropped once would stay dropped for a rebuild.
+    """
+    length, digest = digest_of([])
+    operation = Operation(
+        added=[bytes.fromhex(pack.name)],
+        digest=digest,
+        kind=HOUSEKEEPING,
+        length=length,
+        message="journal sealed",
+        nonce=os.urandom(16),
+        seq=last.seq + 1,
+        time=last.time,
+        zone=last.zone,
+    )
+    return operation, journal.append(journal.size, [encode_operation_entry(operation)])[0]
+
+
+def write_segment(
+    root: Path, journal: Journal, operations: Sequence[tuple[Operation, Placed]]
 ) -> tuple[str, list[tuple[int, int, int]]]:
-    """Write `log/<first seq>.log`; its name and (seq, offset, stored) of each operation."""
-    first = groups[0].operation.seq
+    """Copy operations into `log/<first seq>.log`, durably.
+
+    The segment's name, and (seq, offset, stored) of each operation.
+    """
+    first = operations[0][0].seq
     name = f"{first:016d}.log"
-    entries = []
-    for group in groups:
-        placed = group.operation_at
-        data = journal.read(placed.offset, HEADER_BYTES + placed.stored)
-        entries.append((group.operation, Encoded(data[:HEADER_BYTES], data[HEADER_BYTES:])))
-    return name, write_log(store, name, first, entries)
-
-
-def write_log(
-    store: Store, name: str, first: int, entries: list[tuple[Operation, Encoded]]
-) -> list[tuple[int, int, int]]:
-    """Write a log segment durably; (seq, offset, stored) of each operation."""
     buffers, offsets, at = [log_head(first)], [], HEAD_BYTES
-    for operation, entry in entries:
-        buffers += [entry.header, entry.stored]
-        offsets.append((operation.seq, at, len(entry.stored)))
-        at += HEADER_BYTES + len(entry.stored)
-    files.write_atomic(store.root / "log" / name, b"".join(buffers))
-    return offsets
+    for operation, placed in operations:
+        buffers.append(journal.read(placed.offset, HEADER_BYTES + placed.stored))
+        offsets.append((operation.seq, at, placed.stored))
+        at += HEADER_BYTES + placed.stored
+    files.write_atomic(root / "log" / name, b"".join(buffers))
+    return name, offsets

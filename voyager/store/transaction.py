@@ -8,18 +8,18 @@ follows and may be lost.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Raw
 
 from voyager.errors import NotFoundError, RefMoved
 from voyager.store import seal
-from voyager.store.apply import Applier
+from voyager.store.apply import LOG, TOMBSTONES, Applier
 from voyager.store.entry import compress
 from voyager.store.ids import Kind, blob_id, object_id
 from voyager.store.journal import Encoded, Journal, digest_of, encode_operation_entry
-from voyager.store.objectstore import GENERATION, TOMBSTONES, Store
+from voyager.store.objectstore import GENERATION, Store
 from voyager.store.operation import NIL, Change, Move, Operation, raw
 from voyager.store.pack import Content, PackWriter, SealedPack
 from voyager.store.spec import PACK_SEAL_BYTES
@@ -29,11 +29,20 @@ from voyager.store.spool import ObjectSpool
 class Transaction:
     """Use as a context: leaving it without `commit` leaves nothing behind.
 
-    `author`, `time` (ms) and `zone` (minutes) go into the operation record.
+    `author`, `time` (ms) and `zone` (minutes) go into the operation record. `locked` says that the
+    caller holds the gc lock.
     """
 
     def __init__(
-        self, store: Store, kind: str, *, message: str = "", author: str, time: int, zone: int = 0
+        self,
+        store: Store,
+        kind: str,
+        *,
+        message: str = "",
+        author: str,
+        time: int,
+        zone: int = 0,
+        locked: bool = False,
     ) -> None:
         self.store = store
         self.kind = kind
@@ -47,11 +56,13 @@ class Transaction:
         self._moves: dict[str, Move] = {}
         self._changes: dict[tuple[str, bytes], Change] = {}
         self._clear = False
+        self._checkpoint = False
+        self._expected: dict[tuple[str, bytes], bytes] | None = None
         self._restore: list[tuple[str, Raw]] = []
         self._dropped: list[str] = []
         self.undoes = 0
         self._dictionary: bytes | None = None
-        self._keep = store.keep_packs().acquire()
+        self._keep = None if locked else store.keep_packs().acquire()
         self._generation = store.value_bytes(GENERATION)
         self._tombstones = store.values(TOMBSTONES)
 
@@ -124,9 +135,17 @@ class Transaction:
             pack.append_small(entry_id, data)
 
     def put_blob_stream(self, chunks: Iterable[bytes], size: int) -> bytes:
-        """Store a big blob from chunks; the bytes of one that is known already become garbage."""
-        placed = self._blob_pack(size).append_stream(chunks)
-        self._refuse_purged(placed.id)
+        """Store a big blob from chunks; the bytes of one that is known or purged are taken back."""
+        pack = self._blob_pack(size)
+        placed = pack.append_stream(chunks)
+        if self.knows_blob(placed.id):
+            pack.take_back()
+            return placed.id
+        try:
+            self._refuse_purged(placed.id)
+        except NotFoundError:
+            pack.take_back()
+            raise
         self._new_blobs.add(placed.id)
         return placed.id
 
@@ -178,9 +197,25 @@ class Transaction:
         """Empty the overlay, its rows being in the tree that STAGING names now."""
         self._clear = True
 
+    def expect_overlay(self, overlay: Mapping[tuple[str, bytes], bytes]) -> None:
+        """Let the commit fail when the overlay it clears is no longer this one."""
+        self._expected = dict(overlay)
+
     def on_undo(self, name: str, value: Any) -> None:
         """Let undo put back this value of `name` rather than the old one."""
         self._restore.append((name, raw(value)))
+
+    def checkpoint(self, first_kept: int) -> None:
+        """Let the operation say every value and staged row, and forget those before `first_kept`.
+
+        So the log up to here can go. To be called once, before any move.
+        """
+        self._checkpoint = True
+        for name, value in self.store.index.read(lambda reading: list(reading.items("values"))):
+            self._moves[name.decode()] = Move(name.decode(), Raw(value), Raw(value))
+        for (space, key), row in self.store.overlay().items():
+            self._changes[space, key] = Change(space, key, Raw(row), Raw(row))
+        self.move(LOG, first_kept, old=self.store.value(LOG))
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -198,18 +233,30 @@ class Transaction:
                 self.store.replay()
             self._check()
             operation = self._append(entries)
-        self._keep.release()
+        self._release()
         return operation
 
+    def _release(self) -> None:
+        if self._keep is not None:
+            self._keep.release()
+
     def _check(self) -> None:
+        for pack in self._sealed:
+            if not self.store.pack_path(pack.name).exists():
+                # Its twin of another transaction, which gave up, had the same name.
+                raise RefMoved("another process removed the same new pack", hint="try again")
         for name, move in self._moves.items():
             current = self.store.value_bytes(name) or NIL
             if current != bytes(move.old):
                 raise RefMoved(
                     f"{_plain_name(name)} was moved by another process", hint="try again"
                 )
-        if self._changes:
+        if self._changes or self._expected is not None:
             overlay = self.store.overlay()
+            if self._expected is not None and overlay != self._expected:
+                raise RefMoved("the staging area was changed by another process", hint="try again")
+            if self._clear:
+                overlay = {}
             for (space, key), change in self._changes.items():
                 if overlay.get((space, key), NIL) != bytes(change.old):
                     raise RefMoved(
@@ -228,6 +275,7 @@ class Transaction:
         operation = Operation(
             added=[bytes.fromhex(pack.name) for pack in self._sealed],
             author=self._author,
+            checkpoint=self._checkpoint,
             clear=self._clear,
             digest=digest,
             dropped=[bytes.fromhex(name) for name in self._dropped],
@@ -244,13 +292,21 @@ class Transaction:
             zone=self._zone,
         )
         applier = Applier(operation)
+        # From here on the packs are not ours to remove: interrupted after the sync of the journal,
+        # this transaction is committed.
+        packs, self._sealed = self._sealed, []
         with Journal(self.store.root / "journal", write=True) as journal:
-            placed = journal.append(journal.size, [*entries, encode_operation_entry(operation)])
+            position = journal.size
+            try:
+                placed = journal.append(position, [*entries, encode_operation_entry(operation)])
+            except OSError:
+                if journal.size == position:
+                    self._sealed = packs
+                raise
             applier.objects = [(place, 0) for place in placed[:-1]]
             applier.placed_at = (0, placed[-1])
             applier.end = (journal.number, journal.size)
-        applier.packs = [(pack.name, pack.entries) for pack in self._sealed]
-        self._sealed = []
+        applier.packs = [(pack.name, pack.entries) for pack in packs]
         self.store.index.write(applier)
         seal.seal_if_long(self.store)
         return operation
@@ -261,12 +317,17 @@ class Transaction:
         if self._blobs is not None:
             self._blobs.discard()
             self._blobs = None
-        for pack in self._sealed:
-            if not self.store.has_pack(pack.name):
-                self.store.pack_path(pack.name).unlink(missing_ok=True)
-                self.store.pack_path(pack.name).with_suffix(".idx").unlink(missing_ok=True)
-        self._sealed = []
-        self._keep.release()
+        try:
+            self._remove_sealed()
+        finally:
+            self._release()
+
+    def _remove_sealed(self) -> None:
+        packs, self._sealed = self._sealed, []
+        if packs:
+            # Under the lock, for a transaction with an equal pack may be about to commit.
+            with self.store.lock():
+                self.store.remove_strays(packs)
 
     def __enter__(self) -> Transaction:
         return self

@@ -1,0 +1,32 @@
+"""The benchmarks run; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_versions_runs_and_writes_what_it_found(tmp_path: Path) -> None:
+    where = ["--sets", tmp_path / "sets", "--out", tmp_path / "out", "--work", tmp_path / "work"]
+    program = [sys.executable, BENCHMARKS / "versions.py"]
+    done = subprocess.run(
+        [*program, "--small", "--runs", "1", "--tools", "git", *where],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| work | git |" in done.stdout
+    [file] = (tmp_path / "out").glob("versions-*.json")
+    report = json.loads(file.read_text())
+    assert {"tiny-commit", "tiny-full", "photos-commit"} <= {row["row"] for row in report["rows"]}
+    assert len(list((tmp_path / "sets" / "tiny").rglob("*.jpg"))) == 600
+    assert not list((tmp_path / "work").iterdir())

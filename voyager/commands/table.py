@@ -1,0 +1,95 @@
+"""The commands and the global flags, as static tables that import nothing.
+
+A command `name` is the module `voyager.commands.name`; adding one is adding its line here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A line of the command table; `completes` is what its arguments name."""
+
+    group: str
+    help: str
+    completes: str = ""
+
+
+_BEGIN = "Start a repository"
+_CHANGE = "Change what the next commit holds"
+_LOOK = "Look at the dataset and its history"
+_GROW = "Grow and mark history"
+_CARE = "Settings and care"
+
+COMMANDS: dict[str, Entry] = {
+    "init": Entry(_BEGIN, "Make a new, empty repository", "folders"),
+    "demo": Entry(_BEGIN, "Make a small repository with photographs to try things on", "folders"),
+    "add": Entry(_CHANGE, "Stage images and other files", "files"),
+    "rm": Entry(_CHANGE, "Remove samples from the next version", "keys"),
+    "mv": Entry(_CHANGE, "Rename a sample or a folder, labels and all", "keys"),
+    "restore": Entry(_CHANGE, "Bring back files or staged rows", "keys"),
+    "stash": Entry(_CHANGE, "Put changes aside and bring them back later"),
+    "status": Entry(_LOOK, "Say what is staged, changed and untracked"),
+    "log": Entry(_LOOK, "List commits, newest first", "revisions"),
+    "show": Entry(_LOOK, "Show a commit, or a sample with its labels", "revisions"),
+    "ls": Entry(_LOOK, "List the samples of a version", "revisions"),
+    "cat": Entry(_LOOK, "Write the bytes of an image or the content of an object", "revisions"),
+    "du": Entry(_LOOK, "Say how much space a version and the store take", "revisions"),
+    "diff": Entry(_LOOK, "Show what differs between two versions, in words of labels", "revisions"),
+    "commit": Entry(_GROW, "Record the staged version in history"),
+    "branch": Entry(_GROW, "List, make, rename or delete branches", "branches"),
+    "switch": Entry(_GROW, "Go to another branch", "branches"),
+    "checkout": Entry(_GROW, "Go to any version, or bring back files from it", "revisions"),
+    "reset": Entry(_GROW, "Point the branch at another commit", "revisions"),
+    "tag": Entry(_GROW, "List, make or delete tags", "tags"),
+    "undo": Entry(_GROW, "Take back the last operation, or any one"),
+    "op": Entry(_GROW, "List the operations that can be undone"),
+    "reflog": Entry(_GROW, "List where HEAD or a branch has been", "branches"),
+    "config": Entry(_CARE, "Read or change settings", "settings"),
+    "gc": Entry(_CARE, "Pack the store and drop what nothing points to"),
+    "fsck": Entry(_CARE, "Verify every byte, and rebuild the index from what is verified"),
+    "purge": Entry(_CARE, "Remove the bytes of images for good, from every version", "keys"),
+    "doctor": Entry(_CARE, "Check this installation and this repository"),
+    "completion": Entry(_CARE, "Print the script that completes vgr in your shell", "shells"),
+}
+
+
+class Flag(NamedTuple):
+    """A global flag: the attribute of Context that it sets, its spellings and help."""
+
+    name: str
+    spellings: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+
+
+FLAGS = (
+    Flag("directory", ("-C",), "run as if started in DIR", "DIR"),
+    Flag("json", ("--json",), "answer in JSON"),
+    Flag("quiet", ("-q", "--quiet"), "say only what was asked for"),
+    Flag("verbose", ("-v", "--verbose"), "say more about errors"),
+    Flag("no_progress", ("--no-progress",), "no progress bars"),
+)
+
+HELP = Flag("help", ("-h", "--help"), "show this help")
+
+ALL_FLAGS = (
+    *FLAGS,
+    Flag("version", ("--version",), "show the version"),
+    HELP,
+)
+"""Also those that only stand before a command's name."""
+
+
+def help_text() -> str:
+    """What `vgr --help` prints."""
+    groups: dict[str, list[str]] = {}
+    for name, entry in COMMANDS.items():
+        groups.setdefault(entry.group, []).append(f"  {name:<12}{entry.help}")
+    blocks = [f"{title}:\n" + "\n".join(lines) for title, lines in groups.items()]
+    spelled = [", ".join(flag.spellings) + f" {flag.metavar or ''}" for flag in ALL_FLAGS]
+    flags = [f"  {names:<22}{flag.help}" for names, flag in zip(spelled, ALL_FLAGS, strict=True)]
+    blocks.append("Global options:\n" + "\n".join(flags))
+    head = "usage: vgr [options] COMMAND [arguments]\n\nGit for vision datasets."
+    return "\n\n".join([head, *blocks, "Help of a command: vgr COMMAND --help"]) + "\n"

@@ -1,0 +1,134 @@
+"""Making commits: from the staging area, and straight from an edit."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from voyager.errors import StateError, UsageError
+from voyager.repo.dataset import Dataset
+from voyager.repo.diff import Change, counts, diff
+from voyager.repo.repository import Repository
+from voyager.repo.snapshot import read_snapshot, write_snapshot
+from voyager.repo.staging import fold_staging, replace_staging
+from voyager.store.history import read_commit, write_commit
+from voyager.store.refs import HEADS, Head, move_head, move_ref
+from voyager.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A commit that was made, and what it changed."""
+
+    commit: bytes
+    branch: str | None
+    samples: int
+    counts: dict[str, int]
+    root: bool
+
+
+def commit(
+    repo: Repository,
+    message: str,
+    *,
+    amend: bool = False,
+    allow_empty: bool = False,
+    author: str | None = None,
+    verify: bool = True,
+) -> Committed:
+    """Commit the staging area on the current branch.
+
+    Raises StateError when nothing is staged, RefMoved when another process moved the branch.
+    """
+    repo.refuse_if_running()
+    given = check_author(author) if author is not None else None
+    who = given or repo.config.author()
+    if verify:
+        run_hook(repo, "pre-commit")
+    head = repo.head
+    staging = repo.staging
+    if amend and head.commit is None:
+        raise StateError("there is no commit to amend", hint="vgr commit -m 'first version'")
+    if not message.strip() and not amend:
+        raise UsageError("the message is empty", hint="vgr commit -m 'what changed'")
+    old = read_commit(repo.store, head.commit) if amend and head.commit else None
+    if old is not None:
+        who, message = given or old.author, message if message.strip() else old.message
+    with repo.transaction("commit", message.split("\n", 1)[0]) as txn:
+        snapshot = fold_staging(txn, staging)
+        parents = _parents(repo, head, amend=amend)
+        if not allow_empty and not amend and snapshot == _snapshot_of(repo, txn, head):
+            raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
+        time, zone = repo.config.now()
+        made = write_commit(
+            txn,
+            snapshot=snapshot,
+            parents=parents,
+            author=who,
+            message=message,
+            time=time,
+            zone=zone,
+        )
+        advance(txn, head, made)
+        replace_staging(txn, staging, base=made, snapshot=snapshot)
+        txn.commit()
+    after = Dataset(repo.store, read_snapshot(repo.store, snapshot), commit=made)
+    return _summary(repo, after, made, head.branch, parents)
+
+
+def check_author(text: str) -> str:
+    """`Name <email>` as it stands in a commit; UsageError else."""
+    if re.fullmatch(r"[^<>\s][^<>\n]* <[^<>\n]*>", text) is None:
+        raise UsageError(f"'{text}' is no author", hint="--author 'Ann Lee <ann@example.org>'")
+    return text
+
+
+def _parents(repo: Repository, head: Head, *, amend: bool) -> list[bytes]:
+    if head.commit is None:
+        return []
+    return read_commit(repo.store, head.commit).parent_ids if amend else [head.commit]
+
+
+def _snapshot_of(repo: Repository, txn: Transaction, head: Head) -> bytes:
+    if head.commit is None:
+        return write_snapshot(txn, {})
+    return read_commit(repo.store, head.commit).snapshot_id
+
+
+def advance(txn: Transaction, head: Head, made: bytes) -> None:
+    """Move what HEAD stands for to a new commit."""
+    if head.branch is not None:
+        move_ref(txn, HEADS + head.branch, made, old=head.commit)
+    else:
+        move_head(txn, Head(None, made), old=head)
+
+
+def _summary(
+    repo: Repository, after: Dataset, made: bytes, branch: str | None, parents: list[bytes]
+) -> Committed:
+    if parents:
+        found = counts(diff(repo.dataset_of(parents[0]), after))
+    else:
+        # Everything is new: the trees know how many there are without being walked.
+        found = counts(list[Change]())
+        found["added"] = len(after) + after.count("files")
+    return Committed(made, branch, len(after), found, root=not parents)
+
+
+def run_hook(repo: Repository, name: str) -> None:
+    """Run `.vgr/hooks/NAME` if it can be run; StateError when it says no.
+
+    What it prints goes to standard error, since standard output may be JSON.
+    """
+    hook = repo.folder / "hooks" / name
+    if not os.access(hook, os.X_OK):
+        return
+    import subprocess  # not loaded for those who have no hooks
+
+    done = subprocess.run([str(hook)], cwd=repo.root or repo.folder, stdout=2, check=False)
+    if done.returncode:
+        raise StateError(
+            f"the hook {name} refused with exit code {done.returncode}",
+            hint="mend what it says, or --no-verify to go past it",
+        )

@@ -1,0 +1,280 @@
+"""A read-only view of one version: snapshot roots plus overlay (empty for a commit)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from voyager.errors import NotFoundError
+from voyager.repo.snapshot import FILES, SAMPLES, TRACKED, Roots
+from voyager.repo.staging import Overlay
+from voyager.schema import FileRow, Sample, decode_file, decode_sample
+from voyager.store import prolly
+from voyager.store.ids import Kind
+from voyager.store.objects import ObjectReader
+from voyager.store.operation import GONE
+
+
+class Tracked(NamedTuple):
+    """What the working tree needs to know of a row: the bytes of its file."""
+
+    key: str
+    blob: bytes
+    size: int
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a listing of a folder."""
+
+    name: str
+    is_folder: bool
+
+
+class Dataset:
+    """A version as a mapping from keys to samples, in key order, with images by key.
+
+    `commit` is None for a view of the staging area.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectReader,
+        roots: Roots,
+        overlay: Overlay | None = None,
+        *,
+        commit: bytes | None = None,
+    ) -> None:
+        self.objects = objects
+        self.roots = dict(roots)
+        self.commit = commit
+        self._overlay: dict[str, dict[bytes, bytes]] = {}
+        for (space, key), row in (overlay or {}).items():
+            self._overlay.setdefault(space, {})[key] = row
+        self._maps: dict[str, prolly.Map] = {
+            space: prolly.Map(objects, root) for space, root in self.roots.items()
+        }
+        self._order: dict[str, list[bytes]] = {}
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def row(self, space: str, key: bytes) -> bytes | None:
+        """The encoded row at a key, or None."""
+        row = self._overlay.get(space, {}).get(key)
+        if row is not None:
+            return None if row == GONE else row
+        tree = self._maps.get(space)
+        return None if tree is None else tree.get(key)
+
+    def rows(self, space: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, encoded row) of a space in key order, from `start` on."""
+        tree = self._maps.get(space)
+        base = iter(()) if tree is None else tree.items(start)
+        overlay = self._overlay.get(space)
+        if not overlay:
+            yield from base
+            return
+        edited = ((key, overlay[key]) for key in self._sorted(space) if key >= start)
+        last: bytes | None = None
+        # The overlay comes first among equals, and hides the row of the tree.
+        for key, _, row in heapq.merge(
+            ((key, 0, row) for key, row in edited), ((key, 1, row) for key, row in base)
+        ):
+            if key != last and row != GONE:
+                yield key, row
+            last = key
+
+    def _sorted(self, space: str) -> list[bytes]:
+        if space not in self._order:
+            self._order[space] = sorted(self._overlay[space])
+        return self._order[space]
+
+    def overlay_keys(self, space: str) -> set[bytes]:
+        """Keys that the overlay says something of."""
+        return set(self._overlay.get(space, ()))
+
+    def base_rows(self, space: str) -> Iterator[tuple[bytes, bytes]]:
+        """(key, row) of the tree below the overlay."""
+        tree = self._maps.get(space)
+        return iter(()) if tree is None else tree.items()
+
+    def rows_below(self, space: str, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(key, encoded row) of the keys that start with `prefix`."""
+        for key, row in self.rows(space, prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, row
+
+    def count(self, space: str) -> int:
+        """How many rows a space has."""
+        tree = self._maps.get(space)
+        total = 0 if tree is None else len(tree)
+        for key, row in self._overlay.get(space, {}).items():
+            known = tree is not None and key in tree
+            total += (row != GONE) - known
+        return total
+
+    # -- samples ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return self.count(SAMPLES)
+
+    def __getitem__(self, key: str) -> Sample:
+        """The sample at a key; NotFoundError when there is none."""
+        row = self.row(SAMPLES, key.encode())
+        if row is None:
+            raise NotFoundError(f"no sample '{key}'", hint="vgr ls")
+        return decode_sample(row)
+
+    def get(self, key: str) -> Sample | None:
+        """The sample at a key, or None."""
+        row = self.row(SAMPLES, key.encode())
+        return None if row is None else decode_sample(row)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.row(SAMPLES, key.encode()) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Keys of samples in order."""
+        return (key.decode() for key, _ in self.rows(SAMPLES))
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, Sample]]:
+        """(key, sample) in key order, of the keys that start with `prefix`."""
+        for key, row in self.rows_below(SAMPLES, prefix.encode()):
+            yield key.decode(), decode_sample(row)
+
+    def nth(self, n: int) -> tuple[str, Sample]:
+        """The n-th sample in key order, from 0, negative from the end; IndexError outside."""
+        size = len(self)
+        if not -size <= n < size:
+            raise IndexError(f"sample {n} of {size}")
+        n %= size
+        if not self._overlay.get(SAMPLES):
+            key, row = self._maps[SAMPLES].nth(n)
+        else:
+            key, row = self._nth_with_overlay(n)
+        return key.decode(), decode_sample(row)
+
+    def _nth_with_overlay(self, n: int) -> tuple[bytes, bytes]:
+        """Step over the overlay's keys, each of which shifts what follows by at most one."""
+        tree = self._maps.get(SAMPLES)
+        shift = 0
+        for key in self._sorted(SAMPLES):
+            row = self._overlay[SAMPLES][key]
+            before = (tree.rank(key) if tree is not None else 0) + shift
+            if before > n:
+                break
+            known = tree is not None and key in tree
+            if row != GONE and before == n:
+                return key, row
+            shift += (row != GONE) - known
+        assert tree is not None
+        return tree.nth(n - shift)
+
+    def image_bytes(self, key: str) -> bytes:
+        """The image of a sample exactly as it was added, read from the store."""
+        blob = self[key].image.blob_id
+        if blob is None:
+            raise NotFoundError(f"the image of '{key}' is not here: {self[key].image.state}")
+        return self.objects.get(blob, Kind.BLOB)
+
+    # -- files -----------------------------------------------------------------------------------
+
+    @property
+    def files(self) -> list[str]:
+        """Keys of the tracked files that are no images (README, class lists)."""
+        return [key.decode() for key, _ in self.rows(FILES)]
+
+    def file_bytes(self, key: str) -> bytes:
+        """The bytes of a tracked file or image."""
+        row = self.row(FILES, key.encode())
+        if row is None:
+            return self.image_bytes(key)
+        return self.objects.get(decode_file(row).blob_id, Kind.BLOB)
+
+    def tracked(self, prefix: str = "") -> Iterator[Tracked]:
+        """Every row that has a file in the working tree, in key order."""
+        start = prefix.encode()
+        streams = [self._tracked_of(space, start) for space in TRACKED]
+        yield from heapq.merge(*streams, key=lambda tracked: tracked.key)
+
+    def _tracked_of(self, space: str, start: bytes) -> Iterator[Tracked]:
+        for key, row in self.rows_below(space, start):
+            tracked = tracked_row(space, key, row)
+            if tracked is not None:
+                yield tracked
+
+    def tracked_at(self, key: str) -> Tracked | None:
+        """The tracked row at a key, of either space."""
+        for space in TRACKED:
+            row = self.row(space, key.encode())
+            if row is not None:
+                return tracked_row(space, key.encode(), row)
+        return None
+
+    def space_of(self, key: str) -> str | None:
+        """Which tracked space holds a key."""
+        for space in TRACKED:
+            if self.row(space, key.encode()) is not None:
+                return space
+        return None
+
+    @cached_property
+    def token(self) -> bytes:
+        """Identifies the exact set of tracked files; what the stat cache compares."""
+        hasher = blake3()
+        for space in TRACKED:
+            hasher.update(self.roots.get(space, bytes(32)))
+            overlay = self._overlay.get(space, {})
+            for key in sorted(overlay):
+                hasher.update(len(key).to_bytes(4, "little") + key + overlay[key])
+        return hasher.digest(16)
+
+    def iter_blobs(self) -> Iterator[Tracked]:
+        """What `scan.compare` walks when the stat cache cannot answer."""
+        return self.tracked()
+
+    def listing(self, folder: str = "") -> list[Entry]:
+        """Names directly inside a folder of keys, sorted."""
+        prefix = f"{folder.rstrip('/')}/".encode() if folder else b""
+        found: dict[str, bool] = {}
+        for space in TRACKED:
+            tree = self._maps.get(space)
+            if tree is not None and not self._overlay.get(space):
+                for name, is_folder in tree.children(prefix):
+                    found[name.decode()] = is_folder
+                continue
+            for key, _ in self.rows_below(space, prefix):
+                name, slash, _ = key[len(prefix) :].decode().partition("/")
+                found[name] = bool(slash)
+        return [Entry(name, is_folder) for name, is_folder in sorted(found.items())]
+
+    def has_folder(self, folder: str) -> bool:
+        """Whether any tracked key lies below a folder."""
+        prefix = f"{folder.rstrip('/')}/".encode()
+        return any(
+            next(iter(self.rows_below(space, prefix)), None) is not None for space in TRACKED
+        )
+
+
+def tracked_row(space: str, key: bytes, row: bytes) -> Tracked | None:
+    """The file behind a row; None for a pending or purged image."""
+    if space == FILES:
+        file = decode_file(row)
+        return Tracked(key.decode(), file.blob_id, file.bytes, file.executable)
+    image = decode_sample(row).image
+    if image.blob_id is None:
+        return None
+    return Tracked(key.decode(), image.blob_id, image.bytes, False)
+
+
+def decode_row(space: str, row: bytes) -> Sample | FileRow:
+    """The value behind a row of a tracked space."""
+    return decode_file(row) if space == FILES else decode_sample(row)

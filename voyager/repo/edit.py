@@ -1,0 +1,212 @@
+"""Editing a version from Python: a context that commits, or leaves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+
+from voyager.errors import NotFoundError, RefMoved, UsageError
+from voyager.images import probe
+from voyager.repo.add import image_of
+from voyager.repo.commit import advance
+from voyager.repo.dataset import Dataset
+from voyager.repo.keys import check_key
+from voyager.repo.namespace import check_namespace
+from voyager.repo.repository import Repository
+from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot, write_snapshot
+from voyager.repo.staging import edit_map, replace_staging
+from voyager.repo.switch import carried_rows, snapshot_with
+from voyager.repo.worktree import plan_switch, refuse_if_dirty, update
+from voyager.schema import (
+    FileRow,
+    Sample,
+    check_sample,
+    encode_file,
+    encode_sample,
+    sample_uid,
+)
+from voyager.store import bulk
+from voyager.store.history import read_commit, write_commit
+from voyager.store.operation import GONE
+from voyager.store.refs import Head
+from voyager.store.spec import MIB
+from voyager.wire import blob_ref
+
+_FLUSH_BYTES = 32 * MIB
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Encoded rows of one space that are not in a tree yet; None removes."""
+
+    rows: dict[bytes, bytes | None]
+    size: int = 0
+
+
+class Edit:
+    """Rows to change on top of the current commit; made by `Repository.edit`.
+
+    Leaving the context commits and moves the branch; an exception in it leaves nothing. The
+    working tree, where there is one, follows. `commit` is the new commit afterwards.
+    """
+
+    def __init__(self, repo: Repository, message: str, *, author: str | None = None) -> None:
+        self._repo = repo
+        self._message = message
+        self._author = author or repo.config.author()
+        self.commit: bytes | None = None
+
+    def __enter__(self) -> Edit:
+        repo = self._repo
+        repo.refuse_if_running()
+        self._head = repo.head
+        self._base = repo.dataset_of(self._head.commit)
+        self._roots = dict(self._base.roots)
+        self._pending = {SAMPLES: _Pending({}), FILES: _Pending({})}
+        self._known_blobs: set[bytes] = set()
+        self._txn = repo.transaction("edit", self._message.split("\n", 1)[0])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            self._txn.abort()
+
+    # -- samples ---------------------------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> Sample:
+        """The sample at a key as edited so far; NotFoundError when there is none."""
+        return self._view()[key]
+
+    def __setitem__(self, key: str, sample: Sample) -> None:
+        """Put a sample; InvalidDataError when a field has a wrong type."""
+        check_sample(sample)
+        self._put(check_key(key), sample)
+
+    def __delitem__(self, key: str) -> None:
+        """Remove a sample or file; NotFoundError when there is none."""
+        space = self._view().space_of(key)
+        if space is None:
+            raise NotFoundError(f"no sample or file '{key}'", hint="vgr ls")
+        self._note(space, key.encode(), None)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._view()
+
+    def update(self, samples: Iterable[tuple[str, Sample]]) -> int:
+        """Put many samples, in bounded memory; fastest in key order. How many."""
+        count = 0
+        with bulk.paused_gc():
+            for key, sample in samples:
+                self._put(key, sample)
+                count += 1
+        return count
+
+    def add_image(self, key: str, data: bytes, *, split: str | None = None) -> Sample:
+        """Store image bytes and put a sample for them; an existing sample keeps its labels."""
+        info = probe(data, check_key(key))
+        if info is None:
+            raise UsageError(f"'{key}' holds no image", hint="add_file keeps it as a file")
+        blob = self._txn.put_blob(data)
+        image = image_of(blob, len(data), info)
+        known = self._view().get(key)
+        if known is not None:
+            sample = known.replace(image=image)
+        else:
+            sample = Sample(uid=sample_uid(blob, key), image=image, split=split)
+        self._known_blobs.add(blob)
+        self._put(key, sample)
+        return sample
+
+    def add_file(self, key: str, data: bytes) -> None:
+        """Store a file that is no image (README, class list)."""
+        blob = self._txn.put_blob(data, shrink=True)
+        row = FileRow(blob=blob_ref(blob), bytes=len(data))
+        self._note(FILES, check_key(key).encode(), encode_file(row))
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def _put(self, key: str, sample: Sample) -> None:
+        blob = sample.image.blob_id
+        if blob is not None and blob not in self._known_blobs:
+            if not self._txn.knows_blob(blob):
+                raise NotFoundError(
+                    f"the image of '{key}' is not in the store: {blob.hex()}",
+                    hint="e.add_image(key, data) stores it; Image(uri=…) leaves it pending",
+                )
+            self._known_blobs.add(blob)
+        self._note(SAMPLES, key.encode(), encode_sample(sample))
+
+    def _note(self, space: str, key: bytes, row: bytes | None) -> None:
+        pending = self._pending[space]
+        pending.rows[key] = row
+        pending.size += len(row or b"") + len(key)
+        if pending.size > _FLUSH_BYTES:
+            self._flush(space)
+
+    def _flush(self, space: str) -> None:
+        pending = self._pending[space]
+        if pending.rows:
+            rows = sorted(pending.rows.items())
+            self._pending[space] = _Pending({})
+            self._roots[space] = edit_map(self._txn, self._roots.get(space), rows)
+
+    def _view(self) -> Dataset:
+        overlay = {
+            (space, key): GONE if row is None else row
+            for space, pending in self._pending.items()
+            for key, row in pending.rows.items()
+        }
+        return Dataset(self._txn, self._roots, overlay)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        for space in self._pending:
+            self._flush(space)
+        repo, txn, head = self._repo, self._txn, self._head
+        if self._roots == self._base.roots:
+            return
+        after = Dataset(txn, self._roots)
+        check_namespace(self._base, after)
+        time, zone = repo.config.now()
+        made = write_commit(
+            txn,
+            snapshot=write_snapshot(txn, self._roots),
+            parents=[] if head.commit is None else [head.commit],
+            author=self._author,
+            message=self._message,
+            time=time,
+            zone=zone,
+        )
+        self._land(head, made)
+        self.commit = made
+
+    def _land(self, head: Head, made: bytes) -> None:
+        """Move the branch, and let staging area and working tree stand on the new commit."""
+        repo, txn = self._repo, self._txn
+        staging = repo.staging
+        if staging.base != head.commit:
+            raise RefMoved("the branch was moved by another process", hint="try again")
+        there = Dataset(txn, self._roots)
+        carried = carried_rows(repo, staging, there)
+        advance(txn, head, made)
+        snapshot = snapshot_with(txn, read_commit(txn, made).snapshot_id, carried)
+        before = repo.staged_view(staging)
+        after = Dataset(txn, read_snapshot(txn, snapshot))
+        plan = None
+        if repo.root is not None:
+            plan = plan_switch(before, after)
+            refuse_if_dirty(repo, before, plan, "the edit")
+        replace_staging(txn, staging, base=made, snapshot=snapshot)
+        txn.commit()
+        if plan is not None and plan.keys():
+            update(repo, plan, after, before_token=before.token)

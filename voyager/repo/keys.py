@@ -1,0 +1,129 @@
+"""Keys: what may name a row, and how paths and globs that a user types become keys."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from voyager.errors import NotFoundError, UsageError
+from voyager.repo.dataset import Dataset
+from voyager.repo.snapshot import TRACKED
+
+MAX_KEY_BYTES = 1024
+MAX_COMPONENT_BYTES = 255
+_GLOB = re.compile(r"[*?\[]")
+
+
+def key_problem(key: str) -> str | None:
+    """Why a key may not name a row, or None when it may (spec 2.5)."""
+    try:
+        data = key.encode()
+    except UnicodeEncodeError:
+        return "the name is not UTF-8"
+    if not data:
+        return "an empty key"
+    if len(data) > MAX_KEY_BYTES:
+        return f"longer than {MAX_KEY_BYTES} bytes"
+    if "\0" in key:
+        return "a NUL byte"
+    parts = key.split("/")
+    if parts[0] == ".vgr":
+        return "inside .vgr"
+    for part in parts:
+        if part in ("", ".", ".."):
+            return "an absolute path" if key.startswith("/") else f"a component '{part}'"
+        if len(part.encode()) > MAX_COMPONENT_BYTES:
+            return f"a component longer than {MAX_COMPONENT_BYTES} bytes"
+    return None
+
+
+def check_key(key: str) -> str:
+    """The key; UsageError when it may not name a row."""
+    problem = key_problem(key)
+    if problem is not None:
+        raise UsageError(f"'{key}' cannot be a key: {problem}")
+    return key
+
+
+def key_of_path(root: Path, text: str, cwd: Path) -> str:
+    """The key of a path below the working tree ('' for its root); UsageError for one outside.
+
+    The path is not followed through its own last link, and need not exist.
+    """
+    path = os.path.normpath(cwd / text)
+    top = os.path.realpath(root)
+    for candidate in (
+        path,
+        os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)),
+    ):
+        for base in (str(root), top):
+            if candidate == base:
+                return ""
+            if candidate.startswith(base + "/"):
+                return candidate[len(base) + 1 :]
+    raise UsageError(f"'{text}' is outside the working tree {root}")
+
+
+class KeyPattern:
+    """A key, a folder of keys, or a glob (`*` crosses no '/', `**` does)."""
+
+    def __init__(self, text: str) -> None:
+        self.text = "" if text in (".", "/") else text.rstrip("/")
+        self.is_glob = bool(_GLOB.search(text))
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        pieces = []
+        for piece in re.split(r"(\*\*/?)", self.text):
+            if piece == "**/":
+                pieces.append("(?:.*/)?")
+            elif piece == "**":
+                pieces.append(".*")
+            else:
+                translated = fnmatch.translate(piece)
+                inner = translated[translated.index(":") + 1 : translated.rindex(")")]
+                pieces.append(inner.replace(".*", "[^/]*").replace("(?>", "(?:"))
+        return re.compile("".join(pieces) + r"(?:/.*)?\Z", re.DOTALL)
+
+    @cached_property
+    def fixed(self) -> str:
+        """The part before the first wild card: where a walk may start."""
+        found = _GLOB.search(self.text)
+        return self.text if found is None else self.text[: found.start()]
+
+    def matches(self, key: str) -> bool:
+        if not self.text or key == self.text or key.startswith(self.text + "/"):
+            return True
+        return self.is_glob and self._regex.match(key) is not None
+
+
+def match_keys(dataset: Dataset, patterns: Iterable[str]) -> list[tuple[str, str]]:
+    """(space, key) of every tracked row that a pattern names, in key order.
+
+    Raises NotFoundError for a pattern that names none. An existing key wins over a glob.
+    """
+    found: dict[str, str] = {}
+    for text in patterns:
+        before = len(found)
+        matched = list(_match(dataset, KeyPattern(text)))
+        found.update((key, space) for space, key in matched)
+        if not matched and len(found) == before:
+            raise NotFoundError(f"no key matches '{text}'", hint="vgr ls")
+    return [(space, key) for key, space in sorted(found.items())]
+
+
+def _match(dataset: Dataset, pattern: KeyPattern) -> Iterator[tuple[str, str]]:
+    space = dataset.space_of(pattern.text) if pattern.text else None
+    if space is not None:
+        yield space, pattern.text
+        return
+    start = pattern.fixed if pattern.is_glob or not pattern.text else pattern.text + "/"
+    for space in TRACKED:
+        for key, _ in dataset.rows_below(space, start.encode()):
+            name = key.decode()
+            if pattern.matches(name):
+                yield space, name

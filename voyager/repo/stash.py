@@ -1,0 +1,156 @@
+"""Stashes: staged rows and edited files put aside as a commit, and brought back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from voyager.errors import ConflictError, NotFoundError, StateError
+from voyager.repo.add import add
+from voyager.repo.dataset import Dataset
+from voyager.repo.diff import changed_rows, counts, diff
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.staging import RowChange, fold_staging, stage
+from voyager.repo.switch import switch
+from voyager.repo.worktree import name_keys, plan_switch, refuse_if_dirty, update
+from voyager.store.history import read_commit, write_commit
+from voyager.store.operation import GONE
+from voyager.store.refs import STASH, iter_refs, move_ref
+
+
+@dataclass(frozen=True, slots=True)
+class Stash:
+    """One stash: `number` counts from 0, the newest."""
+
+    number: int
+    name: str
+    commit: bytes
+    message: str
+    time: int
+
+
+@dataclass(slots=True)
+class Stashed:
+    """What was put aside."""
+
+    commit: bytes
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def stashes(repo: Repository) -> list[Stash]:
+    """All stashes, newest first."""
+    found = []
+    for number, (name, commit_id) in enumerate(reversed(iter_refs(repo.store, STASH).items())):
+        commit = read_commit(repo.store, commit_id)
+        found.append(Stash(number, name, commit_id, commit.message, commit.time))
+    return found
+
+
+def find_stash(repo: Repository, text: str | None = None) -> Stash:
+    """A stash by `stash@{n}` or `n`; the newest by default. NotFoundError else."""
+    number = (text or "0").removeprefix("stash@{").removesuffix("}")
+    known = stashes(repo)
+    if not number.isdigit() or int(number) >= len(known):
+        raise NotFoundError(f"no stash '{text or 0}'", hint="vgr stash list")
+    return known[int(number)]
+
+
+def push(
+    repo: Repository,
+    message: str = "",
+    *,
+    untracked: bool = False,
+    progress: Progress = no_progress,
+) -> Stashed:
+    """Put staged rows and edited files aside; HEAD's version is laid out again.
+
+    Raises StateError when there is nothing to stash.
+    """
+    repo.refuse_if_running()
+    head = repo.head
+    if head.commit is None:
+        raise StateError("there is no commit to go back to", hint="vgr commit -m 'first version'")
+    if repo.root is not None:
+        add(repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress)
+    staging = repo.staging
+    with repo.transaction("stash-store", message) as txn:
+        snapshot = fold_staging(txn, staging)
+        parent = read_commit(repo.store, head.commit)
+        if snapshot == parent.snapshot_id:
+            raise StateError("nothing to stash", hint="vgr status")
+        time, zone = repo.config.now()
+        label = head.branch or head.commit.hex()[:10]
+        made = write_commit(
+            txn,
+            snapshot=snapshot,
+            parents=[head.commit],
+            author=str(repo.config.author()),
+            message=message or f"WIP on {label}: {parent.subject}",
+            time=time,
+            zone=zone,
+        )
+        move_ref(txn, _next_name(repo), made, old=None)
+        txn.commit()
+    changes = counts(diff(repo.dataset_of(head.commit), repo.dataset_of(made)))
+    switch(repo, head, force=True, kind="stash", progress=progress)
+    return Stashed(made, changes)
+
+
+def _next_name(repo: Repository) -> str:
+    known = list(iter_refs(repo.store, STASH))
+    number = int(known[-1].removeprefix(STASH)) + 1 if known else 1
+    return f"{STASH}{number:08d}"
+
+
+def apply(
+    repo: Repository, stash: Stash, *, drop: bool, progress: Progress = no_progress
+) -> dict[str, int]:
+    """Bring a stash back on top of what is staged; with `drop` (pop) it goes when that worked.
+
+    Raises ConflictError naming keys that changed since on both sides; then nothing happens.
+    """
+    repo.refuse_if_running()
+    staging = repo.staging
+    now = repo.staged_view(staging)
+    theirs = repo.dataset_of(stash.commit)
+    base = repo.dataset_of(read_commit(repo.store, stash.commit).parent_ids[0])
+    changes = _onto(base, theirs, now)
+    with repo.transaction("unstash", stash.message) as txn:
+        stage(txn, staging, changes)
+        if drop:
+            move_ref(txn, stash.name, None, old=stash.commit)
+        plan = None
+        if repo.root is not None:
+            overlay = {(space, key): GONE if row is None else row for space, key, row in changes}
+            after = Dataset(txn, now.roots, {**staging.overlay, **overlay})
+            plan = plan_switch(now, after)
+            refuse_if_dirty(repo, now, plan, "the stash")
+        txn.commit()
+    if plan is not None and plan.keys():
+        update(repo, plan, repo.staged(), before_token=now.token, progress=progress)
+    return counts(diff(now, repo.staged()))
+
+
+def _onto(base: Dataset, theirs: Dataset, now: Dataset) -> list[RowChange]:
+    """The rows that the stash changed, where nobody else did."""
+    changes: list[RowChange] = []
+    both: list[str] = []
+    for space in sorted({*base.roots, *theirs.roots}):
+        for key, before, row in changed_rows(base, theirs, space):
+            current = now.row(space, key)
+            if current == before:
+                changes.append((space, key, row))
+            elif current != row:
+                both.append(key.decode(errors="replace"))
+    if both:
+        raise ConflictError(
+            f"{name_keys(both)} changed here and in the stash",
+            hint="vgr commit or vgr restore --staged them, then vgr stash pop",
+        )
+    return changes
+
+
+def drop(repo: Repository, stash: Stash) -> None:
+    """Forget a stash; `vgr undo` brings it back."""
+    with repo.transaction("stash-drop", stash.message) as txn:
+        move_ref(txn, stash.name, None, old=stash.commit)
+        txn.commit()

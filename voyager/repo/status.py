@@ -1,0 +1,49 @@
+"""What stands between HEAD, the staging area and the working tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from voyager.repo.diff import Change, diff
+from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
+from voyager.repo.worktree import changes_in
+from voyager.store.refs import Head
+
+
+@dataclass(slots=True)
+class Status:
+    """`staged` against HEAD, the rest against the staging area; keys in order.
+
+    `operation` names an interrupted one.
+    """
+
+    head: Head
+    operation: str | None
+    staged: list[Change]
+    modified: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    untracked: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is staged and no tracked file differs."""
+        return not (self.staged or self.modified or self.deleted or self.operation)
+
+
+def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
+    """Look at everything once; the working tree through the stat cache."""
+    staging = repo.staging
+    staged = repo.staged_view(staging)
+    running = repo.store.value(RUNNING)
+    base = repo.dataset_of(staging.base)
+    same = base.roots == dict(staging.roots) and not staging.overlay
+    changes = [] if same else diff(base, staged)
+    found = Status(repo.head, None if running is None else running["kind"], changes)
+    if repo.root is not None:
+        tree = changes_in(repo, staged, progress=progress)
+        found.modified = sorted(entry.key for entry in (*tree.modified, *tree.mode_changed))
+        found.deleted = sorted(tree.deleted)
+        found.untracked = sorted(entry.key for entry in tree.untracked)
+        found.skipped = list(tree.skipped)
+    return found

@@ -1,0 +1,278 @@
+"""Going from one version to another: switch, checkout, reset, and how they survive a kill.
+
+A switch that changes files is two operations: `begin` writes down where it goes (RUNNING), the
+second one moves HEAD and the staging area once every file is in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from voyager.errors import StateError
+from voyager.repo.dataset import Dataset
+from voyager.repo.diff import changed_rows
+from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
+from voyager.repo.snapshot import read_snapshot
+from voyager.repo.staging import Overlay, Staging, fold, fold_staging, replace_staging
+from voyager.repo.worktree import (
+    Plan,
+    Updated,
+    drop_finished,
+    name_keys,
+    plan_reset,
+    plan_switch,
+    refuse_if_dirty,
+    update,
+)
+from voyager.store.history import read_commit
+from voyager.store.operation import GONE
+from voyager.store.refs import HEADS, Head, move_head, move_ref, read_ref
+from voyager.store.transaction import Transaction
+from voyager.wire import Ext, object_ref
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where a switch goes.
+
+    `base` is the commit to stand on, `snapshot` the staged root (the commit's own, or with staged
+    rows carried along), `ref` a branch to set to `base` as well: (full name, old id or None).
+    """
+
+    head: Head
+    base: bytes | None
+    snapshot: bytes
+    ref: tuple[str, bytes | None] | None = None
+
+    def as_value(self) -> dict[str, Any]:
+        ref = None if self.ref is None else [self.ref[0], _ref_or_none(self.ref[1])]
+        head = self.head.branch or _ref_or_none(self.head.commit)
+        return {
+            "base": _ref_or_none(self.base),
+            "head": head,
+            "ref": ref,
+            "root": object_ref(self.snapshot),
+        }
+
+    @classmethod
+    def from_value(cls, value: dict[str, Any]) -> Goal:
+        head, base = value["head"], _id_or_none(value["base"])
+        ref = value["ref"]
+        return cls(
+            Head(head, base) if isinstance(head, str) else Head(None, bytes(head.data)),
+            base,
+            bytes(value["root"].data),
+            None if ref is None else (ref[0], _id_or_none(ref[1])),
+        )
+
+
+def _ref_or_none(commit: bytes | None) -> Ext | None:
+    return None if commit is None else object_ref(commit)
+
+
+def _id_or_none(ref: Ext | None) -> bytes | None:
+    return None if ref is None else bytes(ref.data)
+
+
+def switch(
+    repo: Repository,
+    head: Head,
+    *,
+    force: bool = False,
+    create: bool = False,
+    overwrite: bool = False,
+    kind: str = "switch",
+    progress: Progress = no_progress,
+) -> Updated:
+    """Let HEAD, staging area and working tree go to a branch or commit.
+
+    Staged rows that the two commits agree on are carried along, as git does; `create` makes the
+    branch, `overwrite` even where it exists. Raises StateError naming what would be lost, unless
+    `force`, which gives up staged rows and edited files.
+    """
+    repo.refuse_if_running()
+    staging = repo.staging
+    carried = {} if force else carried_rows(repo, staging, repo.dataset_of(head.commit))
+    ref = None
+    if create and head.branch is not None:
+        name = HEADS + head.branch
+        ref = (name, read_ref(repo.store, name) if overwrite else None)
+    with repo.transaction(kind, _describe(head)) as txn:
+        there = None if head.commit is None else read_commit(repo.store, head.commit).snapshot_id
+        snapshot = snapshot_with(txn, there, carried)
+        goal = Goal(head, head.commit, snapshot, ref)
+        return _go(repo, txn, staging, goal, force=force, progress=progress)
+
+
+def reset(
+    repo: Repository, commit: bytes, mode: str = "mixed", *, progress: Progress = no_progress
+) -> Updated:
+    """Move the current branch to a commit: `soft` keeps staging, `mixed` files, `hard` neither."""
+    repo.refuse_if_running()
+    staging, head = repo.staging, repo.head
+    ref = None if head.branch is None else (HEADS + head.branch, head.commit)
+    there = Head(head.branch, commit)
+    with repo.transaction(f"reset-{mode}", commit.hex()[:12]) as txn:
+        if mode == "soft":
+            snapshot = fold_staging(txn, staging)
+        else:
+            snapshot = read_commit(repo.store, commit).snapshot_id
+        goal = Goal(there, commit, snapshot, ref)
+        if mode == "hard":
+            return _go(repo, txn, staging, goal, force=True, progress=progress)
+        _finish(repo, txn, staging, goal)
+    return Updated()
+
+
+def carried_rows(repo: Repository, staging: Staging, there: Dataset) -> Overlay:
+    """Staged rows to keep on the way to another version; StateError when it changed them too."""
+    base = repo.dataset_of(staging.base)
+    staged = repo.staged_view(staging)
+    carried: dict[tuple[str, bytes], bytes] = {}
+    lost: list[str] = []
+    for space in sorted({*base.roots, *staged.roots, *(space for space, _ in staging.overlay)}):
+        for key, before, row in changed_rows(base, staged, space):
+            now = there.row(space, key)
+            if now == before:
+                carried[space, key] = GONE if row is None else row
+            elif now != row:
+                lost.append(key.decode(errors="replace"))
+    if lost:
+        raise StateError(
+            f"staged changes to {name_keys(lost)} would be lost",
+            hint="vgr commit, vgr stash, or -f to give them up",
+        )
+    return carried
+
+
+def snapshot_with(txn: Transaction, snapshot: bytes | None, overlay: Overlay) -> bytes:
+    """A snapshot (None: an empty one) with staged rows on top."""
+    if snapshot is None:
+        return fold(txn, {}, overlay)
+    return fold(txn, read_snapshot(txn, snapshot), overlay) if overlay else snapshot
+
+
+def _describe(head: Head) -> str:
+    if head.branch is not None:
+        return head.branch
+    return "" if head.commit is None else head.commit.hex()[:12]
+
+
+# -- the two operations ---------------------------------------------------------------------------
+
+
+def _go(
+    repo: Repository,
+    txn: Transaction,
+    staging: Staging,
+    goal: Goal,
+    *,
+    force: bool,
+    progress: Progress,
+) -> Updated:
+    """Change the files between a `begin` operation and the one that moves; without files, move."""
+    before = repo.staged_view(staging)
+    after = Dataset(txn, read_snapshot(txn, goal.snapshot))
+    plan = _plan(repo, before, after, force=force, what=txn.kind, progress=progress)
+    if not plan.write and not plan.remove:
+        _finish(repo, txn, staging, goal)
+        return Updated()
+    running = {
+        "from": object_ref(fold_staging(txn, staging)),
+        "goal": goal.as_value(),
+        "kind": txn.kind,
+        "message": txn.message,
+    }
+    kind, txn.kind = txn.kind, "begin"
+    txn.move(RUNNING, running, old=None)
+    txn.commit()
+    after = Dataset(repo.store, after.roots)
+    done = update(repo, plan, after, before_token=before.token, progress=progress)
+    with repo.transaction(kind, txn.message) as ending:
+        _finish(repo, ending, staging, goal, running)
+    return done
+
+
+def _plan(
+    repo: Repository,
+    before: Dataset,
+    after: Dataset,
+    *,
+    force: bool,
+    what: str,
+    progress: Progress,
+) -> Plan:
+    if repo.root is None:
+        return Plan([], [])
+    if force:
+        return plan_reset(repo, before, after, progress)
+    plan = plan_switch(before, after)
+    refuse_if_dirty(repo, before, plan, what)
+    return plan
+
+
+def _finish(
+    repo: Repository,
+    txn: Transaction,
+    staging: Staging,
+    goal: Goal,
+    running: dict[str, Any] | None = None,
+) -> None:
+    """Move HEAD, the staging area and a branch to the goal, all at once."""
+    now = repo.head
+    if goal.head.branch != now.branch or (now.detached and goal.head.commit != now.commit):
+        move_head(txn, goal.head, old=now)
+    if goal.ref is not None and goal.ref[1] != goal.base:
+        move_ref(txn, goal.ref[0], goal.base, old=goal.ref[1])
+    replace_staging(txn, staging, base=goal.base, snapshot=goal.snapshot)
+    if running is not None:
+        txn.move(RUNNING, None, old=running)
+        txn.on_undo(RUNNING, None)
+    txn.commit()
+
+
+# -- after an interruption ------------------------------------------------------------------------
+
+
+def continue_switch(repo: Repository, *, progress: Progress = no_progress) -> Updated:
+    """Finish an interrupted switch; files equal to either side, or half written, are ours."""
+    running = _running(repo)
+    goal = Goal.from_value(running["goal"])
+    before, after = _sides(repo, running)
+    done = _force_side(repo, before, after, progress)
+    with repo.transaction(running["kind"], running["message"]) as txn:
+        _finish(repo, txn, repo.staging, goal, running)
+    return done
+
+
+def abort_switch(repo: Repository, *, progress: Progress = no_progress) -> Updated:
+    """Take an interrupted switch back: the files become those of the version it left."""
+    running = _running(repo)
+    before, after = _sides(repo, running)
+    done = _force_side(repo, after, before, progress)
+    with repo.transaction("abort", running["message"]) as txn:
+        txn.move(RUNNING, None, old=running)
+        txn.on_undo(RUNNING, None)
+        txn.commit()
+    return done
+
+
+def _running(repo: Repository) -> dict[str, Any]:
+    running: dict[str, Any] | None = repo.store.value(RUNNING)
+    if running is None:
+        raise StateError("no checkout is interrupted", hint="vgr status")
+    return running
+
+
+def _sides(repo: Repository, running: dict[str, Any]) -> tuple[Dataset, Dataset]:
+    goal = Goal.from_value(running["goal"])
+    sides = (bytes(running["from"].data), goal.snapshot)
+    before, after = (Dataset(repo.store, read_snapshot(repo.store, side)) for side in sides)
+    return before, after
+
+
+def _force_side(repo: Repository, before: Dataset, after: Dataset, progress: Progress) -> Updated:
+    """Bring every file that differs between two versions to the second one."""
+    plan = drop_finished(repo, plan_switch(before, after), before, after)
+    return update(repo, plan, after, progress=progress)

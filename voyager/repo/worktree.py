@@ -1,0 +1,355 @@
+"""Laying a version out in the working tree: which files to write and remove, and doing so.
+
+A switch is journaled before its first file (`RUNNING`), so that a killed one can be continued or
+taken back. A new file is written in place: half of it is a prefix of the right bytes, which
+`--continue` recognises; a file that replaces another comes by rename.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from voyager.errors import InvalidDataError, NotFoundError, StateError
+from voyager.repo.dataset import Dataset, Tracked
+from voyager.repo.diff import changed_files
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.scan import FileStat, WorktreeChanges, compare
+from voyager.repo.snapshot import FILES
+from voyager.store import files
+from voyager.store.spec import MIB
+
+_STREAM_BYTES = 16 * MIB
+_NAMED = 10
+
+
+@dataclass(slots=True)
+class Updated:
+    """What an update of the working tree did; `skipped` are images that are not here."""
+
+    written: int = 0
+    removed: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Files to write, each with its row, and keys whose file goes."""
+
+    write: list[Tracked]
+    remove: list[str]
+
+    def keys(self) -> list[str]:
+        return [*(tracked.key for tracked in self.write), *self.remove]
+
+
+def changes_in(
+    repo: Repository,
+    against: Dataset,
+    *,
+    paths: Iterable[str] | None = None,
+    progress: Progress = no_progress,
+) -> WorktreeChanges:
+    """What the working tree holds other than a version, looked at through the stat cache."""
+    found = compare(
+        repo.tree(),
+        against,
+        repo.stat_cache,
+        repo.ignore,
+        paths=None if paths is None else list(paths),
+        progress=progress,
+    )
+    # A photo has no executable bit of its own: file systems that set it everywhere change nothing.
+    found.mode_changed = [
+        entry for entry in found.mode_changed if against.space_of(entry.key) == FILES
+    ]
+    return found
+
+
+def plan_switch(before: Dataset, after: Dataset) -> Plan:
+    """The files that differ between two versions."""
+    plan = Plan([], [])
+    for key, _, new in changed_files(before, after):
+        if new is None:
+            plan.remove.append(key)
+        else:
+            plan.write.append(new)
+    return plan
+
+
+def plan_reset(repo: Repository, before: Dataset, after: Dataset, progress: Progress) -> Plan:
+    """Every file that is not as `after` says, and what only `before` tracked."""
+    found = changes_in(repo, after, progress=progress)
+    wanted = {entry.key for entry in (*found.modified, *found.mode_changed)} | set(found.deleted)
+    write = [tracked for tracked in after.tracked() if tracked.key in wanted] if wanted else []
+    gone = [key for key, _, new in changed_files(before, after) if new is None]
+    return Plan(write, gone)
+
+
+def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) -> None:
+    """StateError naming files that the plan would overwrite although nobody committed them."""
+    keys = plan.keys()
+    if not keys:
+        return
+    found = changes_in(repo, before, paths=keys)
+    goal = {tracked.key: tracked for tracked in plan.write}
+    edited = {entry.key for entry in (*found.modified, *found.mode_changed)}
+    dirty = [key for key in edited if not _has_content(repo, goal.get(key), key)]
+    if dirty:
+        raise StateError(
+            f"{what} would overwrite changes in {name_keys(dirty)}",
+            hint="vgr commit -a, vgr stash, or -f to give them up",
+        )
+    in_way = [
+        entry.key
+        for entry in found.untracked
+        if entry.key in goal and not _has_content(repo, goal[entry.key], entry.key)
+    ]
+    if in_way:
+        raise StateError(
+            f"{what} would overwrite untracked {name_keys(in_way)}",
+            hint="move them away, or -f to overwrite",
+        )
+
+
+def _has_content(repo: Repository, wanted: Tracked | None, key: str) -> bool:
+    """Whether the file at a key already is what is wanted there."""
+    if wanted is None:
+        return False
+    try:
+        return hash_file(repo.tree() / key) == wanted.blob
+    except OSError:
+        return False
+
+
+def hash_file(path: Path) -> bytes:
+    """The blob id of a file's bytes."""
+    hasher = blake3()
+    with open(path, "rb", buffering=0) as source:
+        while chunk := source.read(MIB):
+            hasher.update(chunk)
+    return hasher.digest()
+
+
+def name_keys(keys: Iterable[str]) -> str:
+    """The first keys by name, and how many more."""
+    ordered = sorted(keys)
+    more = len(ordered) - _NAMED
+    shown = ", ".join(f"'{key}'" for key in ordered[:_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def update(
+    repo: Repository,
+    plan: Plan,
+    after: Dataset,
+    *,
+    before_token: bytes | None = None,
+    progress: Progress = no_progress,
+) -> Updated:
+    """Remove and write the files of a plan and note them in the stat cache.
+
+    `before_token` is the token of the version that was laid out; when the cache agrees with it,
+    it will agree with `after`.
+    """
+    root = repo.tree()
+    _refuse_folding(repo, after, plan)
+    done = Updated()
+    for key in plan.remove:
+        _remove(root, key)
+        done.removed += 1
+    noted: list[tuple[str, FileStat, bytes]] = []
+    total = len(plan.write)
+    writer = _Writer(repo, root)
+    try:
+        for number, tracked in enumerate(plan.write):
+            if not number % 256:
+                progress(number, total)
+            try:
+                noted.append((tracked.key, writer.write(tracked), tracked.blob))
+                done.written += 1
+            except NotFoundError as error:
+                done.skipped.append((tracked.key, error.message))
+        progress(total, total)
+    finally:
+        agreed = before_token is not None and repo.stat_cache.token == before_token
+        whole = agreed and done.written == total
+        repo.stat_cache.update(noted, removed=plan.remove, token=after.token if whole else None)
+    return done
+
+
+def _remove(root: Path, key: str) -> None:
+    path = root / key
+    if not _under_link(root, key):
+        files.remove(path)
+        files.remove_empty_folders(path.parent, root)
+
+
+def _under_link(root: Path, key: str) -> bool:
+    """Whether a folder on the way to a key is a link, behind which nothing of ours lies."""
+    folder = str(root)
+    for part in key.split("/")[:-1]:
+        folder = f"{folder}/{part}"
+        if os.path.islink(folder):
+            return True
+    return False
+
+
+class _Writer:
+    """Writes files in key order, making each folder once and never following a link."""
+
+    def __init__(self, repo: Repository, root: Path) -> None:
+        self._repo = repo
+        self._root = str(root)
+        self._folder = ""
+        self._present: set[str] = set()
+
+    def write(self, tracked: Tracked) -> FileStat:
+        folder, _, name = tracked.key.rpartition("/")
+        if folder != self._folder or not self._folder:
+            self._enter(folder)
+        path = f"{self._root}/{tracked.key}"
+        mode = 0o777 if tracked.executable else 0o666
+        if name in self._present:
+            return self._replace(path, tracked, mode)
+        return FileStat.of(self._create(path, tracked, mode))
+
+    def _enter(self, folder: str) -> None:
+        path = self._root
+        for part in folder.split("/") if folder else ():
+            path = f"{path}/{part}"
+            self._make(path)
+        self._folder = folder
+        self._present = set(os.listdir(path))
+
+    def _make(self, path: str) -> None:
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            files.make_folder(path)
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            # A file or link where a folder must be: the caller knows that it may go.
+            files.remove(path)
+            files.make_folder(path)
+
+    def _create(self, path: str, tracked: Tracked, mode: int) -> os.stat_result:
+        store = self._repo.store
+        if tracked.size > _STREAM_BYTES:
+            return files.create_from(path, store.iter_blob(tracked.blob), mode)
+        return files.create(path, store.get_blob(tracked.blob), mode)
+
+    def _replace(self, path: str, tracked: Tracked, mode: int) -> FileStat:
+        if os.path.isdir(path) and not os.path.islink(path):
+            raise StateError(
+                f"the folder '{tracked.key}' is in the way of a file of that name",
+                hint="move it away and try again",
+            )
+        temporary = f"{self._repo.folder}/tmp/{os.getpid()}"
+        files.make_folder(os.path.dirname(temporary))
+        files.remove(temporary)
+        self._create(temporary, tracked, mode)
+        files.rename(temporary, path)
+        return FileStat.of(os.lstat(path))
+
+
+def drop_finished(repo: Repository, plan: Plan, before: Dataset, after: Dataset) -> Plan:
+    """What is left of the plan of an interrupted switch.
+
+    A file may be as either version has it, gone, or half written; StateError for any other.
+    """
+    root = repo.tree()
+    left = Plan([], [])
+    edited: list[str] = []
+    for tracked in plan.write:
+        state = _state_of(repo, root / tracked.key, tracked, before.tracked_at(tracked.key))
+        if state == "edited":
+            edited.append(tracked.key)
+        elif state != "done":
+            left.write.append(tracked)
+    for key in plan.remove:
+        old = before.tracked_at(key)
+        state = _state_of(repo, root / key, old, old)
+        if state == "edited":
+            edited.append(key)
+        elif state != "gone":
+            left.remove.append(key)
+    if edited:
+        raise StateError(
+            f"{name_keys(edited)} changed since the checkout was interrupted",
+            hint="move the file away, then vgr checkout --continue or --abort",
+        )
+    return left
+
+
+def _state_of(repo: Repository, path: Path, wanted: Tracked | None, old: Tracked | None) -> str:
+    """`gone`, `done` (as wanted), `ours` (the old bytes, or half of the wanted ones), `edited`."""
+    try:
+        found = hash_file(path)
+        executable = bool(os.stat(path).st_mode & 0o100)
+    except OSError:
+        return "gone"
+    if wanted is not None and (found, executable) == (wanted.blob, wanted.executable):
+        return "done"
+    if old is not None and found == old.blob:
+        return "ours"
+    if wanted is None:
+        return "edited"
+    if found == wanted.blob or is_unfinished(path, repo.store.iter_blob(wanted.blob)):
+        return "ours"
+    return "edited"
+
+
+def is_unfinished(path: Path, wanted: Iterator[bytes]) -> bool:
+    """Whether a file is a proper prefix of the wanted bytes: what a killed write leaves."""
+    with open(path, "rb", buffering=0) as source:
+        for chunk in wanted:
+            found = source.read(len(chunk))
+            if found != chunk:
+                return chunk.startswith(found)
+        return not source.read(1)
+
+
+# -- names that a file system cannot keep apart ---------------------------------------------------
+
+
+def folded(key: str) -> str:
+    """A key as a file system sees it that folds case and Unicode normal form."""
+    return unicodedata.normalize("NFC", key).casefold()
+
+
+def folding_pairs(keys: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of keys that such a file system cannot keep apart."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for key in keys:
+        first = seen.setdefault(folded(key), key)
+        if first != key:
+            pairs.append((first, key))
+    return pairs
+
+
+def file_system_folds(repo: Repository) -> bool:
+    """Whether the working tree's file system folds case, by `core.ignorecase` or by trying."""
+    setting = repo.config.get("core.ignorecase")
+    if setting != "auto":
+        return setting == "true"
+    return (repo.folder / "spec").exists()  # SPEC is there; another spelling should not be
+
+
+def _refuse_folding(repo: Repository, after: Dataset, plan: Plan) -> None:
+    if not plan.write or not file_system_folds(repo):
+        return
+    pairs = folding_pairs(tracked.key for tracked in after.tracked())
+    if pairs:
+        named = "; ".join(f"'{a}' and '{b}'" for a, b in pairs[:_NAMED])
+        raise InvalidDataError(
+            f"this file system cannot hold keys that differ only in case or normal form: {named}",
+            hint="vgr mv one of them, or work in a repository made with vgr init --no-worktree",
+        )
