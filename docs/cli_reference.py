@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from voyager import errors
-from voyager.commands.help_page import Page, Row
+from voyager.cli import EXIT_PIPE
+from voyager.commands.help_page import Page
 from voyager.commands.parsing import pages
-from voyager.commands.table import ALL_FLAGS, COMMANDS
+from voyager.commands.table import ALL_FLAGS, COMMANDS, Flag
 from voyager.config import SETTINGS, Setting
 
 TARGET = Path(__file__).with_name("cli.md")
@@ -45,7 +46,7 @@ over the repository, and the repository over the user.
 def render() -> str:
     """The whole page."""
     head = HEAD.format(
-        flags="\n".join(_flag(Row(_left(flag), flag.help)) for flag in ALL_FLAGS),
+        flags="\n".join(f"- `{_left(flag)}`: {flag.help}" for flag in ALL_FLAGS),
         codes="\n".join(_codes()),
         settings="\n".join(_setting(setting) for setting in SETTINGS.values()),
     )
@@ -63,30 +64,25 @@ def _blocks(page: Page) -> Iterator[str]:
     yield page.text
     rows = [*page.commands, *page.arguments, *page.options]
     if rows:
-        yield "\n".join(_flag(row) for row in rows)
+        yield "\n".join(f"- `{row.left}`: {row.help}" for row in rows)
     if page.example:
         yield f"```console\n{page.example}\n```"
 
 
-def _flag(row: Row) -> str:
-    return f"- `{row.left}`: {row.help}"
-
-
-def _left(flag: object) -> str:
-    spellings, metavar = getattr(flag, "spellings", ()), getattr(flag, "metavar", None)
-    return ", ".join(spellings) + (f" {metavar}" if metavar else "")
+def _left(flag: Flag) -> str:
+    return ", ".join(flag.spellings) + (f" {flag.metavar}" if flag.metavar else "")
 
 
 def _codes() -> Iterable[str]:
-    kinds: list[type[errors.VoyagerError]] = [*errors.VoyagerError.__subclasses__()]
-    table = {0: "done"} | {
+    table = {0: "Done."} | {
         kind.exit: (kind.__doc__ or "").splitlines()[0]
-        for kind in kinds
+        for kind in errors.VoyagerError.__subclasses__()
         if kind.__module__ == errors.__name__
     }
     table[errors.EXIT_SKIPPED] = "Everything possible was done; what was skipped is named."
     table[errors.EXIT_BUG] = "A bug of vgr."
     table[errors.EXIT_INTERRUPTED] = "Interrupted."
+    table[EXIT_PIPE] = "Nobody reads the output any more."
     return [f"- {code}: {meaning}" for code, meaning in sorted(table.items())]
 
 

@@ -82,7 +82,7 @@ def _run(args: list[str]) -> int:
     if rest and rest[0] == "help":
         rest, given = rest[1:], given | {"help"}
     if "help" in given and rest:
-        rest = [rest[0], "--help"]
+        rest = [*rest, "--help"]
     if not rest:
         sys.stdout.write(help_text())
         return 0 if "help" in given else UsageError.exit
@@ -156,8 +156,8 @@ def _report(error: BaseException, asked: set[str]) -> int:
     if "json" in asked:
         import json
 
-        document = {"error": known.as_dict()}
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        # One line, since it may come after JSON lines that a command printed already.
+        sys.stdout.write(json.dumps({"error": known.as_dict()}, ensure_ascii=False) + "\n")
         return known.exit
     _flush_or_silence(sys.stdout)  # what was printed before the error comes first
     sys.stderr.write(f"error: {_place(known)}{known.message}\n")
@@ -183,13 +183,17 @@ def _explain_system(error: OSError) -> StateError:
     }
     reason = os.strerror(error.errno or 0)
     reason = reason[:1].lower() + reason[1:]
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    where = " -> ".join(str(name) for name in names)
+    names = [_name(name) for name in (error.filename, error.filename2) if name is not None]
+    where = " -> ".join(names)
     return StateError(
         f"{reason}: {where}" if where else reason,
         hint=hints.get(error.errno or 0),
         path=names[0] if names else None,
     )
+
+
+def _name(name: str | bytes | int) -> str:
+    return f"file descriptor {name}" if isinstance(name, int) else os.fsdecode(name)
 
 
 def _accept_any_name() -> None:

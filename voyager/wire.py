@@ -90,7 +90,7 @@ def decode(data: bytes) -> Any:
     """
     try:
         value = _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(f"not msgpack: {error}") from error
     if _depth_exceeds(value, MAX_DEPTH):
         raise CorruptError(f"nested deeper than {MAX_DEPTH}")
@@ -130,6 +130,6 @@ def iter_references(data: bytes) -> Iterator[tuple[int, bytes]]:
 
     try:
         msgspec.msgpack.decode(data, ext_hook=note)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError(f"not msgpack: {error}") from error
     return iter(found)

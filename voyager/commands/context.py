@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from voyager.errors import EXIT_SKIPPED, NotFoundError
+from voyager.repo.layout import find_folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -43,13 +44,17 @@ _BAR_EVERY = 0.05
 
 
 class Context:
-    """The surroundings of one command: global flags, settings, output."""
+    """The surroundings of one command: global flags, settings, output.
+
+    `after_dashes` are the words after `--`, or None when there is no `--`.
+    """
 
     def __init__(self) -> None:
         self.json = False
         self.quiet = False
         self.verbose = False
         self.no_progress = False
+        self.after_dashes: list[str] | None = None
         self._came_from: str | None = None
         self._repository: Repository | None = None
         self._bar: _Bar | None = None
@@ -84,7 +89,7 @@ class Context:
         """The settings as seen from here."""
         from voyager.config import Config
 
-        return Config.load(find_store(Path.cwd()))
+        return Config.load(find_folder(Path.cwd()))
 
     def open_repository(self) -> Repository:
         """The repository around the current folder; NotFoundError when there is none.
@@ -161,15 +166,6 @@ class Context:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def find_store(start: Path) -> Path | None:
-    """The folder of the store that settings are read from, here or above, without opening it."""
-    for folder in (start, *start.parents):
-        for store in (folder / ".vgr", folder):
-            if (store / "SPEC").is_file() and (store / "packs").is_dir():
-                return store
-    return None
 
 
 class _Bar:

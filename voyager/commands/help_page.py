@@ -134,9 +134,9 @@ def _choices(param: Any) -> str:
 
 
 def _meaning(param: Any) -> str:
-    text = str(param.help or "")
+    notes = [str(param.help)] if param.help else []
     if param.show_default and param.default is not True and param.default:
-        text += f" (default: {param.default})"
+        notes.append(f"(default: {param.default})")
     if param.param_type_name == "option" and param.multiple:
-        text += " (may be repeated)"
-    return text
+        notes.append("(may be repeated)")
+    return " ".join(notes)

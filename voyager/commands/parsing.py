@@ -90,6 +90,7 @@ def _run(
     path: str, function: Callable[..., int | None], args: Sequence[str], context: Context
 ) -> int:
     command = build_parser(path, function, context).command
+    context.after_dashes = list(args[args.index("--") + 1 :]) if "--" in args else None
     try:
         with command.make_context(f"vgr {path}", list(args)) as click_context:
             if click_context.args:

@@ -10,17 +10,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from voyager.errors import InvalidDataError, NotFoundError
-from voyager.images import IMAGE_EXTENSIONS, ImageInfo, probe
+from voyager.errors import InvalidDataError, NotFoundError, StateError
+from voyager.images import IMAGE_EXTENSIONS, ImageInfo
 from voyager.repo.dataset import Dataset
-from voyager.repo.keys import KeyPattern, key_of_path, key_problem
+from voyager.repo.intake import Source, Taken, take_all
+from voyager.repo.keys import KeyPattern, key_of_path, key_problem, shown
 from voyager.repo.label_files import label_format
+from voyager.repo.namespace import folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import FileStat
 from voyager.repo.snapshot import FILES, SAMPLES
-from voyager.repo.staging import RowChange, Staging, stage
+from voyager.repo.staging import RowChange, stage
 from voyager.repo.worktree import changes_in, folding_pairs
 from voyager.schema import (
     FileRow,
@@ -34,7 +35,6 @@ from voyager.schema import (
 )
 from voyager.schema.image_rows import ImageRows, Look
 from voyager.store import bulk
-from voyager.store.ids import blob_id
 from voyager.store.small_blobs import choose_dictionary
 from voyager.store.spec import MIB
 from voyager.store.transaction import Transaction
@@ -58,7 +58,10 @@ _SPLIT_FOLDERS = {
 
 @dataclass(slots=True)
 class Added:
-    """What an add staged. `skipped` could not be taken, `noted` was taken with a remark."""
+    """What an add staged. `skipped` could not be taken, `noted` was taken with a remark.
+
+    `left` counts vanished files whose rows stay, for want of `all`.
+    """
 
     added: int = 0
     modified: int = 0
@@ -68,6 +71,7 @@ class Added:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     noted: list[tuple[str, str]] = field(default_factory=list)
     label_files: list[tuple[str, str]] = field(default_factory=list)
+    left: int = 0
 
     @property
     def changes(self) -> int:
@@ -84,14 +88,6 @@ class Options:
     strict: bool = False
 
 
-class Source(NamedTuple):
-    """A file to take: its key, where it lies, and what the scan saw of it (None outside)."""
-
-    key: str
-    path: str
-    stat: FileStat | None
-
-
 def add(
     repo: Repository,
     paths: Sequence[str],
@@ -101,13 +97,15 @@ def add(
     tracked_only: bool = False,
     to: str | None = None,
     options: Options | None = None,
+    dry_run: bool = False,
     progress: Progress = no_progress,
 ) -> Added:
     """Stage new and edited files below `paths`; with `all` also deletions.
 
-    Paths outside the working tree need `to`, the folder of keys they are copied to. Raises
-    NotFoundError for a path that names nothing, and with `strict` InvalidDataError for a file
-    that had to be skipped or noted; then nothing is staged.
+    Paths outside the working tree need `to`, the folder of keys they are copied to. `dry_run` only
+    tells what would be staged. Raises NotFoundError for a path that names nothing, StateError for
+    a key that would be a folder of keys too, and with `strict` InvalidDataError for a file that
+    had to be skipped or noted; then nothing is staged.
     """
     repo.refuse_if_running()
     options = options or Options()
@@ -115,11 +113,12 @@ def add(
     result = Added()
     staging = repo.staging
     dataset = repo.staged_view(staging)
-    if repo.root is None or to is not None:
+    outside = repo.root is None or to is not None
+    if outside:
         from voyager.repo.copy_in import outside_sources
 
         sources = outside_sources(repo, paths, cwd, to, result)
-        deleted: list[str] = []
+        vanished: list[str] = []
     else:
         keys = _keys_of(repo, dataset, paths, cwd)
         found = changes_in(repo, dataset, paths=keys, progress=progress)
@@ -131,10 +130,73 @@ def add(
                 key=lambda entry: entry.key,
             )
         ]
-        deleted = list(found.deleted) if all else []
+        vanished = found.deleted
+    deleted = vanished if all else []
     with repo.transaction("add", " ".join(paths)[:200]) as txn, bulk.paused_gc():
-        _stage_sources(repo, txn, staging, dataset, sources, deleted, options, result, progress)
+        stager = _Stager(repo, txn, dataset, options, result)
+        usable = _usable(dataset, sources, options, result)
+        changes = _take(repo, txn, stager, usable, result, progress)
+        changes += _deletions(dataset, deleted, {key for _, key, _ in changes}, result)
+        moved = {old for old, _ in result.renamed}
+        result.left = 0 if all else len(set(vanished) - moved)
+        _refuse_strictly(options, result)
+        _refuse_folders(dataset, changes, vanished, outside=outside)
+        if dry_run or not changes:
+            return result
+        stage(txn, staging, changes)
+        txn.commit()
+    if repo.root is not None and outside:
+        _lay_out(repo, dataset, [key.decode() for _, key, row in changes if row is not None])
+    elif repo.root is not None:
+        _note_stats(repo, dataset, stager.stats, [*deleted, *moved])
     return result
+
+
+def _refuse_strictly(options: Options, result: Added) -> None:
+    left_out = [(key, f"holds {form} labels") for key, form in result.label_files]
+    found = [*result.skipped, *left_out, *result.noted]
+    if options.strict and found:
+        key, reason = found[0]
+        raise InvalidDataError(
+            f"'{shown(key)}': {reason}", hint="without --strict it is taken or skipped"
+        )
+
+
+def _refuse_folders(
+    dataset: Dataset, changes: list[RowChange], vanished: Iterable[str], *, outside: bool
+) -> None:
+    """StateError for a key that would be a folder of keys as well (spec 2.5).
+
+    A file of the working tree can only stand where a folder of keys vanished.
+    """
+    new = {key for _, key, row in changes if row is not None}
+    gone = {key for _, key, row in changes if row is None} - new
+    for folder in folders_of_all(new):
+        kept = folder not in gone and dataset.space_of(folder.decode()) is not None
+        if folder in new or kept:
+            raise _both(folder.decode())
+    left = folders_of_all({key.encode() for key in vanished} - gone)
+    if outside and dataset.count(SAMPLES) + dataset.count(FILES):
+        left |= {key for key in new if dataset.has_folder(key.decode())}
+    for key in sorted(new & left):
+        raise _both(key.decode())
+
+
+def _both(key: str) -> StateError:
+    return StateError(
+        f"'{shown(key)}' would be a key and a folder of keys",
+        hint="vgr add -A takes the vanished ones out",
+    )
+
+
+def _lay_out(repo: Repository, before: Dataset, keys: list[str]) -> None:
+    """Write the files of new rows into the working tree."""
+    from voyager.repo.worktree import Plan, update
+
+    after = repo.staged()
+    found = (after.tracked_at(key) for key in sorted(keys))
+    write = [tracked for tracked in found if tracked is not None]
+    update(repo, Plan(write, []), after, before_token=before.token)
 
 
 def _keys_of(
@@ -171,64 +233,47 @@ def _expand(repo: Repository, key: str, text: str) -> list[str]:
     raise NotFoundError(f"'{text}' names no file", hint="vgr status")
 
 
-def _stage_sources(
+def _take(
     repo: Repository,
     txn: Transaction,
-    staging: Staging,
-    dataset: Dataset,
+    stager: _Stager,
     sources: list[Source],
-    deleted: list[str],
-    options: Options,
     result: Added,
     progress: Progress,
-) -> None:
-    sources = _usable(sources, options, result)
+) -> list[RowChange]:
+    """Store the bytes of the files; the rows to stage."""
     txn.use_dictionary(choose_dictionary(repo.store, txn, _small_files(sources)))
-    taker = _Taker(repo, txn, dataset, options, result)
-    done = 0
-    for batch in _batches(sources):
-        taker.take(batch)
-        done += len(batch)
-        progress(done, len(sources))
-    changes = taker.finish()
-    changes += _deletions(dataset, deleted, {key for _, key, _ in changes}, result)
-    if options.strict and (result.skipped or result.noted):
-        key, reason = (result.skipped or result.noted)[0]
-        raise InvalidDataError(
-            f"'{key}': {reason}", path=key, hint="without --strict it is taken or skipped"
-        )
-    if not changes:
-        txn.abort()
-        return
-    stage(txn, staging, changes)
-    txn.commit()
-    _note_stats(repo, dataset, taker.stats, deleted)
+    taken, skipped = take_all(txn, sources, progress)
+    result.skipped += skipped
+    for one in taken:
+        stager.stage(one)
+    return stager.finish()
 
 
 def _note_stats(
     repo: Repository,
     dataset: Dataset,
     stats: list[tuple[str, FileStat, bytes]],
-    deleted: list[str],
+    gone: list[str],
 ) -> None:
-    if repo.root is None:
-        return
     agreed = repo.stat_cache.token == dataset.token
     token = repo.staged().token if agreed else None
-    repo.stat_cache.update(stats, removed=deleted, token=token)
+    repo.stat_cache.update(stats, removed=gone, token=token)
 
 
-def _usable(sources: list[Source], options: Options, result: Added) -> list[Source]:
-    """Without files whose name cannot be a key, and label files that should be imported."""
+def _usable(
+    dataset: Dataset, sources: list[Source], options: Options, result: Added
+) -> list[Source]:
+    """Without files whose name cannot be a key, and label files that nobody chose to keep."""
     usable = []
     for source in sources:
         problem = key_problem(source.key)
         if problem is not None:
             result.skipped.append((source.key, problem))
             continue
-        if not options.as_file and source.key.endswith((".json", ".xml")):
+        if source.key.endswith((".json", ".xml")) and not options.as_file:
             form = label_format(Path(source.path))
-            if form is not None:
+            if form is not None and dataset.space_of(source.key) is None:
                 result.label_files.append((source.key, form))
                 continue
         usable.append(source)
@@ -247,21 +292,8 @@ def _small_files(sources: list[Source]) -> list[str]:
     ]
 
 
-def _batches(sources: list[Source]) -> Iterator[list[Source]]:
-    for start in range(0, len(sources), _BATCH):
-        yield sources[start : start + _BATCH]
-
-
-class _Taken(NamedTuple):
-    source: Source
-    data: bytes
-    blob: bytes
-    size: int
-    stat: FileStat
-
-
-class _Taker:
-    """Reads files batch by batch, stores their bytes, and makes their rows."""
+class _Stager:
+    """Makes the rows of files whose bytes are stored."""
 
     def __init__(
         self,
@@ -279,72 +311,32 @@ class _Taker:
         self._result = result
         self._rows = ImageRows()
         self._changes: list[RowChange] = []
-        self._seen_before: list[tuple[_Taken, ImageInfo | None]] = []
+        self._seen_before: list[Taken] = []
         self.stats: list[tuple[str, FileStat, bytes]] = []
 
-    def take(self, batch: list[Source]) -> None:
-        """Store the bytes of a batch and stage its rows, but for those that may be renames."""
-        read = [taken for source in batch if (taken := self._read(source)) is not None]
-        known = self._txn.known_blobs(taken.blob for taken in read)
-        for taken in read:
-            info = probe(taken.data, taken.source.key)
-            if taken.blob not in known and taken.size <= _STREAM_BYTES:
-                shrink = (info is None or info.type not in _PRECOMPRESSED) and taken.size > 256
-                self._txn.put_new_blob(taken.blob, taken.data, shrink=shrink)
-            self.stats.append((taken.source.key, taken.stat, taken.blob))
-            self._stage(taken, info, known=taken.blob in known)
-
-    def _read(self, source: Source) -> _Taken | None:
-        try:
-            if source.stat is not None and source.stat.size > _STREAM_BYTES:
-                return self._read_big(source)
-            data, stat = read_stable(source.path, source.stat)
-        except OSError as error:
-            self._result.skipped.append((source.key, error.strerror or str(error)))
-            return None
-        except InvalidDataError as error:
-            self._result.skipped.append((source.key, error.message))
-            return None
-        if len(data) > _STREAM_BYTES:
-            return self._read_big(source)
-        return _Taken(source, data, blob_id(data), len(data), stat)
-
-    def _read_big(self, source: Source) -> _Taken:
-        """Stream a big file into the store; only its head is kept to be probed."""
-        from voyager.repo.worktree import hash_file
-
-        with open(source.path, "rb", buffering=0) as opened:
-            before = FileStat.of(os.fstat(opened.fileno()))
-            head = opened.read(_HEAD_BYTES)
-            blob = hash_file(Path(source.path))
-            if not self._txn.knows_blob(blob):
-                opened.seek(0)
-                blob = self._txn.put_blob_stream(iter(lambda: opened.read(MIB), b""), before.size)
-            if FileStat.of(os.fstat(opened.fileno())) != before:
-                raise InvalidDataError("changes while it is read")
-        return _Taken(source, head, blob, before.size, before)
-
-    def _stage(self, taken: _Taken, info: ImageInfo | None, *, known: bool) -> None:
+    def stage(self, taken: Taken) -> None:
+        """Stage the row of a file, but for one that may be a rename."""
         key = taken.source.key
-        if info is not None and info.problem and len(taken.data) == taken.size:
-            self._result.noted.append((key, info.problem))
-        if not self._is_empty and self._stage_edit(taken, info):
+        self.stats.append((key, taken.stat, taken.blob))
+        if taken.info is not None and taken.info.problem:
+            self._result.noted.append((key, taken.info.problem))
+        if not self._is_empty and self._stage_edit(taken):
             return
-        if known and not self._is_empty:
-            self._seen_before.append((taken, info))  # a rename, or a copy: settled in `finish`
+        if taken.known and not self._is_empty:
+            self._seen_before.append(taken)  # a rename, or a copy: settled in `finish`
             return
-        self._stage_new(taken, info)
+        self._stage_new(taken)
 
-    def _stage_edit(self, taken: _Taken, info: ImageInfo | None) -> bool:
+    def _stage_edit(self, taken: Taken) -> bool:
         """Give a row that exists its new bytes; False when there is none."""
         key = taken.source.key.encode()
         row = self._dataset.row(SAMPLES, key)
         if row is not None:
             sample = decode_sample(row)
             if sample.image.blob_id != taken.blob:
-                self._note_size(taken, info, sample)
+                self._note_size(taken, sample)
                 self._change(
-                    SAMPLES, key, sample.replace(image=image_of(taken.blob, taken.size, info))
+                    SAMPLES, key, sample.replace(image=image_of(taken.blob, taken.size, taken.info))
                 )
             return True
         row = self._dataset.row(FILES, key)
@@ -356,7 +348,8 @@ class _Taker:
             return True
         return False
 
-    def _note_size(self, taken: _Taken, info: ImageInfo | None, sample: Sample) -> None:
+    def _note_size(self, taken: Taken, sample: Sample) -> None:
+        info = taken.info
         old = (sample.image.width, sample.image.height)
         new = (info.width, info.height) if info is not None else (None, None)
         if sample.regions and old != new and None not in old:
@@ -373,8 +366,8 @@ class _Taker:
         self._changes.append((space, key, encoded))
         self._result.modified += 1
 
-    def _stage_new(self, taken: _Taken, info: ImageInfo | None, n: int = 0) -> None:
-        key = taken.source.key
+    def _stage_new(self, taken: Taken, n: int = 0) -> None:
+        key, info = taken.source.key, taken.info
         self._result.added += 1
         if info is None:
             file = FileRow(
@@ -398,16 +391,16 @@ class _Taker:
 
     def _settle_renames(self) -> None:
         """Pair new keys with rows of the same bytes whose file is gone: by name, then in order."""
-        wanted = {taken.blob for taken, _ in self._seen_before}
+        wanted = {taken.blob for taken in self._seen_before}
         vanished: dict[bytes, list[tuple[str, str, bytes]]] = {}
         uids: set[bytes] = set()
         for space, key, row, blob in self._rows_with(wanted):
             if space == SAMPLES:
                 uids.add(decode_sample(row).uid)
-            if self._repo.root is not None and not os.path.lexists(self._repo.root / key):
+            if self._has_vanished(key):
                 vanished.setdefault(blob, []).append((space, key, row))
-        unpaired = []
-        for taken, info in self._seen_before:
+        unpaired: list[Taken] = []
+        for taken in self._seen_before:
             name = os.path.basename(taken.source.key)
             rows = vanished.get(taken.blob, [])
             same = [row for row in rows if os.path.basename(row[1]) == name]
@@ -415,8 +408,8 @@ class _Taker:
                 rows.remove(same[0])
                 self._rename(taken, same[0])
             else:
-                unpaired.append((taken, info))
-        for taken, info in unpaired:
+                unpaired.append(taken)
+        for taken in unpaired:
             rows = vanished.get(taken.blob, [])
             if rows:
                 if len(rows) > 1:
@@ -428,7 +421,14 @@ class _Taker:
                 n = 0
                 while sample_uid(taken.blob, taken.source.key, n) in uids:
                     n += 1
-                self._stage_new(taken, info, n)
+                self._stage_new(taken, n)
+
+    def _has_vanished(self, key: str) -> bool:
+        """Whether the working tree has no file at a key."""
+        if self._repo.root is None:
+            return False
+        path = f"{self._repo.root}/{key}"
+        return not os.path.lexists(path) or (os.path.isdir(path) and not os.path.islink(path))
 
     def _rows_with(self, blobs: set[bytes]) -> Iterator[tuple[str, str, bytes, bytes]]:
         """(space, key, row, blob) of the tracked rows with one of these blobs."""
@@ -442,7 +442,7 @@ class _Taker:
                 if blob in blobs and blob is not None:
                     yield space, key.decode(), row, blob
 
-    def _rename(self, taken: _Taken, old: tuple[str, str, bytes]) -> None:
+    def _rename(self, taken: Taken, old: tuple[str, str, bytes]) -> None:
         space, key, row = old
         self._changes.append((space, key.encode(), None))
         self._changes.append((space, taken.source.key.encode(), row))
@@ -495,30 +495,3 @@ def labels_of(dataset: Dataset, space: str, key: str) -> int:
         return 0
     sample = decode_sample(row)
     return len(sample.labels) + sum(1 + len(region.labels) for region in sample.regions)
-
-
-def read_stable(path: str, seen: FileStat | None) -> tuple[bytes, FileStat]:
-    """The bytes of a file and its stat, both of one moment.
-
-    Raises OSError when it cannot be read, InvalidDataError when it changes while it is read.
-    """
-    for _ in range(3):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            before = seen or FileStat.of(os.fstat(fd))
-            data = os.read(fd, before.size + 1)
-            while len(data) < before.size and (more := os.read(fd, before.size - len(data) + 1)):
-                data += more
-            after = os.fstat(fd)
-        finally:
-            os.close(fd)
-        # Four fields tell a change; all of FileStat would cost as much as reading a small file.
-        if (
-            len(data) == after.st_size
-            and before.mtime_ns == after.st_mtime_ns
-            and before.ctime_ns == after.st_ctime_ns
-            and before.inode == after.st_ino
-        ):
-            return data, before
-        seen = None
-    raise InvalidDataError("changes while it is read")

@@ -1,33 +1,34 @@
-"""Files from outside the working tree: copied below a folder of keys, or stored without a tree."""
+"""Files from outside the working tree, taken below a folder of keys."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from voyager.errors import ExistsError, NotFoundError, UsageError
-from voyager.repo.add import Added, Source
-from voyager.repo.keys import check_key
+from voyager.repo.add import Added
+from voyager.repo.ignore import ALWAYS_IGNORED
+from voyager.repo.intake import Source
+from voyager.repo.keys import check_key, shown
 from voyager.repo.repository import Repository
 from voyager.repo.scan import FileStat
-from voyager.store import files
 
 
 def outside_sources(
     repo: Repository, paths: Sequence[str], cwd: Path, to: str | None, result: Added
 ) -> list[Source]:
-    """What to take for paths outside the working tree.
+    """What to take for paths outside the working tree, by key.
 
-    With a working tree the files are copied to `to/…` first; without one they are only read.
+    Raises NotFoundError for a path that names nothing, UsageError for one inside the working tree
+    and for two of one key, ExistsError where the working tree has another file.
     """
     prefix = (to or "").strip("/")
     if prefix and prefix != ".":
         check_key(prefix)
     else:
         prefix = ""
-    sources: list[Source] = []
+    sources: dict[str, Source] = {}
     for text in paths:
         top = Path(os.path.normpath(cwd / text))
         if repo.root is not None and (top == repo.root or repo.root in top.parents):
@@ -37,51 +38,62 @@ def outside_sources(
             )
         if not os.path.lexists(top):
             raise NotFoundError(f"'{text}' names no file", hint="ls")
-        sources += _sources_below(top, prefix, result)
-    sources.sort(key=lambda source: source.key)
+        for source in _sources_below(top, prefix, result):
+            other = sources.setdefault(source.key, source)
+            if other is not source and other.path != source.path:
+                raise UsageError(
+                    f"'{other.path}' and '{source.path}' would both be '{shown(source.key)}'",
+                    hint="add them with different --to",
+                )
+    found = [sources[key] for key in sorted(sources)]
     if repo.root is not None:
-        sources = [_copy(repo.root, source) for source in sources]
-    return sources
+        _refuse_taken(repo.root, found)
+    return found
 
 
 def _sources_below(top: Path, prefix: str, result: Added) -> list[Source]:
     if not top.is_dir():
-        return [_source(str(top), f"{prefix}/{top.name}" if prefix else top.name)]
-    found = []
-    for folder, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if name not in (".git", ".vgr"))
+        return [_source(str(top), _join(prefix, top.name))]
+    found: list[Source] = []
+
+    def skip(path: str, reason: str) -> None:
+        result.skipped.append((_join(prefix, os.path.relpath(path, top)), reason))
+
+    def unreadable(error: OSError) -> None:
+        skip(str(error.filename), f"unreadable: {error.strerror}")
+
+    for folder, folders, names in os.walk(top, onerror=unreadable):
+        for name in sorted(folders):
+            if os.path.islink(os.path.join(folder, name)):
+                skip(os.path.join(folder, name), "a link to a directory")
+        folders[:] = sorted(name for name in folders if name not in ALWAYS_IGNORED)
         for name in sorted(names):
             path = os.path.join(folder, name)
-            key = os.path.relpath(path, top)
-            key = f"{prefix}/{key}" if prefix else key
-            try:
-                key.encode()
-            except UnicodeEncodeError:
-                result.skipped.append((key, "the name is not UTF-8"))
-                continue
             if not os.path.isfile(path):
-                result.skipped.append((key, "not a file"))
-                continue
-            found.append(_source(path, key))
+                skip(path, "neither file nor directory")
+            elif name not in ALWAYS_IGNORED:
+                found.append(_source(path, _join(prefix, os.path.relpath(path, top))))
     return found
+
+
+def _join(prefix: str, key: str) -> str:
+    return f"{prefix}/{key}" if prefix else key
 
 
 def _source(path: str, key: str) -> Source:
     return Source(key, path, FileStat.of(os.stat(path)))
 
 
-def _copy(root: Path, source: Source) -> Source:
-    target = root / source.key
-    if os.path.lexists(target):
-        from voyager.repo.worktree import hash_file
+def _refuse_taken(root: Path, sources: list[Source]) -> None:
+    """Refuse keys where the working tree has another file already."""
+    from voyager.repo.intake import hash_file
 
-        if target.is_file() and hash_file(target) == hash_file(Path(source.path)):
-            return _source(str(target), source.key)
-        raise ExistsError(
-            f"'{source.key}' exists already with other bytes", hint="vgr add --to ANOTHER-FOLDER"
-        )
-    files.make_folder(target.parent)
-    with open(source.path, "rb") as opened:
-        files.create_from(target, iter(lambda: opened.read(1 << 20), b""))
-    shutil.copymode(source.path, target)
-    return _source(str(target), source.key)
+    for source in sources:
+        target = root / source.key
+        if not os.path.lexists(target):
+            continue
+        if not target.is_file() or hash_file(target) != hash_file(Path(source.path)):
+            raise ExistsError(
+                f"'{shown(source.key)}' exists already with other bytes",
+                hint="vgr add --to ANOTHER-FOLDER",
+            )

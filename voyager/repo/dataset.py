@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -15,8 +17,10 @@ from voyager.repo.snapshot import FILES, SAMPLES, TRACKED, Roots
 from voyager.repo.staging import Overlay
 from voyager.schema import FileRow, Sample, decode_file, decode_sample
 from voyager.store import prolly
+from voyager.store.apply import TOMBSTONES
 from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
+from voyager.store.objectstore import Store
 from voyager.store.operation import GONE
 
 
@@ -80,7 +84,8 @@ class Dataset:
         if not overlay:
             yield from base
             return
-        edited = ((key, overlay[key]) for key in self._sorted(space) if key >= start)
+        order = self._sorted(space)
+        edited = ((key, overlay[key]) for key in islice(order, bisect_left(order, start), None))
         last: bytes | None = None
         # The overlay comes first among equals, and hides the row of the tree.
         for key, _, row in heapq.merge(
@@ -207,16 +212,30 @@ class Dataset:
 
     def _tracked_of(self, space: str, start: bytes) -> Iterator[Tracked]:
         for key, row in self.rows_below(space, start):
-            tracked = tracked_row(space, key, row)
+            tracked = self.tracked_as(space, key, row)
             if tracked is not None:
                 yield tracked
+
+    def tracked_as(self, space: str, key: bytes, row: bytes) -> Tracked | None:
+        """The file behind a row; None for an image that is pending or was purged."""
+        tracked = tracked_row(space, key, row)
+        return None if tracked is not None and tracked.blob in self._purged else tracked
+
+    @cached_property
+    def _purged(self) -> frozenset[bytes]:
+        """Blobs that were taken out of every pack, so that nobody misses their files."""
+        store = getattr(self.objects, "store", self.objects)
+        if not isinstance(store, Store):
+            return frozenset()
+        names = store.values(TOMBSTONES)
+        return frozenset(bytes.fromhex(name.removeprefix(TOMBSTONES)) for name in names)
 
     def tracked_at(self, key: str) -> Tracked | None:
         """The tracked row at a key, of either space."""
         for space in TRACKED:
             row = self.row(space, key.encode())
             if row is not None:
-                return tracked_row(space, key.encode(), row)
+                return self.tracked_as(space, key.encode(), row)
         return None
 
     def space_of(self, key: str) -> str | None:
@@ -235,6 +254,8 @@ class Dataset:
             overlay = self._overlay.get(space, {})
             for key in sorted(overlay):
                 hasher.update(len(key).to_bytes(4, "little") + key + overlay[key])
+        for blob in sorted(self._purged):
+            hasher.update(blob)
         return hasher.digest(16)
 
     def iter_blobs(self) -> Iterator[Tracked]:
@@ -252,8 +273,8 @@ class Dataset:
                     found[name.decode()] = is_folder
                 continue
             for key, _ in self.rows_below(space, prefix):
-                name, slash, _ = key[len(prefix) :].decode().partition("/")
-                found[name] = bool(slash)
+                first, slash, _ = key[len(prefix) :].decode().partition("/")
+                found[first] = bool(slash)
         return [Entry(name, is_folder) for name, is_folder in sorted(found.items())]
 
     def has_folder(self, folder: str) -> bool:
@@ -265,14 +286,14 @@ class Dataset:
 
 
 def tracked_row(space: str, key: bytes, row: bytes) -> Tracked | None:
-    """The file behind a row; None for a pending or purged image."""
+    """The file behind a row; None for a pending image."""
     if space == FILES:
         file = decode_file(row)
         return Tracked(key.decode(), file.blob_id, file.bytes, file.executable)
     image = decode_sample(row).image
     if image.blob_id is None:
         return None
-    return Tracked(key.decode(), image.blob_id, image.bytes, False)
+    return Tracked(key.decode(), image.blob_id, image.bytes or 0, False)
 
 
 def decode_row(space: str, row: bytes) -> Sample | FileRow:

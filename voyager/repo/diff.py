@@ -62,8 +62,8 @@ def _changed_files_of(
     before: Dataset, after: Dataset, space: str
 ) -> Iterator[tuple[str, Tracked | None, Tracked | None]]:
     for key, old, new in changed_rows(before, after, space):
-        a = None if old is None else tracked_row(space, key, old)
-        b = None if new is None else tracked_row(space, key, new)
+        a = None if old is None else before.tracked_as(space, key, old)
+        b = None if new is None else tracked_row(space, key, new)  # a purged one is named later
         if a is not None or b is not None:
             yield key.decode(), a, b
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -12,12 +12,12 @@ from voyager.repo.add import image_of
 from voyager.repo.commit import advance
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key
-from voyager.repo.namespace import check_namespace
+from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot, write_snapshot
 from voyager.repo.staging import edit_map, replace_staging
 from voyager.repo.switch import carried_rows, snapshot_with
-from voyager.repo.worktree import plan_switch, refuse_if_dirty, update
+from voyager.repo.worktree import plan_safely, update
 from voyager.schema import (
     FileRow,
     Sample,
@@ -26,7 +26,7 @@ from voyager.schema import (
     encode_sample,
     sample_uid,
 )
-from voyager.store import bulk
+from voyager.store import bulk, prolly
 from voyager.store.history import read_commit, write_commit
 from voyager.store.operation import GONE
 from voyager.store.refs import Head
@@ -65,6 +65,7 @@ class Edit:
         self._roots = dict(self._base.roots)
         self._pending = {SAMPLES: _Pending({}), FILES: _Pending({})}
         self._known_blobs: set[bytes] = set()
+        self._keys = WrittenKeys()
         self._txn = repo.transaction("edit", self._message.split("\n", 1)[0])
         return self
 
@@ -103,12 +104,24 @@ class Edit:
 
     def update(self, samples: Iterable[tuple[str, Sample]]) -> int:
         """Put many samples, in bounded memory; fastest in key order. How many."""
-        count = 0
         with bulk.paused_gc():
-            for key, sample in samples:
-                self._put(key, sample)
-                count += 1
-        return count
+            rows = _Counted(self._encoded(samples))
+            if self._roots.get(SAMPLES) is None and not self._pending[SAMPLES].rows:
+                ascending = _Ascending(rows, self._keys.note)
+                self._roots[SAMPLES] = prolly.build(self._txn, ascending)
+                if ascending.broke_off_at is not None:
+                    self._note(SAMPLES, *ascending.broke_off_at)
+            for key, row in rows:
+                self._note(SAMPLES, key, row)
+        return rows.count
+
+    def _encoded(self, samples: Iterable[tuple[str, Sample]]) -> Iterator[tuple[bytes, bytes]]:
+        known = self._known_blobs
+        for key, sample in samples:
+            blob = sample.image.blob
+            if blob is not None and blob.data not in known:
+                self._need_blob(key, bytes(blob.data))
+            yield key.encode(), encode_sample(sample)
 
     def add_image(self, key: str, data: bytes, *, split: str | None = None) -> Sample:
         """Store image bytes and put a sample for them; an existing sample keeps its labels."""
@@ -136,14 +149,19 @@ class Edit:
 
     def _put(self, key: str, sample: Sample) -> None:
         blob = sample.image.blob_id
-        if blob is not None and blob not in self._known_blobs:
-            if not self._txn.knows_blob(blob):
-                raise NotFoundError(
-                    f"the image of '{key}' is not in the store: {blob.hex()}",
-                    hint="e.add_image(key, data) stores it; Image(uri=…) leaves it pending",
-                )
-            self._known_blobs.add(blob)
+        if blob is not None:
+            self._need_blob(key, blob)
         self._note(SAMPLES, key.encode(), encode_sample(sample))
+
+    def _need_blob(self, key: str, blob: bytes) -> None:
+        if blob in self._known_blobs:
+            return
+        if not self._txn.knows_blob(blob):
+            raise NotFoundError(
+                f"the image of '{key}' is not in the store: {blob.hex()}",
+                hint="e.add_image(key, data) stores it; Image(uri=…) leaves it pending",
+            )
+        self._known_blobs.add(blob)
 
     def _note(self, space: str, key: bytes, row: bytes | None) -> None:
         pending = self._pending[space]
@@ -156,6 +174,9 @@ class Edit:
         pending = self._pending[space]
         if pending.rows:
             rows = sorted(pending.rows.items())
+            for key, row in rows:
+                if row is not None:
+                    self._keys.note(key)
             self._pending[space] = _Pending({})
             self._roots[space] = edit_map(self._txn, self._roots.get(space), rows)
 
@@ -175,8 +196,7 @@ class Edit:
         repo, txn, head = self._repo, self._txn, self._head
         if self._roots == self._base.roots:
             return
-        after = Dataset(txn, self._roots)
-        check_namespace(self._base, after)
+        self._keys.check(self._base, Dataset(txn, self._roots))
         time, zone = repo.config.now()
         made = write_commit(
             txn,
@@ -204,9 +224,41 @@ class Edit:
         after = Dataset(txn, read_snapshot(txn, snapshot))
         plan = None
         if repo.root is not None:
-            plan = plan_switch(before, after)
-            refuse_if_dirty(repo, before, plan, "the edit")
+            plan = plan_safely(repo, before, after, "the edit")
         replace_staging(txn, staging, base=made, snapshot=snapshot)
         txn.commit()
         if plan is not None and plan.keys():
             update(repo, plan, after, before_token=before.token)
+
+
+class _Counted:
+    """Rows passing by, counted."""
+
+    def __init__(self, rows: Iterator[tuple[bytes, bytes]]) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        for row in self._rows:
+            self.count += 1
+            yield row
+
+
+class _Ascending:
+    """Rows as long as their keys rise: what can be built into a tree in one pass."""
+
+    def __init__(self, rows: Iterable[tuple[bytes, bytes]], note: Callable[[bytes], None]) -> None:
+        self._rows = rows
+        self._note = note
+        self.broke_off_at: tuple[bytes, bytes] | None = None
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        last = b""
+        for row in self._rows:
+            key = row[0]
+            if key <= last:
+                self.broke_off_at = row
+                return
+            self._note(key)
+            last = key
+            yield row

@@ -34,6 +34,7 @@ class Ignore:
     def reload(self) -> None:
         """Forget what was read: files may have changed."""
         self._rules: dict[str, list[Rule]] = {}
+        self._chains: dict[str, list[tuple[int, list[Rule]]]] = {}
         self._folders: dict[str, bool] = {"": False}
 
     def matches(self, key: str, is_dir: bool) -> bool:
@@ -53,14 +54,26 @@ class Ignore:
         folder, _, name = key.rpartition("/")
         if name in ALWAYS_IGNORED:
             return True
-        while True:
-            relative = key[len(folder) + 1 :] if folder else key
-            for rule in self._rules_of(folder):
+        for cut, rules in self._rules_for(folder):
+            relative = key[cut:]
+            for rule in rules:
                 if (is_dir or not rule.folders_only) and rule.pattern.fullmatch(relative):
                     return rule.ignores
-            if not folder:
-                return False
-            folder = folder.rpartition("/")[0]
+        return False
+
+    def _rules_for(self, folder: str) -> list[tuple[int, list[Rule]]]:
+        """The files of rules that have a say in a folder, the nearest first.
+
+        Each with the length of what comes before the names it matches; mostly there are none.
+        """
+        chain = self._chains.get(folder)
+        if chain is None:
+            chain = [] if not folder else self._rules_for(folder.rpartition("/")[0])
+            rules = self._rules_of(folder)
+            if rules:
+                chain = [(len(folder) + 1 if folder else 0, rules), *chain]
+            self._chains[folder] = chain
+        return chain
 
     def _rules_of(self, folder: str) -> list[Rule]:
         """The rules of one folder's file, last one first."""

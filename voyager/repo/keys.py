@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from voyager.errors import NotFoundError, UsageError
@@ -20,32 +21,61 @@ _GLOB = re.compile(r"[*?\[]")
 
 def key_problem(key: str) -> str | None:
     """Why a key may not name a row, or None when it may (spec 2.5)."""
+    folder, slash, name = key.rpartition("/")
+    problem = _folder_problem(folder) if slash else None
+    return problem or _name_problem(key, name)
+
+
+def _name_problem(key: str, name: str) -> str | None:
     try:
-        data = key.encode()
+        size = len(key.encode())
     except UnicodeEncodeError:
         return "the name is not UTF-8"
-    if not data:
+    if not key:
         return "an empty key"
-    if len(data) > MAX_KEY_BYTES:
+    if size > MAX_KEY_BYTES:
         return f"longer than {MAX_KEY_BYTES} bytes"
     if "\0" in key:
         return "a NUL byte"
-    parts = key.split("/")
-    if parts[0] == ".vgr":
+    if key == ".vgr":
         return "inside .vgr"
-    for part in parts:
-        if part in ("", ".", ".."):
-            return "an absolute path" if key.startswith("/") else f"a component '{part}'"
-        if len(part.encode()) > MAX_COMPONENT_BYTES:
-            return f"a component longer than {MAX_COMPONENT_BYTES} bytes"
+    if name in ("", ".", ".."):
+        return f"a component '{name}'"
+    if size > MAX_COMPONENT_BYTES and len(name.encode()) > MAX_COMPONENT_BYTES:
+        return f"a component longer than {MAX_COMPONENT_BYTES} bytes"
     return None
+
+
+@lru_cache(maxsize=1024)
+def _folder_problem(folder: str) -> str | None:
+    """The same for the folders of a key, of which there are few and far fewer than keys."""
+    if not folder or folder.startswith("/"):
+        return "an absolute path"
+    first, _, _ = folder.partition("/")
+    if first == ".vgr":
+        return "inside .vgr"
+    parts = (_name_problem(folder, part) for part in folder.split("/"))
+    return next((problem for problem in parts if problem is not None), None)
+
+
+def shown(key: str) -> str:
+    """A key as messages print it: what would break the line or the terminal is escaped."""
+    return key if key.isprintable() else json.dumps(key, ensure_ascii=not _is_text(key))[1:-1]
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_key(key: str) -> str:
     """The key; UsageError when it may not name a row."""
     problem = key_problem(key)
     if problem is not None:
-        raise UsageError(f"'{key}' cannot be a key: {problem}")
+        raise UsageError(f"'{shown(key)}' cannot be a key: {problem}")
     return key
 
 

@@ -7,44 +7,109 @@ from collections.abc import Iterable
 from voyager.errors import InvalidDataError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
-from voyager.repo.keys import key_problem
-from voyager.repo.snapshot import TRACKED
+from voyager.repo.keys import MAX_COMPONENT_BYTES, MAX_KEY_BYTES, key_problem
+from voyager.repo.snapshot import FILES, SAMPLES, TRACKED
+from voyager.repo.staging import RowChange
+
+_MOST_KEPT = 200_000
+
+
+class WrittenKeys:
+    """The keys that an edit wrote, to be checked before it commits (spec 2.5).
+
+    Kept small: folders once, and keys only up to a number; beyond it all keys are walked.
+    """
+
+    def __init__(self) -> None:
+        self._folders: set[bytes] = set()
+        self._keys: set[bytes] = set()
+        self._folder = b""  # of the last key, with its slash: sorted keys share it
+        self._overflow = False
+
+    def note(self, key: bytes) -> None:
+        """Take note of a key; InvalidDataError when it may not name a row."""
+        folder = self._folder
+        if not (folder and key.startswith(folder)) or b"/" in key[len(folder) :]:
+            self._enter(key)
+            folder = self._folder
+        size = len(key)
+        name = key[len(folder) :]
+        if not name or name in (b".", b"..", b".vgr") or b"\0" in name or size > MAX_KEY_BYTES:
+            _refuse(key)
+        if size - len(folder) > MAX_COMPONENT_BYTES:
+            _refuse(key)
+        if not self._overflow:
+            self._keys.add(key)
+            if len(self._keys) > _MOST_KEPT:
+                self._overflow, self._keys = True, set()
+
+    def _enter(self, key: bytes) -> None:
+        problem = key_problem(key.decode(errors="surrogateescape"))
+        if problem is not None:
+            _refuse(key)
+        folder, slash, _ = key.rpartition(b"/")
+        self._folder = folder + slash
+        if folder and folder not in self._folders:
+            self._folders.add(folder)
+            self._folders.update(folders_of(folder))
+
+    def check(self, before: Dataset, after: Dataset) -> None:
+        """InvalidDataError naming a key that is a folder of keys as well, or sample and file."""
+        for folder in sorted(self._folders):
+            if any(after.row(space, folder) is not None for space in TRACKED):
+                raise _both(folder)
+        known = sum(before.count(space) for space in TRACKED)
+        if not known and not after.count(FILES):
+            return  # all keys are the edit's own samples: the folders told everything
+        for key in self._new_keys(before, after):
+            if key not in self._folders and after.has_folder(key.decode()):
+                raise _both(key)
+            if after.row(FILES, key) is not None and after.row(SAMPLES, key) is not None:
+                raise InvalidDataError(f"'{key.decode()}' would be a sample and a file")
+
+    def _new_keys(self, before: Dataset, after: Dataset) -> Iterable[bytes]:
+        if self._overflow:
+            keys: Iterable[bytes] = (key for space in TRACKED for key, _ in after.rows(space))
+        else:
+            keys = sorted(self._keys)
+        return (key for key in keys if all(before.row(space, key) is None for space in TRACKED))
 
 
 def check_namespace(before: Dataset, after: Dataset) -> None:
     """Refuse new keys that another key shadows; InvalidDataError naming both (spec 2.5)."""
-    new = {
-        space: [key for key, old, row in changed_rows(before, after, space) if old is None and row]
-        for space in TRACKED
-    }
-    folders = {folder for keys in new.values() for key in keys for folder in folders_of(key)}
-    for folder in sorted(folders):
-        if any(after.row(space, folder) is not None for space in TRACKED):
-            raise InvalidDataError(
-                f"'{folder.decode()}' would be a key and a folder of keys",
-                hint=f"vgr mv or vgr rm '{folder.decode()}'",
-            )
-    for space, keys in new.items():
-        other = TRACKED[1 - TRACKED.index(space)]
-        for key in keys:
-            problem = key_problem(key.decode(errors="surrogateescape"))
-            if problem is not None:
-                raise InvalidDataError(f"{key!r} cannot be a key: {problem}")
-            if after.row(other, key) is not None:
-                raise InvalidDataError(f"'{key.decode()}' would be a sample and a file")
-    if any(before.count(space) for space in TRACKED):
-        _refuse_folders(after, new.values(), folders)
+    written = WrittenKeys()
+    for space in TRACKED:
+        for key, old, row in changed_rows(before, after, space):
+            if old is None and row is not None:
+                written.note(key)
+    written.check(before, after)
 
 
-def _refuse_folders(after: Dataset, new: Iterable[list[bytes]], folders: set[bytes]) -> None:
-    """Refuse new keys that are a folder of keys which were there before."""
-    for keys in new:
-        for key in keys:
-            if key not in folders and after.has_folder(key.decode()):
-                raise InvalidDataError(
-                    f"'{key.decode()}' would be a key and a folder of keys",
-                    hint=f"vgr ls '{key.decode()}/'",
-                )
+def check_rows(before: Dataset, after: Dataset, changes: Iterable[RowChange]) -> None:
+    """Check the rows that lead from one version to another; InvalidDataError as `check`."""
+    written = WrittenKeys()
+    for _, key, row in changes:
+        if row is not None:
+            written.note(key)
+    written.check(before, after)
+
+
+def _refuse(key: bytes) -> None:
+    text = key.decode(errors="surrogateescape")
+    raise InvalidDataError(f"{text!r} cannot be a key: {key_problem(text) or 'a bad name'}")
+
+
+def _both(key: bytes) -> InvalidDataError:
+    name = key.decode()
+    return InvalidDataError(
+        f"'{name}' would be a key and a folder of keys", hint=f"vgr mv or vgr rm '{name}'"
+    )
+
+
+def folders_of_all(keys: Iterable[bytes]) -> set[bytes]:
+    """The folders on the way to any of many keys."""
+    parents = {key.rpartition(b"/")[0] for key in keys} - {b""}
+    return parents | {folder for parent in parents for folder in folders_of(parent)}
 
 
 def folders_of(key: bytes) -> list[bytes]:

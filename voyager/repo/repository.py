@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voyager.config import Config
-from voyager.errors import ExistsError, NotFoundError, StateError
+from voyager.errors import ExistsError, StateError
 from voyager.repo import revisions
 from voyager.repo.dataset import Dataset
 from voyager.repo.ignore import Ignore
+from voyager.repo.layout import FOLDER, find
 from voyager.repo.snapshot import read_snapshot, write_snapshot
 from voyager.repo.staging import STAGING, Staging, read_staging, staging_value
 from voyager.repo.stat_cache import StatCache
@@ -21,7 +23,10 @@ from voyager.store.objectstore import Store
 from voyager.store.refs import Head, check_name, move_head, read_head
 from voyager.store.transaction import Transaction
 
-FOLDER = ".vgr"
+if TYPE_CHECKING:
+    from voyager.repo.diff import Change
+    from voyager.repo.edit import Edit
+
 RUNNING = "RUNNING"
 
 Progress = Callable[[int, int | None], None]
@@ -158,6 +163,18 @@ class Repository:
     def staged_view(self, staging: Staging) -> Dataset:
         return Dataset(self.store, staging.roots, staging.overlay)
 
+    def edit(self, message: str, *, author: str | None = None) -> Edit:
+        """A context that changes rows and commits on leaving, or leaves nothing."""
+        from voyager.repo.edit import Edit
+
+        return Edit(self, message, author=author)
+
+    def diff(self, before: str = "HEAD~1", after: str = "HEAD") -> Iterator[Change]:
+        """The changes between two revisions, streamed; renames are not paired."""
+        from voyager.repo.diff import iter_changes
+
+        return iter_changes(self.at(before), self.at(after))
+
     def refuse_if_running(self) -> None:
         """StateError while an interrupted checkout waits to be continued or aborted."""
         running = self.store.value(RUNNING)
@@ -166,13 +183,3 @@ class Repository:
                 f"an interrupted {running['kind']} is not finished",
                 hint="vgr checkout --continue, or vgr checkout --abort",
             )
-
-
-def find(start: Path) -> Path:
-    """The folder of the store that holds `start`; NotFoundError when there is none above it."""
-    for folder in (start, *start.parents):
-        if (folder / FOLDER / "SPEC").exists():
-            return folder / FOLDER
-        if (folder / "SPEC").exists() and (folder / "packs").is_dir():
-            return folder
-    raise NotFoundError(f"no repository at {start} or above it", hint="vgr init")

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
 from voyager.repo.dataset import Dataset
-from voyager.repo.keys import check_key, match_keys
+from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
+from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES, TRACKED
-from voyager.repo.staging import RowChange, stage
-from voyager.repo.worktree import Plan, changes_in, name_keys, update
+from voyager.repo.snapshot import SAMPLES
+from voyager.repo.staging import RowChange, Staging, overlay_of, stage
+from voyager.repo.worktree import (
+    Plan,
+    changes_in,
+    name_keys,
+    refuse_folders,
+    refuse_folding,
+    update,
+)
 from voyager.schema import decode_sample, encode_sample
 from voyager.store import files
+from voyager.store.history import read_commit
 
 
 @dataclass(slots=True)
@@ -37,7 +47,7 @@ def remove(
 ) -> Removed:
     """Stage the removal of rows and delete their files; `cached` keeps the files.
 
-    Raises NotFoundError for a pattern that matches nothing, StateError for files whose bytes are
+    Raises NotFoundError for a pattern that matches nothing, StateError for rows and files that are
     committed nowhere, unless `force`.
     """
     repo.refuse_if_running()
@@ -49,6 +59,8 @@ def remove(
     if dry_run:
         return done
     drop = repo.root is not None and not cached
+    if not cached and not force:
+        _refuse_uncommitted(repo, staging, dataset, matched)
     if drop and not force:
         _refuse_edited(repo, dataset, done.keys)
     with repo.transaction("rm-cached" if cached else "rm", " ".join(patterns)[:200]) as txn:
@@ -57,6 +69,27 @@ def remove(
     if drop:
         update(repo, Plan([], done.keys), repo.staged(), before_token=dataset.token)
     return done
+
+
+def _refuse_uncommitted(
+    repo: Repository, staging: Staging, dataset: Dataset, matched: list[tuple[str, str]]
+) -> None:
+    """Refuse rows that HEAD has otherwise, or not at all."""
+    if not staging.overlay and staging.base is not None:
+        commit = read_commit(repo.store, staging.base)
+        if commit.snapshot_id == staging.snapshot:
+            return
+    base = repo.dataset_of(staging.base)
+    staged = [
+        key
+        for space, key in matched
+        if dataset.row(space, key.encode()) != base.row(space, key.encode())
+    ]
+    if staged:
+        raise StateError(
+            f"{name_keys(staged)} has staged changes that are committed nowhere",
+            hint="vgr commit, vgr rm --cached to keep the file, or -f",
+        )
 
 
 def _refuse_edited(repo: Repository, dataset: Dataset, keys: list[str]) -> None:
@@ -72,16 +105,17 @@ def _refuse_edited(repo: Repository, dataset: Dataset, keys: list[str]) -> None:
 def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[str, str]]:
     """Rename keys and their files; rows keep uid and labels. (old, new) of each.
 
-    Into an existing folder, or a target that ends in '/', keys keep their name.
+    Into an existing folder ('' is the top one), or a target that ends in '/', keys keep their name.
     """
     repo.refuse_if_running()
     staging = repo.staging
     dataset = repo.staged_view(staging)
     pairs: list[tuple[str, str, str]] = []
-    into = target.endswith("/") or dataset.has_folder(target) or len(sources) > 1
+    tops = [top for source in sources for top in _tops(dataset, source.rstrip("/"))]
     folder = target.rstrip("/")
-    for source in sources:
-        pairs += _pairs(dataset, source.rstrip("/"), folder, into=into)
+    into = folder != target or len(tops) > 1 or _is_folder(repo, dataset, folder)
+    for top in tops:
+        pairs += _pairs(dataset, top, folder, into=into)
     _refuse_taken(repo, dataset, pairs)
     changes: list[RowChange] = []
     for space, old, new in pairs:
@@ -96,12 +130,29 @@ def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[st
     return [(old, new) for _, old, new in pairs]
 
 
+def _is_folder(repo: Repository, dataset: Dataset, folder: str) -> bool:
+    if not folder or dataset.has_folder(folder):
+        return True
+    return repo.root is not None and os.path.isdir(repo.root / folder)
+
+
+def _tops(dataset: Dataset, source: str) -> list[str]:
+    """The key or folder that is meant, or all that a glob names at its own depth."""
+    if dataset.space_of(source) is not None or (source and dataset.has_folder(source)):
+        return [source]
+    if not KeyPattern(source).is_glob:
+        raise NotFoundError(f"no key '{shown(source)}'", hint="vgr ls")
+    depth = None if "**" in source else source.count("/") + 1
+    found = match_keys(dataset, [source])
+    return list(dict.fromkeys("/".join(key.split("/")[:depth]) for _, key in found))
+
+
 def _pairs(dataset: Dataset, source: str, target: str, *, into: bool) -> list[tuple[str, str, str]]:
-    if dataset.space_of(source) is None and not dataset.has_folder(source):
-        raise NotFoundError(f"no key '{source}'", hint="vgr ls")
-    prefix = f"{target}/{os.path.basename(source)}" if into else target
+    prefix = target
+    if into:
+        prefix = "/".join(filter(None, (target, os.path.basename(source))))
     if prefix == source or prefix.startswith(source + "/"):
-        raise UsageError(f"cannot move '{source}' into itself")
+        raise UsageError(f"cannot move '{shown(source)}' into itself")
     return [
         (space, key, check_key(prefix + key[len(source) :]))
         for space, key in match_keys(dataset, [source])
@@ -137,77 +188,101 @@ def restore(
     staged: bool = False,
     labels: bool = False,
     worktree: bool = True,
+    additive: bool = False,
     progress: Progress = no_progress,
 ) -> list[str]:
-    """Bring back rows or files.
+    """Bring back rows or files; the keys that changed.
 
     Plain: files as staged. `staged`: rows as in HEAD. `source`: rows as in that revision (and
-    files, with `worktree`). `labels`: all but the image, from HEAD or `source`. The keys touched.
+    files, with `worktree`). `labels`: all but the image, from HEAD or `source`. Keys that only the
+    staging area has go, unless `additive`. Raises NotFoundError for a pattern that names nothing.
     """
     repo.refuse_if_running()
     staging = repo.staging
     now = repo.staged_view(staging)
     if source is None and not staged and not labels:
-        keys = [key for _, key in match_keys(now, patterns)]
-        if repo.root is not None:
-            _write_files(repo, now, keys, progress)
         repo.tree()
-        return keys
+        return _write_files(repo, now, [key for _, key in match_keys(now, patterns)], progress)
     origin = repo.at(source) if source is not None else repo.dataset_of(staging.base)
-    changes = _restored_rows(now, origin, patterns, labels=labels)
+    if labels:
+        named = match_keys(now, patterns)
+        changes = _restored_labels(now, origin, named)
+    else:
+        named = _named_in([origin] if additive else [origin, now], patterns)
+        changes = _restored_rows(now, origin, named)
     kind = "restore-staged" if not worktree or labels or repo.root is None else "restore"
     with repo.transaction(kind, " ".join(patterns)[:200]) as txn:
-        stage(txn, staging, changes)
-        txn.commit()
-    keys = sorted({key.decode() for _, key, _ in changes})
-    if kind == "restore":
-        _write_files(repo, repo.staged(), keys, progress)
-    return keys
+        after = Dataset(txn, now.roots, {**staging.overlay, **overlay_of(changes)})
+        check_rows(now, after, changes)
+        if changes:
+            stage(txn, staging, changes)
+            txn.commit()
+    if kind != "restore":
+        return sorted({key.decode() for _, key, _ in changes})
+    written = _write_files(repo, repo.staged(), [key for _, key in named], progress)
+    return sorted({*written, *(key.decode() for _, key, _ in changes)})
 
 
-def _restored_rows(
-    now: Dataset, origin: Dataset, patterns: Sequence[str], *, labels: bool
+def _restored_labels(
+    now: Dataset, origin: Dataset, keys: Iterable[tuple[str, str]]
 ) -> list[RowChange]:
-    """Rows as in `origin`; keys that only the staging area has go, as in git."""
-    keys: dict[tuple[str, str], None] = {}
-    for pattern in patterns:
-        found = []
-        for dataset in (origin, now):
-            try:
-                found += match_keys(dataset, [pattern])
-            except NotFoundError:
-                continue
-        if not found:
-            raise NotFoundError(f"no key matches '{pattern}'", hint="vgr ls")
-        keys.update(dict.fromkeys(found))
+    """Rows as in `origin` but for the image, of the samples that both versions have."""
     changes: list[RowChange] = []
     for space, key in keys:
         row, current = origin.row(space, key.encode()), now.row(space, key.encode())
-        if labels and space == SAMPLES and row is not None and current is not None:
+        if space == SAMPLES and row is not None and current is not None:
             image = decode_sample(current).image
             row = encode_sample(decode_sample(row).replace(image=image))
-        if row != current:
+            if row != current:
+                changes.append((space, key.encode(), row))
+    return changes
+
+
+def _restored_rows(
+    now: Dataset, origin: Dataset, keys: Iterable[tuple[str, str]]
+) -> list[RowChange]:
+    """Rows as in `origin`, where they differ."""
+    changes: list[RowChange] = []
+    for space, key in keys:
+        row = origin.row(space, key.encode())
+        if row != now.row(space, key.encode()):
             changes.append((space, key.encode(), row))
     return changes
 
 
-def _write_files(repo: Repository, dataset: Dataset, keys: list[str], progress: Progress) -> None:
-    """Let the files of these keys be as a version has them."""
-    whole = len(keys) == sum(dataset.count(space) for space in TRACKED)
-    found = changes_in(repo, dataset, paths=None if whole else keys)
+def _named_in(datasets: Iterable[Dataset], patterns: Sequence[str]) -> list[tuple[str, str]]:
+    """(space, key) of what each pattern names in any of the versions."""
+    keys: dict[tuple[str, str], None] = {}
+    for pattern in patterns:
+        found = []
+        for dataset in datasets:
+            with contextlib.suppress(NotFoundError):
+                found += match_keys(dataset, [pattern])
+        if not found:
+            raise NotFoundError(f"no key matches '{shown(pattern)}'", hint="vgr ls")
+        keys.update(dict.fromkeys(found))
+    return list(keys)
+
+
+def _write_files(
+    repo: Repository, dataset: Dataset, keys: list[str], progress: Progress
+) -> list[str]:
+    """Let the files of these keys be as a version has them; those that were not."""
+    found = changes_in(repo, dataset, paths=keys)
     wanted = {entry.key for entry in (*found.modified, *found.mode_changed)} | set(found.deleted)
+    wanted &= set(keys)
     if len(wanted) > len(keys) // 4:
         write = [tracked for tracked in dataset.tracked() if tracked.key in wanted]
     else:
         rows = (dataset.tracked_at(key) for key in sorted(wanted))
         write = [tracked for tracked in rows if tracked is not None]
-    gone = (
-        [
-            key
-            for key in keys
-            if dataset.tracked_at(key) is None and os.path.lexists(repo.tree() / key)
-        ]
-        if not whole
-        else []
-    )
-    update(repo, Plan(write, gone), dataset, before_token=dataset.token, progress=progress)
+    gone = [
+        key
+        for key in keys
+        if dataset.tracked_at(key) is None and os.path.lexists(repo.tree() / key)
+    ]
+    plan = Plan(write, gone)
+    refuse_folders(repo, [tracked.key for tracked in write], set(gone), "restore")
+    refuse_folding(repo, dataset, plan)
+    update(repo, plan, dataset, before_token=dataset.token, progress=progress)
+    return plan.keys()

@@ -57,9 +57,14 @@ def staging_value(base: bytes | None, snapshot: bytes) -> dict[str, Ext]:
     return value
 
 
+def overlay_of(changes: Iterable[RowChange]) -> dict[tuple[str, bytes], bytes]:
+    """Changed rows as an overlay."""
+    return {(space, key): GONE if row is None else row for space, key, row in changes}
+
+
 def stage(txn: Transaction, staging: Staging, changes: Iterable[RowChange]) -> None:
     """Stage rows; a large overlay is folded into a staged root so that it is written once."""
-    rows = {(space, key): GONE if row is None else row for space, key, row in changes}
+    rows = overlay_of(changes)
     if len(staging.overlay) + len(rows) > OVERLAY_ROWS:
         merged = {**staging.overlay, **rows}
         snapshot = fold(txn, staging.roots, merged)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from voyager.errors import ConflictError, NotFoundError, StateError
 from voyager.repo.add import add
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows, counts, diff
+from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.staging import RowChange, fold_staging, stage
+from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
 from voyager.repo.switch import switch
-from voyager.repo.worktree import name_keys, plan_switch, refuse_if_dirty, update
+from voyager.repo.worktree import name_keys, plan_safely, update
 from voyager.store.history import read_commit, write_commit
-from voyager.store.operation import GONE
 from voyager.store.refs import STASH, iter_refs, move_ref
 
 
@@ -26,6 +27,7 @@ class Stash:
     commit: bytes
     message: str
     time: int
+    zone: int = 0
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ def stashes(repo: Repository) -> list[Stash]:
     found = []
     for number, (name, commit_id) in enumerate(reversed(iter_refs(repo.store, STASH).items())):
         commit = read_commit(repo.store, commit_id)
-        found.append(Stash(number, name, commit_id, commit.message, commit.time))
+        found.append(Stash(number, name, commit_id, commit.message, commit.time, commit.zone))
     return found
 
 
@@ -49,6 +51,8 @@ def find_stash(repo: Repository, text: str | None = None) -> Stash:
     """A stash by `stash@{n}` or `n`; the newest by default. NotFoundError else."""
     number = (text or "0").removeprefix("stash@{").removesuffix("}")
     known = stashes(repo)
+    if not known:
+        raise NotFoundError("there is no stash", hint="vgr stash")
     if not number.isdigit() or int(number) >= len(known):
         raise NotFoundError(f"no stash '{text or 0}'", hint="vgr stash list")
     return known[int(number)]
@@ -91,7 +95,7 @@ def push(
         move_ref(txn, _next_name(repo), made, old=None)
         txn.commit()
     changes = counts(diff(repo.dataset_of(head.commit), repo.dataset_of(made)))
-    switch(repo, head, force=True, kind="stash", progress=progress)
+    switch(repo, head, carry=False, kind="stash", progress=progress)
     return Stashed(made, changes)
 
 
@@ -111,19 +115,17 @@ def apply(
     repo.refuse_if_running()
     staging = repo.staging
     now = repo.staged_view(staging)
-    theirs = repo.dataset_of(stash.commit)
-    base = repo.dataset_of(read_commit(repo.store, stash.commit).parent_ids[0])
+    base, theirs = sides(repo, stash)
     changes = _onto(base, theirs, now)
+    after = Dataset(repo.store, now.roots, {**staging.overlay, **overlay_of(changes)})
+    check_rows(now, after, changes)
     with repo.transaction("unstash", stash.message) as txn:
         stage(txn, staging, changes)
         if drop:
             move_ref(txn, stash.name, None, old=stash.commit)
         plan = None
         if repo.root is not None:
-            overlay = {(space, key): GONE if row is None else row for space, key, row in changes}
-            after = Dataset(txn, now.roots, {**staging.overlay, **overlay})
-            plan = plan_switch(now, after)
-            refuse_if_dirty(repo, now, plan, "the stash")
+            plan = plan_safely(repo, now, after, "the stash")
         txn.commit()
     if plan is not None and plan.keys():
         update(repo, plan, repo.staged(), before_token=now.token, progress=progress)
@@ -149,8 +151,15 @@ def _onto(base: Dataset, theirs: Dataset, now: Dataset) -> list[RowChange]:
     return changes
 
 
-def drop(repo: Repository, stash: Stash) -> None:
-    """Forget a stash; `vgr undo` brings it back."""
-    with repo.transaction("stash-drop", stash.message) as txn:
-        move_ref(txn, stash.name, None, old=stash.commit)
+def sides(repo: Repository, stash: Stash) -> tuple[Dataset, Dataset]:
+    """The version that a stash was made on, and the one that it holds."""
+    base = read_commit(repo.store, stash.commit).parent_ids[0]
+    return repo.dataset_of(base), repo.dataset_of(stash.commit)
+
+
+def drop(repo: Repository, stashes: Sequence[Stash]) -> None:
+    """Forget stashes; `vgr undo` brings them back."""
+    with repo.transaction("stash-drop", ", ".join(stash.message for stash in stashes)) as txn:
+        for stash in stashes:
+            move_ref(txn, stash.name, None, old=stash.commit)
         txn.commit()

@@ -182,7 +182,7 @@ class StatCache:
         kept = [place for name, place in self._places.items() if name not in replaced]
         live = sum(place.entry.length for place in kept) + sum(len(data) for _, data in changed)
         added = _encode_batch(changed, token, self._head)
-        if not self._damaged and len(self._data) + len(added) <= 2 * live + _SPARE_BYTES:
+        if not self._damaged and len(self._data) + len(added) <= live + live // 4 + _SPARE_BYTES:
             self._append(added)
             self._extend(added)
         else:

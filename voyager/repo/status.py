@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voyager.repo.diff import Change, diff
@@ -24,6 +26,7 @@ class Status:
     deleted: list[str] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    conflicts: int = 0
 
     @property
     def clean(self) -> bool:
@@ -40,6 +43,7 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
     same = base.roots == dict(staging.roots) and not staging.overlay
     changes = [] if same else diff(base, staged)
     found = Status(repo.head, None if running is None else running["kind"], changes)
+    found.conflicts = staged.count("conflicts")
     if repo.root is not None:
         tree = changes_in(repo, staged, progress=progress)
         found.modified = sorted(entry.key for entry in (*tree.modified, *tree.mode_changed))
@@ -47,3 +51,18 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
         found.untracked = sorted(entry.key for entry in tree.untracked)
         found.skipped = list(tree.skipped)
     return found
+
+
+def untracked_tops(repo: Repository, untracked: Iterable[str]) -> list[str]:
+    """Untracked keys as git lists them: a folder without tracked keys as one, ending in '/'."""
+    staged = repo.staged()
+    tops: dict[str, str] = {}  # folder → its topmost folder without tracked keys, or empty
+
+    def top_of(folder: str) -> str:
+        if folder not in tops:
+            above = top_of(os.path.dirname(folder)) if folder else ""
+            tops[folder] = above or ("" if not folder or staged.has_folder(folder) else folder)
+        return tops[folder]
+
+    named = ((top_of(os.path.dirname(key)), key) for key in untracked)
+    return list(dict.fromkeys(f"{top}/" if top else key for top, key in named))

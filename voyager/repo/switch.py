@@ -6,10 +6,11 @@ second one moves HEAD and the staging area once every file is in place.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
-from voyager.errors import StateError
+from voyager.errors import ExistsError, StateError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
@@ -21,13 +22,15 @@ from voyager.repo.worktree import (
     drop_finished,
     name_keys,
     plan_reset,
+    plan_safely,
     plan_switch,
-    refuse_if_dirty,
+    refuse_folders,
+    refuse_folding,
     update,
 )
 from voyager.store.history import read_commit
 from voyager.store.operation import GONE
-from voyager.store.refs import HEADS, Head, move_head, move_ref, read_ref
+from voyager.store.refs import HEADS, Head, check_name, move_head, move_ref, read_ref
 from voyager.store.transaction import Transaction
 from voyager.wire import Ext, object_ref
 
@@ -80,6 +83,7 @@ def switch(
     head: Head,
     *,
     force: bool = False,
+    carry: bool = True,
     create: bool = False,
     overwrite: bool = False,
     kind: str = "switch",
@@ -87,13 +91,15 @@ def switch(
 ) -> Updated:
     """Let HEAD, staging area and working tree go to a branch or commit.
 
-    Staged rows that the two commits agree on are carried along, as git does; `create` makes the
-    branch, `overwrite` even where it exists. Raises StateError naming what would be lost, unless
-    `force`, which gives up staged rows and edited files.
+    Staged rows that the two commits agree on are carried along, as git does, unless `carry` is
+    off; `create` makes the branch, `overwrite` even where it exists. Raises StateError naming what
+    would be lost, unless `force`, which gives up staged rows and edited files.
     """
     repo.refuse_if_running()
     staging = repo.staging
-    carried = {} if force else carried_rows(repo, staging, repo.dataset_of(head.commit))
+    carried: Overlay = {}
+    if carry and not force:
+        carried = carried_rows(repo, staging, repo.dataset_of(head.commit))
     ref = None
     if create and head.branch is not None:
         name = HEADS + head.branch
@@ -105,19 +111,52 @@ def switch(
         return _go(repo, txn, staging, goal, force=force, progress=progress)
 
 
-def reset(
-    repo: Repository, commit: bytes, mode: str = "mixed", *, progress: Progress = no_progress
+def switch_to_new(
+    repo: Repository,
+    name: str,
+    start: str | None = None,
+    *,
+    overwrite: bool = False,
+    force: bool = False,
+    kind: str = "switch",
+    progress: Progress = no_progress,
 ) -> Updated:
-    """Move the current branch to a commit: `soft` keeps staging, `mixed` files, `hard` neither."""
+    """Make a branch at a revision (HEAD) and go there; with `overwrite` even where it exists.
+
+    Raises ExistsError for a branch that exists.
+    """
+    check_name(name)
+    if not overwrite and read_ref(repo.store, HEADS + name) is not None:
+        raise ExistsError(f"branch '{name}' exists already", hint=f"vgr switch {name}")
+    commit = repo.head.commit if start is None else repo.resolve(start)
+    return switch(
+        repo,
+        Head(name, commit),
+        force=force,
+        create=True,
+        overwrite=overwrite,
+        kind=kind,
+        progress=progress,
+    )
+
+
+def reset(
+    repo: Repository, commit: bytes | None, mode: str = "mixed", *, progress: Progress = no_progress
+) -> Updated:
+    """Move the current branch to a commit: `soft` keeps staging, `mixed` files, `hard` neither.
+
+    None is for a branch without commits, whose staging area becomes empty.
+    """
     repo.refuse_if_running()
     staging, head = repo.staging, repo.head
     ref = None if head.branch is None else (HEADS + head.branch, head.commit)
     there = Head(head.branch, commit)
-    with repo.transaction(f"reset-{mode}", commit.hex()[:12]) as txn:
+    with repo.transaction(f"reset-{mode}", _describe(Head(None, commit))) as txn:
         if mode == "soft":
             snapshot = fold_staging(txn, staging)
         else:
-            snapshot = read_commit(repo.store, commit).snapshot_id
+            target = None if commit is None else read_commit(repo.store, commit).snapshot_id
+            snapshot = snapshot_with(txn, target, {})
         goal = Goal(there, commit, snapshot, ref)
         if mode == "hard":
             return _go(repo, txn, staging, goal, force=True, progress=progress)
@@ -188,10 +227,24 @@ def _go(
     txn.move(RUNNING, running, old=None)
     txn.commit()
     after = Dataset(repo.store, after.roots)
-    done = update(repo, plan, after, before_token=before.token, progress=progress)
+    try:
+        done = update(repo, plan, after, before_token=before.token, progress=progress)
+    except OSError as error:
+        raise _stopped(kind, error) from error
     with repo.transaction(kind, txn.message) as ending:
         _finish(repo, ending, staging, goal, running)
     return done
+
+
+def _stopped(kind: str, error: OSError) -> StateError:
+    """What to say when a file could not be written or removed half-way."""
+    where = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+    reason = (error.strerror or str(error)).lower()
+    return StateError(
+        f"the {kind} stopped half-way{where}: {reason}",
+        hint="mend that, then vgr checkout --continue, or vgr checkout --abort",
+        path=None if error.filename is None else os.fsdecode(error.filename),
+    )
 
 
 def _plan(
@@ -205,10 +258,11 @@ def _plan(
 ) -> Plan:
     if repo.root is None:
         return Plan([], [])
-    if force:
-        return plan_reset(repo, before, after, progress)
-    plan = plan_switch(before, after)
-    refuse_if_dirty(repo, before, plan, what)
+    if not force:
+        return plan_safely(repo, before, after, what)
+    plan = plan_reset(repo, before, after, progress)
+    refuse_folders(repo, (tracked.key for tracked in plan.write), set(plan.remove), what)
+    refuse_folding(repo, after, plan)
     return plan
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from voyager.errors import NotFoundError, StateError
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
 from voyager.repo.staging import STAGING
-from voyager.repo.worktree import Updated, plan_switch, refuse_if_dirty, update
+from voyager.repo.worktree import Updated, plan_safely, update
 from voyager.store.operation import NIL, Operation
+from voyager.store.refs import HEAD
 from voyager.store.transaction import Transaction
 from voyager.wire import decode
 
@@ -36,8 +40,7 @@ def undo(
         plan = None
         if repo.root is not None and not _files_stay(repo, operation):
             after = _staged_after(repo, txn, operation)
-            plan = plan_switch(before, after)
-            refuse_if_dirty(repo, before, plan, "undo")
+            plan = plan_safely(repo, before, after, "undo")
         txn.commit()
     if plan is None or not plan.keys():
         return operation, Updated()
@@ -45,13 +48,21 @@ def undo(
     return operation, done
 
 
+def iter_log(repo: Repository) -> Iterator[tuple[Operation, int | None]]:
+    """Every operation, newest first, with the number of the undo that took it back."""
+    undone: dict[int, int] = {}
+    for operation in repo.store.operations():
+        by = undone.get(operation.seq)
+        if operation.undoes and by is None:
+            undone[operation.undoes] = operation.seq
+        yield operation, by
+
+
 def _last(repo: Repository) -> Operation:
     """The newest operation that is no undo and not undone."""
-    undone: set[int] = set()
-    for operation in repo.store.operations():
-        if operation.undoes and operation.seq not in undone:
-            undone.add(operation.undoes)
-        elif operation.seq not in undone and operation.kind not in _NOT_UNDOABLE:
+    for operation, undone_by in iter_log(repo):
+        steps = not operation.undoes and undone_by is None
+        if steps and operation.kind not in _NOT_UNDOABLE:
             return operation
     raise NotFoundError("nothing to undo", hint="vgr op log")
 
@@ -76,6 +87,7 @@ def _reverse(repo: Repository, txn: Transaction, operation: Operation) -> None:
                 hint="vgr op log, then undo the later ones first",
             )
         txn.move(move.name, decode(target), old=decode(current))
+    _refuse_split_head(repo, operation)
     overlay = repo.store.overlay()
     for change in operation.overlay:
         at = (change.space, change.key)
@@ -85,6 +97,23 @@ def _reverse(repo: Repository, txn: Transaction, operation: Operation) -> None:
                 hint="vgr op log, then undo the later ones first",
             )
         txn.change(change.space, change.key, bytes(change.old), old=bytes(change.new))
+
+
+def _refuse_split_head(repo: Repository, operation: Operation) -> None:
+    """StateError when HEAD would name another commit than the staging area stands on."""
+    after = {move.name: decode(bytes(move.old)) for move in operation.moves}
+    after.update((name, decode(bytes(value))) for name, value in operation.restore)
+
+    def value(name: str) -> Any:
+        return after[name] if name in after else repo.store.value(name)
+
+    head = value(HEAD)
+    commit = value(head) if isinstance(head, str) else head
+    if commit != value(STAGING).get("base"):
+        raise StateError(
+            f"operation {operation.seq} moved the branch that is checked out now",
+            hint="vgr switch to another branch first",
+        )
 
 
 def _staged_after(repo: Repository, txn: Transaction, operation: Operation) -> Dataset:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blake3 import blake3
-
 from voyager.errors import InvalidDataError, NotFoundError, StateError
 from voyager.repo.dataset import Dataset, Tracked
 from voyager.repo.diff import changed_files
+from voyager.repo.intake import hash_file
+from voyager.repo.keys import shown
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import FileStat, WorktreeChanges, compare
 from voyager.repo.snapshot import FILES
@@ -27,6 +27,7 @@ from voyager.store.spec import MIB
 
 _STREAM_BYTES = 16 * MIB
 _NAMED = 10
+_FEW = 1000  # of more files, one look at the whole tree costs less than one at each
 
 
 @dataclass(slots=True)
@@ -57,19 +58,44 @@ def changes_in(
     progress: Progress = no_progress,
 ) -> WorktreeChanges:
     """What the working tree holds other than a version, looked at through the stat cache."""
+    scope = None if paths is None else list(paths)
+    few = scope is not None and len(scope) <= _FEW
     found = compare(
         repo.tree(),
         against,
         repo.stat_cache,
         repo.ignore,
-        paths=None if paths is None else list(paths),
+        paths=scope if few else None,
         progress=progress,
     )
+    if scope is not None and not few:
+        _restrict(found, set(scope))
     # A photo has no executable bit of its own: file systems that set it everywhere change nothing.
     found.mode_changed = [
         entry for entry in found.mode_changed if against.space_of(entry.key) == FILES
     ]
     return found
+
+
+def _restrict(found: WorktreeChanges, scope: set[str]) -> None:
+    """Leave only what lies at or below some keys, and skipped folders on the way to them."""
+    ways = {folder for key in scope for folder in _folders_above(key)}
+
+    def inside(key: str) -> bool:
+        return key in scope or any(folder in scope for folder in _folders_above(key))
+
+    for entries in (found.modified, found.mode_changed, found.untracked):
+        entries[:] = [entry for entry in entries if inside(entry.key)]
+    found.deleted = [key for key in found.deleted if inside(key)]
+    found.skipped = [entry for entry in found.skipped if inside(entry.path) or entry.path in ways]
+
+
+def _folders_above(key: str) -> Iterator[str]:
+    """The folders on the way to a key, the nearest first, without the root."""
+    folder = os.path.dirname(key)
+    while folder:
+        yield folder
+        folder = os.path.dirname(folder)
 
 
 def plan_switch(before: Dataset, after: Dataset) -> Plan:
@@ -92,6 +118,17 @@ def plan_reset(repo: Repository, before: Dataset, after: Dataset, progress: Prog
     return Plan(write, gone)
 
 
+def plan_safely(repo: Repository, before: Dataset, after: Dataset, what: str) -> Plan:
+    """The plan of a switch that loses nothing; StateError naming what it would overwrite.
+
+    Raises InvalidDataError for keys that the file system cannot keep apart.
+    """
+    plan = plan_switch(before, after)
+    refuse_if_dirty(repo, before, plan, what)
+    refuse_folding(repo, after, plan)
+    return plan
+
+
 def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) -> None:
     """StateError naming files that the plan would overwrite although nobody committed them."""
     keys = plan.keys()
@@ -99,8 +136,10 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
         return
     found = changes_in(repo, before, paths=keys)
     goal = {tracked.key: tracked for tracked in plan.write}
+    touched = {*goal, *plan.remove}
     edited = {entry.key for entry in (*found.modified, *found.mode_changed)}
-    dirty = [key for key in edited if not _has_content(repo, goal.get(key), key)]
+    edited |= {path for path, _ in found.skipped}  # a link, say, where a file was
+    dirty = [key for key in edited & touched if not _has_content(repo, goal.get(key), key)]
     if dirty:
         raise StateError(
             f"{what} would overwrite changes in {name_keys(dirty)}",
@@ -111,11 +150,53 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
         for entry in found.untracked
         if entry.key in goal and not _has_content(repo, goal[entry.key], entry.key)
     ]
+    leaving = set(plan.remove)
+    in_way += _files_as_folders(repo, goal, leaving)
     if in_way:
         raise StateError(
             f"{what} would overwrite untracked {name_keys(in_way)}",
             hint="move them away, or -f to overwrite",
         )
+    refuse_folders(repo, goal, leaving, what)
+
+
+def refuse_folders(repo: Repository, goal: Iterable[str], leaving: set[str], what: str) -> None:
+    """StateError naming files in folders that stand where a file is to be written."""
+    kept = _kept_in_folders(repo, goal, leaving)
+    if kept:
+        raise StateError(
+            f"{what} would put a file where a folder with {name_keys(kept)} is",
+            hint="move it away and try again",
+        )
+
+
+def _files_as_folders(repo: Repository, goal: Iterable[str], leaving: set[str]) -> list[str]:
+    """Files and links that stay where a folder is to be made."""
+    root = f"{repo.tree()}/"
+    nearest = {os.path.dirname(key) for key in goal} - {""}
+    folders = {folder for start in nearest for folder in (start, *_folders_above(start))}
+    return [
+        folder
+        for folder in folders - leaving
+        if os.path.lexists(root + folder)
+        and (os.path.islink(root + folder) or not os.path.isdir(root + folder))
+    ]
+
+
+def _kept_in_folders(repo: Repository, goal: Iterable[str], leaving: set[str]) -> list[str]:
+    """Files that stay in folders where a file is to be written."""
+    root = str(repo.tree())
+    kept: list[str] = []
+    for top in goal:
+        path = f"{root}/{top}"
+        if os.path.isdir(path) and not os.path.islink(path):
+            below = (
+                os.path.relpath(os.path.join(folder, name), root)
+                for folder, _, names in os.walk(path)
+                for name in names
+            )
+            kept += [key for key in below if key not in leaving]
+    return kept
 
 
 def _has_content(repo: Repository, wanted: Tracked | None, key: str) -> bool:
@@ -128,21 +209,12 @@ def _has_content(repo: Repository, wanted: Tracked | None, key: str) -> bool:
         return False
 
 
-def hash_file(path: Path) -> bytes:
-    """The blob id of a file's bytes."""
-    hasher = blake3()
-    with open(path, "rb", buffering=0) as source:
-        while chunk := source.read(MIB):
-            hasher.update(chunk)
-    return hasher.digest()
-
-
 def name_keys(keys: Iterable[str]) -> str:
     """The first keys by name, and how many more."""
     ordered = sorted(keys)
     more = len(ordered) - _NAMED
-    shown = ", ".join(f"'{key}'" for key in ordered[:_NAMED])
-    return f"{shown} and {more} more" if more > 0 else shown
+    named = ", ".join(f"'{shown(key)}'" for key in ordered[:_NAMED])
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def update(
@@ -159,7 +231,6 @@ def update(
     it will agree with `after`.
     """
     root = repo.tree()
-    _refuse_folding(repo, after, plan)
     done = Updated()
     for key in plan.remove:
         _remove(root, key)
@@ -247,10 +318,8 @@ class _Writer:
 
     def _replace(self, path: str, tracked: Tracked, mode: int) -> FileStat:
         if os.path.isdir(path) and not os.path.islink(path):
-            raise StateError(
-                f"the folder '{tracked.key}' is in the way of a file of that name",
-                hint="move it away and try again",
-            )
+            for folder, _, _ in os.walk(path, topdown=False):
+                files.remove_empty_folders(folder, os.path.dirname(path))
         temporary = f"{self._repo.folder}/tmp/{os.getpid()}"
         files.make_folder(os.path.dirname(temporary))
         files.remove(temporary)
@@ -321,7 +390,7 @@ def is_unfinished(path: Path, wanted: Iterator[bytes]) -> bool:
 
 def folded(key: str) -> str:
     """A key as a file system sees it that folds case and Unicode normal form."""
-    return unicodedata.normalize("NFC", key).casefold()
+    return key.lower() if key.isascii() else unicodedata.normalize("NFC", key).casefold()
 
 
 def folding_pairs(keys: Iterable[str]) -> list[tuple[str, str]]:
@@ -343,12 +412,13 @@ def file_system_folds(repo: Repository) -> bool:
     return (repo.folder / "spec").exists()  # SPEC is there; another spelling should not be
 
 
-def _refuse_folding(repo: Repository, after: Dataset, plan: Plan) -> None:
+def refuse_folding(repo: Repository, after: Dataset, plan: Plan) -> None:
+    """InvalidDataError naming keys that the file system of the working tree cannot keep apart."""
     if not plan.write or not file_system_folds(repo):
         return
     pairs = folding_pairs(tracked.key for tracked in after.tracked())
     if pairs:
-        named = "; ".join(f"'{a}' and '{b}'" for a, b in pairs[:_NAMED])
+        named = "; ".join(f"'{shown(a)}' and '{shown(b)}'" for a, b in pairs[:_NAMED])
         raise InvalidDataError(
             f"this file system cannot hold keys that differ only in case or normal form: {named}",
             hint="vgr mv one of them, or work in a repository made with vgr init --no-worktree",

@@ -1,5 +1,9 @@
 """MEANING: samples, regions, geometries, labels as pure values. Knows nothing of disks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from voyager.schema.codec import (
     check_sample,
     decode_file,
@@ -35,7 +39,6 @@ from voyager.schema.ids import (
     region_id,
     sample_uid,
 )
-from voyager.schema.jsonform import sample_from_json, sample_to_json
 from voyager.schema.sample import (
     ACCEPTED,
     FLAGS,
@@ -61,6 +64,19 @@ from voyager.schema.sample import (
     parse_source,
 )
 from voyager.schema.values import BadValueError, Unknown
+
+if TYPE_CHECKING:
+    from voyager.schema.jsonform import sample_from_json, sample_to_json
+
+
+def __getattr__(name: str) -> Any:
+    # The JSON form is loaded by those who show or read it, not by every command.
+    if name in ("sample_from_json", "sample_to_json"):
+        from voyager.schema import jsonform
+
+        return getattr(jsonform, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ACCEPTED",

@@ -7,6 +7,7 @@ wrong, fails there and takes the slow path, which keeps the one and names the ot
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -95,11 +96,18 @@ def _close(_kind: type, value: Any) -> Unknown:
 class _Kind(Generic[_T]):
     """What is encoded: its declared type, its decoders, and the words for it in errors."""
 
-    def __init__(self, declared: Any, words: str) -> None:
-        self.declared = inspect.type_info(declared)
-        self.fast: Decoder[_T] = Decoder(declared)
-        self.keeping: Decoder[_T] = Decoder(declared, dec_hook=_close)
+    def __init__(self, kind: Any, words: str) -> None:
+        self._kind = kind
         self.words = words
+        self.fast: Decoder[_T] = Decoder(kind)
+
+    @cached_property
+    def keeping(self) -> Decoder[_T]:
+        return Decoder(self._kind, dec_hook=_close)
+
+    @cached_property
+    def declared(self) -> inspect.Type:
+        return inspect.type_info(self._kind)
 
 
 _SAMPLE: _Kind[Sample] = _Kind(Sample, "a sample row")

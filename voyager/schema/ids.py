@@ -6,7 +6,7 @@ list's own framing leave no two inputs with the same bytes.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Container
 from functools import partial
 
@@ -72,7 +72,7 @@ def _first_category(region: Region) -> bytes | str | None:
 
 def random_region_id() -> bytes:
     """The id of a region drawn by hand."""
-    return secrets.token_bytes(ID_BYTES)
+    return os.urandom(ID_BYTES)
 
 
 def node_id(taxonomy: str, path: str, n: int = 0) -> bytes:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from msgspec import structs
-
 from voyager.errors import InvalidDataError, VoyagerError
 from voyager.schema.codec import check_sample
 from voyager.schema.ids import ID_BYTES, image_anchor, mint_region_id, sample_uid
@@ -118,14 +116,15 @@ class _Form(Generic[_T]):
         self.struct = struct
         self.always = frozenset(always.split())
         self.items = {name.rstrip("_"): (name, item) for name, item in items.items()}
-        self.defaults = {field.name: field.default for field in structs.fields(struct)}
+        fields, defaults = struct.__struct_fields__, struct.__struct_defaults__
+        self.defaults = dict(zip(fields[-len(defaults) :], defaults, strict=True))
 
     def write(self, value: _T, names: _Names) -> dict[str, Json]:
         """The JSON object of a struct."""
         written: dict[str, Json] = {}
         for name, (attribute, item) in self.items.items():
             part = getattr(value, attribute)
-            if name in self.always or part is not self.defaults[attribute]:
+            if name in self.always or part is not self.defaults.get(attribute):
                 written[name] = None if part is None else item.write(part, names)
         return written
 

@@ -104,19 +104,19 @@ def write_geometry(geometry: Geometry) -> dict[str, Json]:
     match geometry:
         case Box():
             body = {"xyxy": [geometry.x0, geometry.y0, geometry.x1, geometry.y1]}
-        case Mask(counts=bytes() as counts):
-            body = {"height": geometry.height, "width": geometry.width, "counts": counts.decode()}
-        case Mask(counts=wire.Ext() as counts):
-            body = {
-                "height": geometry.height,
-                "width": geometry.width,
-                "blob": write_blob(counts),
-            }
-        case UnknownGeometry():
-            body = {"encoded": write_free(geometry.kept.value)}
+        case Mask(height, width, counts):
+            body = {"height": height, "width": width, **_write_counts(counts)}
+        case UnknownGeometry(kept):
+            body = {"encoded": write_free(kept.value)}
         case _:
             body = {name: write_free(item) for name, item in structs.asdict(geometry).items()}
     return {"type": geometry.name, **body}
+
+
+def _write_counts(counts: bytes | wire.Ext) -> dict[str, Json]:
+    if isinstance(counts, bytes):
+        return {"counts": counts.decode("latin-1")}  # ASCII, but for a damaged row
+    return {"blob": write_blob(counts)}
 
 
 def read_geometry(value: Json, path: str) -> Geometry:

@@ -115,9 +115,7 @@ def file_number(reading: Reading, name: str) -> int | None:
     return None
 
 
-def register_pack(
-    writing: Writing, name: str, entries: Entries, number: int | None = None
-) -> int:
+def register_pack(writing: Writing, name: str, entries: Entries, number: int | None = None) -> int:
     """Index a pack and all that it holds; purged ids stay out. `number` when it has one."""
     number = number or file_number(writing, name) or register_file(writing, name)
     purged = {

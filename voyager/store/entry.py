@@ -23,6 +23,7 @@ from voyager.store.spec import ENTRY_MAGIC, MAX_DECODED, MIB, ZSTD_WINDOW_LIMIT
 _HEADER = struct.Struct("<4sBBHQQ32s8s")
 _SUM_BYTES = 8
 HEADER_BYTES = _HEADER.size + _SUM_BYTES
+_pack_header = _HEADER.pack
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -58,7 +59,7 @@ def encode_header(
     kind: Kind, method: int, stored: int, real: int, entry_id: bytes, body_sum: bytes
 ) -> bytes:
     """The 72 bytes that stand before a body."""
-    head = _HEADER.pack(ENTRY_MAGIC, kind, method, 0, stored, real, entry_id, body_sum)
+    head = _pack_header(ENTRY_MAGIC, kind, method, 0, stored, real, entry_id, body_sum)
     return head + blake3(head).digest(_SUM_BYTES)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -107,6 +106,8 @@ def remove(path: StrPath) -> None:
 def remove_tree(path: StrPath) -> None:
     """Remove a folder of ours with all it holds."""
     _step("remove", path)
+    import shutil  # rarely needed, slow to load
+
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -31,8 +31,8 @@ from voyager.store.operation import Operation, decode_operation
 from voyager.store.pack import Placed
 from voyager.store.spec import JOURNAL_MAGIC, LOG_MAGIC
 
-_HEAD = struct.Struct("<8sQ")
-HEAD_BYTES = _HEAD.size + 8
+_HEAD = struct.Struct("<8sI")
+HEAD_BYTES = _HEAD.size + 4
 
 
 def journal_head(generation: int) -> bytes:
@@ -45,7 +45,7 @@ def log_head(first_seq: int) -> bytes:
 
 def _encode_head(magic: bytes, number: int) -> bytes:
     head = _HEAD.pack(magic, number)
-    return head + sum_of(head)
+    return head + sum_of(head)[:4]
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ class Store:
                 # gc or a sealed journal moved it since the look-up: look once more (spec 8).
                 if attempt == 2:
                     raise
-                self._forget_files()
+                self.forget_files()
                 self.refresh()
         raise AssertionError
 
@@ -293,7 +293,8 @@ class Store:
             self.packs = PackFiles()
         return self.packs
 
-    def _forget_files(self) -> None:
+    def forget_files(self) -> None:
+        """Close the files that are held open, since others may have taken their names."""
         self.packs.close()
         self._paths = {_JOURNAL: self._paths[_JOURNAL]}
 

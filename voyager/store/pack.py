@@ -123,6 +123,13 @@ class PackWriter:
             self._flush()
         return placed
 
+    def append_encoded(self, header: bytes, stored: bytes) -> Placed:
+        """Add an entry whose header is made already."""
+        placed = self._note(Kind(header[4]), header, len(stored))
+        self._put(header)
+        self._put(stored)
+        return placed
+
     def append_small(self, entry_id: bytes, data: bytes) -> Placed:
         """Add a blob, with the dictionary of this pack where that saves something."""
         if self._dictionary is not None:
@@ -149,6 +156,15 @@ class PackWriter:
             self._cut(start)  # the source broke off; what follows must not stand behind its bytes
             raise
         return self._note(Kind.BLOB, header, length)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it, or only its dictionary."""
+        return len(self.entries) == (self._dictionary is not None)
+
+    def begins_with(self, entry_id: bytes) -> bool:
+        """Whether the first entry, where a dictionary stands, has this id."""
+        return bool(self.entries) and self.entries[0].id == entry_id
 
     def append_copy(self, header: bytes, chunks: Iterable[bytes]) -> Placed:
         """Copy an entry of another pack as it is stored there.
@@ -272,14 +288,42 @@ def read_trailer(fd: int, size: int) -> Trailer:
     return Trailer(offset, length, count, name)
 
 
-def index_copy(path: Path) -> bytes:
-    """What the `.idx` beside a pack holds: its index, and a trailer that counts from there."""
+def read_index(data: bytes, count: int) -> tuple[bytes, array.array[int], bytes]:
+    """(id prefixes of 8 bytes, stored lengths, kinds) of a pack's `count` entries."""
+    try:
+        if zstandard.frame_content_size(data) != 8 + 17 * count:
+            raise CorruptError("the index of a pack has the wrong length")
+        columns = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT).decompress(data)
+    except zstandard.ZstdError as error:
+        raise CorruptError(f"the index of a pack does not decompress: {error}") from error
+    if struct.unpack_from("<Q", columns)[0] != count:
+        raise CorruptError("the index of a pack has the wrong count")
+    lengths = array.array("Q", columns[8 + 8 * count : 8 + 16 * count])
+    if sys.byteorder == "big":
+        lengths.byteswap()
+    return columns[8 : 8 + 8 * count], lengths, columns[8 + 16 * count :]
+
+
+def read_prefixes(path: Path) -> set[bytes]:
+    """The first 8 bytes of the ids that a pack or `.idx` holds; CorruptError when damaged."""
+    trailer, index = read_tail(path)
+    prefixes = read_index(index, trailer.count)[0]
+    return {prefixes[at : at + 8] for at in range(0, len(prefixes), 8)}
+
+
+def read_tail(path: Path) -> tuple[Trailer, bytes]:
+    """Trailer and index of a pack or `.idx`; CorruptError when damaged."""
     fd = os.open(path, os.O_RDONLY)
     try:
         trailer = read_trailer(fd, os.fstat(fd).st_size)
-        index = os.pread(fd, trailer.index_length, trailer.index_offset)
+        return trailer, os.pread(fd, trailer.index_length, trailer.index_offset)
     finally:
         os.close(fd)
+
+
+def index_copy(path: Path) -> bytes:
+    """What the `.idx` beside a pack holds: its index, and a trailer that counts from there."""
+    trailer, index = read_tail(path)
     return index + _encode_trailer(0, index, trailer.count, trailer.name_prefix.hex())
 
 

@@ -1,4 +1,4 @@
-"""Marking what is in use: every reference followed by its ext type alone, whatever holds it (spec 8).
+"""Marking what is in use: references followed by their ext type alone, whatever they are in.
 
 Bytes are searched for the prefixes of references instead of being decoded. That finds each one,
 and now and then bytes that only look like one, which keeps a little garbage and loses nothing.
@@ -34,7 +34,7 @@ class Live:
     objects: set[bytes] = field(default_factory=set)
     blobs: set[bytes] = field(default_factory=set)
 
-    def __contains__(self, entry_id: bytes) -> bool:
+    def __contains__(self, entry_id: object) -> bool:
         return entry_id in self.objects or entry_id in self.blobs
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from voyager.store.entry import compress, decode_header, expand
 from voyager.store.ids import Kind
 from voyager.store.journal import Encoded, encode_entry
 from voyager.store.pack import PackWriter
 from voyager.store.spec import MIB, SPILL_BYTES
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _BATCH_BYTES = MIB
 _MOST_IN_FLIGHT = 2
@@ -23,10 +26,19 @@ Raw = tuple[Kind, bytes]
 
 
 class ObjectSpool:
-    """Takes objects, gives them back by id, and ends as journal entries or one metadata pack."""
+    """Takes objects, gives them back by id, and ends as journal entries or one metadata pack.
 
-    def __init__(self, new_pack: Callable[[], PackWriter]) -> None:
+    `only_new` tells which of some ids the store does not have; it is asked a batch at a time.
+    """
+
+    def __init__(
+        self,
+        new_pack: Callable[[], PackWriter],
+        only_new: Callable[[list[bytes]], set[bytes]],
+    ) -> None:
         self._new_pack = new_pack
+        self._only_new = only_new
+        self._ids: set[bytes] = set()
         self._batch: dict[bytes, Raw] = {}
         self._batch_bytes = 0
         self._in_flight: deque[tuple[dict[bytes, Raw], Future[list[Encoded]]]] = deque()
@@ -37,15 +49,11 @@ class ObjectSpool:
         self._worker: ThreadPoolExecutor | None = None
 
     def __contains__(self, entry_id: bytes) -> bool:
-        return (
-            entry_id in self._batch
-            or entry_id in self._stored
-            or entry_id in self._spilled
-            or any(entry_id in batch for batch, _ in self._in_flight)
-        )
+        return entry_id in self._ids
 
     def put(self, kind: Kind, entry_id: bytes, data: bytes) -> None:
-        """Take an object that is not known yet."""
+        """Take an object that was not put before."""
+        self._ids.add(entry_id)
         self._batch[entry_id] = (kind, data)
         self._batch_bytes += len(data)
         if self._batch_bytes >= _BATCH_BYTES:
@@ -70,11 +78,19 @@ class ObjectSpool:
 
     def _send_batch(self) -> None:
         if self._worker is None:
+            from concurrent.futures import ThreadPoolExecutor  # small transactions need no thread
+
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="vgr-compress")
-        batch, self._batch, self._batch_bytes = self._batch, {}, 0
+        batch = self._take_batch()
         self._in_flight.append((batch, self._worker.submit(_encode_batch, batch)))
         while len(self._in_flight) > _MOST_IN_FLIGHT:
             self._land()
+
+    def _take_batch(self) -> dict[bytes, Raw]:
+        """The objects waiting, without those that the store has."""
+        batch, self._batch, self._batch_bytes = self._batch, {}, 0
+        new = self._only_new(list(batch)) if batch else set()
+        return batch if len(new) == len(batch) else {i: batch[i] for i in batch if i in new}
 
     def _land(self) -> None:
         _, future = self._in_flight[0]
@@ -92,9 +108,8 @@ class ObjectSpool:
     def _spill(self) -> None:
         pack = self._pack = self._pack or self._new_pack()
         for entry in self._stored.values():
-            header = decode_header(entry.header, verify=False)
-            placed = pack.append(header.kind, header.id, header.method, entry.stored, header.real)
-            self._spilled[header.id] = (header.kind, placed.offset, placed.stored)
+            placed = pack.append_encoded(entry.header, entry.stored)
+            self._spilled[placed.id] = (Kind(entry.header[4]), placed.offset, placed.stored)
         self._stored.clear()
         self._stored_bytes = 0
 
@@ -102,8 +117,7 @@ class ObjectSpool:
         """(entries for the journal, the metadata pack to seal or None)."""
         while self._in_flight:
             self._land()
-        self._keep(_encode_batch(self._batch))
-        self._batch = {}
+        self._keep(_encode_batch(self._take_batch()))
         self.close()
         return list(self._stored.values()), self._pack
 

@@ -48,7 +48,9 @@ class Transaction:
         self.kind = kind
         self.message = message
         self._author, self._time, self._zone = author, time, zone
-        self._spool = ObjectSpool(lambda: PackWriter(store.root / "packs", Content.METADATA))
+        self._spool = ObjectSpool(
+            lambda: PackWriter(store.root / "packs", Content.METADATA), self._new_objects
+        )
         self._blobs: PackWriter | None = None
         self._sealed: list[SealedPack] = []
         self._new_blobs: set[bytes] = set()
@@ -78,13 +80,15 @@ class Transaction:
     def put(self, kind: Kind, data: bytes) -> bytes:
         """Store canonical bytes, return their id."""
         entry_id = object_id(kind, data)
-        if entry_id in self._spool:
-            return entry_id
-        if entry_id in self.store:
-            self._relied.add(entry_id)
-        else:
+        if entry_id not in self._spool:
             self._spool.put(kind, entry_id, data)
         return entry_id
+
+    def _new_objects(self, ids: list[bytes]) -> set[bytes]:
+        """Those ids that the store does not have yet; looked up a batch at a time."""
+        known = set(self.store.places(ids))
+        self._relied |= known
+        return set(ids) - known
 
     def put_value(self, kind: Kind, value: Any) -> bytes:
         """Encode and store an object."""
@@ -167,10 +171,20 @@ class Transaction:
             )
         return self._blobs
 
+    def seal_blobs(self) -> list[SealedPack]:
+        """Seal what was stored so far and hand the packs over, for another to `adopt`."""
+        self._seal_blobs()
+        sealed, self._sealed = self._sealed, []
+        return sealed
+
     def _seal_blobs(self) -> None:
-        if self._blobs is not None:
+        if self._blobs is None:
+            return
+        if self._blobs.is_empty:
+            self._blobs.discard()
+        else:
             self._sealed.append(self._blobs.seal())
-            self._blobs = None
+        self._blobs = None
 
     def adopt(self, pack: SealedPack) -> None:
         """Take a pack that somebody else sealed (gc, fetch) into this transaction."""

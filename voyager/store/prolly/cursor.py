@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from voyager.errors import CorruptError
 from voyager.store.prolly.node import Entry, Node, NodeReader, StoredNode
 
 
@@ -67,7 +68,11 @@ class Cursor:
 
     def forward(self) -> bool:
         """Go to the next entry; False, and no move, at the end of the level."""
-        return self._step(1)
+        before = self.key
+        moved = self._step(1)
+        if moved and self.key <= before:  # else a forged map could be walked for ever
+            raise CorruptError(f"keys of a map do not rise: {self.key!r} follows {before!r}")
+        return moved
 
     def back(self) -> bool:
         """Go to the entry before; False, and no move, at the start of the level."""

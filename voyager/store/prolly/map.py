@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from voyager.store.objects import ObjectReader
 from voyager.store.prolly.cursor import Cursor
-from voyager.store.prolly.node import CACHE_BYTES, NodeReader, StoredNode, child_id
+from voyager.store.prolly.node import CACHE_BYTES, NodeReader, StoredNode, ref_id
 from voyager.store.prolly.rows import resolve, resolve_all
 
 
@@ -66,7 +66,9 @@ class Map:
         for leaf, first, end in self._spans(start, stop):
             yield from leaf.keys[first:end]
 
-    def children(self, prefix: bytes = b"", separator: bytes = b"/") -> Iterator[tuple[bytes, bool]]:
+    def children(
+        self, prefix: bytes = b"", separator: bytes = b"/"
+    ) -> Iterator[tuple[bytes, bool]]:
         """List a folder: yield (name, is a folder) of what lies directly below `prefix`.
 
         `prefix` is empty or ends with the separator. The order is that of the keys, so a folder
@@ -122,7 +124,7 @@ class Map:
             yield node_id, level
             if level > 0:
                 node = self._nodes.load(node_id)
-                below = (child_id(node, at) for at in reversed(range(len(node.keys))))
+                below = map(ref_id, reversed(node.cells))
                 waiting += [(child, level - 1) for child in below]
 
     def _find(self, key: bytes) -> tuple[StoredNode, int] | None:

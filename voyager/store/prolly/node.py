@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from itertools import islice
 from operator import lt
 from typing import Annotated, cast
@@ -33,8 +32,7 @@ Entry = tuple[int, bytes]
 """What stands under a key: (rows below, cell); the cell is a row or a reference to a node."""
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct, gc=False):
     """Entries of one level in key order, as parallel lists.
 
     `counts` are the rows under each entry, 1 in a leaf. `cells` are encoded values: in a leaf the
@@ -73,16 +71,19 @@ class Node:
         return self.keys[-1] if self.keys else b""
 
 
-@dataclass(slots=True)
-class StoredNode(Node):
+class StoredNode(Node, gc=False):
     """A node as it was read, with its id, the length of its bytes and the rows below it."""
 
     id: bytes
     size: int
-    rows: int = field(init=False)
+    rows: int
 
-    def __post_init__(self) -> None:
-        self.rows = sum(self.counts)
+    def expect(self, level: int, last_key: bytes) -> None:
+        """Raise CorruptError unless the node is the one that its parent tells of."""
+        if self.level != level:
+            raise broken(self.id, f"is of level {self.level}, its parent says {level}")
+        if self.last_key != last_key:
+            raise broken(self.id, f"ends at {self.last_key!r}, its parent says {last_key!r}")
 
 
 def empty(level: int) -> Node:
@@ -174,9 +175,11 @@ def decode(node_id: bytes, data: bytes) -> StoredNode:
     counts = [1] * len(found.k) if found.c is msgspec.UNSET else found.c
     if not len(found.k) == len(found.v) == len(counts) or (found.l > 0 and not found.k):
         raise broken(node_id, "has parts of different lengths, or is empty above a leaf")
-    if not all(map(lt, found.k, islice(found.k, 1, None))) or found.k[:1] == [b""]:
+    if not all(map(lt, found.k, islice(found.k, 1, None))) or (found.k and not found.k[0]):
         raise broken(node_id, "has keys that do not rise")
-    return StoredNode(found.l, found.k, counts, cast(list[bytes], found.v), node_id, len(data))
+    cells = cast(list[bytes], found.v)
+    rows = sum(counts) if found.l else len(counts)
+    return StoredNode(found.l, found.k, counts, cells, node_id, len(data), rows)
 
 
 def broken(node_id: bytes, fault: str) -> CorruptError:
@@ -198,24 +201,24 @@ class NodeReader:
         if node is None:
             node = decode(node_id, self.objects.get(node_id, Kind.NODE))
             self._keep(node)
-        else:
-            self._touch(node_id)
+            return node
+        try:
+            self._cache.move_to_end(node_id)
+        except KeyError:
+            self._keep(node)  # another thread has just let it go
         return node
 
     def child(self, parent: Node, at: int) -> StoredNode:
         """The node under entry `at`; CorruptError when the entry says otherwise of it."""
-        node = self.load(child_id(parent, at))
-        if node.level != parent.level - 1:
-            raise broken(node.id, f"is of level {node.level} below level {parent.level}")
-        if node.last_key != parent.keys[at] or node.rows != parent.counts[at]:
-            raise broken(node.id, "has another last key or row count than its parent says")
-        if at and node.keys[0] <= parent.keys[at - 1]:
-            raise broken(node.id, "begins before the end of the node before it")
+        node = self.load(ref_id(parent.cells[at]))
+        node.expect(parent.level - 1, parent.keys[at])
+        if node.rows != parent.counts[at]:
+            raise broken(node.id, f"has {node.rows} rows, its parent says {parent.counts[at]}")
         return node
 
     def size(self, parent: Node, at: int) -> int:
         """The length of the node under entry `at`, unread."""
-        node_id = child_id(parent, at)
+        node_id = ref_id(parent.cells[at])
         node = self._cache.get(node_id)
         return len(self.objects.get(node_id, Kind.NODE)) if node is None else node.size
 
@@ -224,24 +227,18 @@ class NodeReader:
         node = self.load(root)
         if node.rows > MAX_ROWS:
             raise broken(root, f"claims {node.rows} rows")
-        return Node(node.level + 1, [node.last_key], [node.rows], [REF_HEAD + root])
+        return Node(node.level + 1, [node.last_key], [node.rows], [msgspec.Raw(REF_HEAD + root)])
 
     def _keep(self, node: StoredNode) -> None:
-        self._cache[node.id] = node
-        self._room -= node.size
+        if self._cache.setdefault(node.id, node) is node:
+            self._room -= node.size
         while self._room < 0 and len(self._cache) > 1:
             self._room += self._cache.popitem(last=False)[1].size
 
-    def _touch(self, node_id: bytes) -> None:
-        try:
-            self._cache.move_to_end(node_id)
-        except KeyError:
-            pass  # another thread just let it go
 
-
-def child_id(parent: Node, at: int) -> bytes:
-    """The id that entry `at` of an internal node refers to."""
-    cell = bytes(parent.cells[at])
-    if len(cell) != REF_BYTES or not cell.startswith(REF_HEAD):
-        raise CorruptError(f"entry {parent.keys[at]!r} of a node refers to no object")
-    return cell[len(REF_HEAD) :]
+def ref_id(cell: bytes) -> bytes:
+    """The id that the cell of an internal node refers to; CorruptError when it does not."""
+    ref = bytes(cell)
+    if len(ref) != REF_BYTES or not ref.startswith(REF_HEAD):
+        raise CorruptError(f"a node refers to no object: {ref[:REF_BYTES]!r}")
+    return ref[len(REF_HEAD) :]

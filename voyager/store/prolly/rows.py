@@ -20,7 +20,7 @@ def check_keys(last: bytes, keys: Sequence[bytes]) -> None:
     """Raise InvalidDataError, naming the key, unless keys rise from `last` and fit in a map."""
     if all(map(lt, [last, *keys], keys)) and max(map(len, keys), default=0) <= MAX_KEY_BYTES:
         return
-    for before, key in zip([last, *keys], keys):
+    for before, key in zip([last, *keys], keys, strict=False):
         if not 0 < len(key) <= MAX_KEY_BYTES:
             raise InvalidDataError(
                 f"a key has 1 to {MAX_KEY_BYTES} bytes, {key[:40]!r} has {len(key)}"

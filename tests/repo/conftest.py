@@ -1,0 +1,37 @@
+"""Repositories of a few real photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from photo_repos import KEYS, place, save
+
+from voyager.repo.repository import Repository
+
+
+@pytest.fixture(autouse=True)
+def _author(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("VGR_NOW", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VGR_AUTHOR_NAME", "Ann Lee")
+    monkeypatch.setenv("VGR_AUTHOR_EMAIL", "ann@example.org")
+
+
+@pytest.fixture
+def empty_repo(tmp_path: Path) -> Iterator[Repository]:
+    """A new repository with an empty working tree."""
+    with Repository.init(tmp_path / "work") as repo:
+        yield repo
+
+
+@pytest.fixture
+def photos_repo(empty_repo: Repository) -> Repository:
+    """Four photos and a README, committed."""
+    for number, key in enumerate(KEYS):
+        place(empty_repo, key, number)
+    (empty_repo.tree() / "README.md").write_text("four photos\n")
+    save(empty_repo, "first")
+    return empty_repo

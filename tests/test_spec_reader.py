@@ -1,0 +1,151 @@
+"""A stranger's reader: docs/spec.md, msgpack, zstandard and blake3, and not one line of Voyager."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import zstandard
+from blake3 import blake3
+
+from voyager.repo.repository import Repository
+from voyager.samples import copy_photos
+
+HEADER = struct.Struct("<4sBBHQQ32s8s8s")
+KINDS = {1: "node", 2: "snapshot", 3: "commit", 5: "row", 6: "operation", 7: "dictionary"}
+
+
+class Stranger:
+    """Reads a repository from its files as the specification says, verifying every id."""
+
+    def __init__(self, folder: Path) -> None:
+        assert (folder / "SPEC").read_text() == "voyager 1\n"
+        self.entries: dict[bytes, tuple[int, bytes]] = {}
+        self.values: dict[str, Any] = {}
+        self.overlay: dict[tuple[str, bytes], Any] = {}
+        operations: dict[int, dict[str, Any]] = {}
+        files = [*sorted((folder / "log").glob("*.log")), folder / "journal"]
+        for path in files:
+            for kind, _, data in self._iter_entries(path.read_bytes(), 16):
+                if kind == 6:
+                    operation = self._decode(data)
+                    operations[operation["seq"]] = operation
+        dropped = {name for op in operations.values() for name in op.get("dropped", ())}
+        for path in (folder / "packs").glob("*.pack"):
+            if bytes.fromhex(path.stem) not in dropped:
+                self._read_pack(path)
+        for _, operation in sorted(operations.items()):
+            self._apply(operation)
+
+    def _read_pack(self, path: Path) -> None:
+        data = path.read_bytes()
+        assert data[:8] == b"VGRPACK\x01"
+        magic, offset, length, count, name = struct.unpack("<8sQQQ16s", data[-56:-8])
+        assert magic == b"VGRTRLR\x01" and name == bytes.fromhex(path.stem)[:16]
+        assert blake3(data[offset:-8]).digest(8) == data[-8:]
+        columns = zstandard.ZstdDecompressor().decompress(data[offset : offset + length])
+        assert struct.unpack("<Q", columns[:8])[0] == count
+        ids = [entry_id for _, entry_id, _ in self._iter_entries(data[:offset], 16)]
+        assert [entry_id[:8] for entry_id in ids] == [
+            columns[8 + 8 * n : 16 + 8 * n] for n in range(count)
+        ]
+
+    def _iter_entries(self, data: bytes, at: int) -> Iterator[tuple[int, bytes, bytes]]:
+        dictionary: bytes | None = None
+        while at < len(data):
+            magic, kind, method, _, stored, real, entry_id, body_sum, head_sum = (
+                HEADER.unpack_from(data, at)
+            )
+            assert magic == b"VgrE"
+            assert blake3(data[at : at + 64]).digest(8) == head_sum
+            body = data[at + 72 : at + 72 + stored]
+            assert blake3(body).digest(8) == body_sum
+            if method == 2:
+                assert dictionary is not None
+                trained = zstandard.ZstdCompressionDict(dictionary)
+                body = zstandard.ZstdDecompressor(dict_data=trained).decompress(body)
+            elif method == 1:
+                body = zstandard.ZstdDecompressor().decompress(body)
+            assert len(body) == real
+            if kind == 0:
+                assert blake3(body).digest() == entry_id
+            else:
+                key = f"voyager 1 {KINDS[kind]}".encode().ljust(32, b"\0")
+                assert blake3(body, key=key).digest() == entry_id
+            if kind == 7:
+                dictionary = body
+            self.entries[entry_id] = (kind, body)
+            yield kind, entry_id, body
+            at += 72 + stored
+
+    def _apply(self, operation: dict[str, Any]) -> None:
+        for name, _, new in operation.get("moves", ()):
+            self.values.pop(name, None)
+            if new is not None:
+                self.values[name] = new
+        if operation.get("clear"):
+            self.overlay.clear()
+        for space, key, _, new in operation.get("overlay", ()):
+            self.overlay.pop((space, key), None)
+            if new is not None:
+                self.overlay[space, key] = new
+
+    def _decode(self, data: bytes) -> Any:
+        return msgpack.unpackb(data, ext_hook=lambda code, body: (code, body), raw=False)
+
+    def object(self, ref: tuple[int, bytes]) -> Any:
+        return self._decode(self.entries[ref[1]][1])
+
+    def head(self) -> dict[str, Any]:
+        head = self.values["HEAD"]
+        return self.object(self.values[head] if isinstance(head, str) else head)
+
+    def rows(self, root: tuple[int, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+        node = self.object(root)
+        for key, value in zip(node["k"], node["v"], strict=True):
+            if node["l"]:
+                yield from self.rows(value)
+            else:
+                row = value if isinstance(value, dict) else self.object(value)
+                yield key.decode(), row
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VGR_AUTHOR_NAME", "Ann")
+    monkeypatch.setenv("VGR_AUTHOR_EMAIL", "ann@example.org")
+    copy_photos(tmp_path)
+    return tmp_path
+
+
+def test_a_stranger_reads_every_byte(photos: Path) -> None:
+    from voyager.repo.add import add
+    from voyager.repo.commit import commit
+
+    with Repository.init(photos) as repo:
+        add(repo, ["."], cwd=photos)
+        commit(repo, "all photos")
+        (photos / "note.txt").write_text("staged, not committed\n" * 50)
+        add(repo, ["note.txt"], cwd=photos)
+    stranger = Stranger(photos / ".vgr")
+    commit_object = stranger.head()
+    assert commit_object["message"] == "all photos"
+    snapshot = stranger.object(commit_object["snapshot"])
+    seen = set()
+    for space in ("samples", "files"):
+        for key, row in stranger.rows(snapshot[space]):
+            blob = row["b"] if space == "files" else row["i"]["b"]
+            assert stranger.entries[blob[1]][1] == (photos / key).read_bytes()
+            seen.add(key)
+    on_disk = {
+        str(path.relative_to(photos))
+        for path in photos.rglob("*")
+        if path.is_file() and ".vgr" not in path.parts
+    }
+    assert seen == on_disk - {"note.txt"}
+    staged = stranger.overlay["files", b"note.txt"]
+    assert stranger.entries[staged["b"][1]][1] == (photos / "note.txt").read_bytes()

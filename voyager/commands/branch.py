@@ -1,0 +1,124 @@
+"""`vgr branch`: list, make, rename or delete branches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from voyager.commands.commits import short_id
+from voyager.commands.context import Context
+from voyager.errors import UsageError
+from voyager.repo import branches
+from voyager.repo.branches import Branch
+from voyager.repo.repository import Repository
+from voyager.store.history import read_commit
+
+
+def run(
+    ctx: Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="a new branch, and where it starts")
+    ] = None,
+    *,
+    details: Annotated[bool, typer.Option("-v", help="show the last commit of each")] = False,
+    everything: Annotated[
+        bool, typer.Option("-a", "--all", help="list remote-tracking branches too")
+    ] = False,
+    delete: Annotated[bool, typer.Option("-d", "--delete", help="delete merged branches")] = False,
+    delete_any: Annotated[bool, typer.Option("-D", help="delete branches, merged or not")] = False,
+    rename: Annotated[
+        bool, typer.Option("-m", "--move", help="rename OLD (the current one) to NEW")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="even if a branch of that name exists")
+    ] = False,
+    contains: Annotated[
+        str | None, typer.Option(metavar="REV", help="list only branches that have REV")
+    ] = None,
+) -> None:
+    """List, make, rename or delete branches.
+
+    Without NAME it lists them, the current one with a star. NAME makes a branch at HEAD, or at the
+    revision after it; vgr switch goes there.
+
+    JSON: [{"name", "commit", "current", "upstream"}], of the branches listed, made or deleted.
+
+    Example:
+      $ vgr branch relabel main~2
+      $ vgr branch -d relabel
+    """
+    repo = ctx.open_repository()
+    words = list(names or ())
+    if delete or delete_any:
+        _delete(ctx, repo, words, force=force or delete_any)
+    elif rename:
+        _rename(ctx, repo, words, force=force)
+    elif words:
+        _create(ctx, repo, words, force=force)
+    else:
+        found = branches.branches(repo, remote=everything)
+        if contains is not None:
+            found = branches.containing(repo, found, repo.resolve(contains))
+        _list(ctx, repo, found, details=details)
+
+
+def _list(ctx: Context, repo: Repository, found: Sequence[Branch], *, details: bool) -> None:
+    if ctx.json:
+        ctx.emit([_as_json(branch) for branch in found])
+        return
+    head = repo.head
+    lines = [(branch.name, branch.commit, branch.current, branch.remote) for branch in found]
+    if head.detached and head.commit is not None:
+        lines.insert(0, (f"(HEAD detached at {short_id(head.commit)})", head.commit, True, False))
+    width = max((len(name) for name, *_ in lines), default=0)
+    for name, commit, current, remote in lines:
+        shown = ctx.style(name, "green" if current else "red") if current or remote else name
+        line = f"{'*' if current else ' '} {shown}"
+        if details:
+            subject = read_commit(repo.store, commit).subject
+            line += f"{' ' * (width - len(name))} {short_id(commit)} {subject}"
+        ctx.show(line)
+
+
+def _create(ctx: Context, repo: Repository, words: list[str], *, force: bool) -> None:
+    if len(words) > 2:
+        raise UsageError(f"vgr branch has no use for '{words[2]}'", hint="vgr branch NAME [START]")
+    start = repo.resolve(words[1] if len(words) > 1 else "HEAD")
+    made = branches.create(repo, words[0], start, force=force)
+    _tell(ctx, [made], f"branch '{made.name}' is at {short_id(made.commit)}")
+
+
+def _rename(ctx: Context, repo: Repository, words: list[str], *, force: bool) -> None:
+    if len(words) not in (1, 2):
+        raise UsageError("-m wants the new name, or OLD and NEW", hint="vgr branch -m OLD NEW")
+    current = repo.head.branch
+    if len(words) == 1 and current is None:
+        raise UsageError("HEAD is on no branch", hint="vgr branch -m OLD NEW")
+    old = words[0] if len(words) > 1 else str(current)
+    made = branches.rename(repo, old, words[-1], force=force)
+    _tell(ctx, [made], f"renamed branch '{old}' to '{made.name}'")
+
+
+def _delete(ctx: Context, repo: Repository, words: list[str], *, force: bool) -> None:
+    if not words:
+        raise UsageError("-d wants the names of branches", hint="vgr branch -d NAME")
+    gone = branches.delete(repo, words, force=force)
+    lines = [f"deleted branch '{branch.name}' (was {short_id(branch.commit)})" for branch in gone]
+    _tell(ctx, gone, "\n".join(lines))
+
+
+def _tell(ctx: Context, found: Sequence[Branch], text: str) -> None:
+    if ctx.json:
+        ctx.emit([_as_json(branch) for branch in found])
+    ctx.say(text)
+
+
+def _as_json(branch: Branch) -> dict[str, object]:
+    return {
+        "name": branch.name,
+        "commit": branch.commit.hex() or None,
+        "current": branch.current,
+        "upstream": None,
+    }

@@ -1,0 +1,138 @@
+"""`vgr commit`: record the staged version in history."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voyager.commands.commits import short_id
+from voyager.commands.context import Context
+from voyager.commands.reports import capped
+from voyager.commands.sizes import counted
+from voyager.errors import StateError, UsageError
+from voyager.repo.add import add
+from voyager.repo.commit import Committed, commit
+from voyager.repo.repository import Repository
+from voyager.store.history import read_commit
+
+_HINT = "vgr commit -m 'what changed'"
+
+
+def run(
+    ctx: Context,
+    *,
+    messages: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--message", metavar="MSG", help="what changed; each is a paragraph"),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-F", "--file", metavar="FILE", help="read it from a file, or -")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("-a", "--all", help="stage edited and deleted files first")
+    ] = False,
+    amend: Annotated[bool, typer.Option("--amend", help="replace the last commit")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="even if nothing is staged")
+    ] = False,
+    author: Annotated[
+        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="in the name of someone else")
+    ] = None,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="go past the pre-commit hook")
+    ] = False,
+) -> int:
+    """Record the staged version in history.
+
+    Without -m and -F the message is asked for in $VISUAL, $EDITOR or git's core.editor; an empty
+    one stops it. A program in .vgr/hooks/pre-commit runs first and may refuse.
+
+    JSON: {"commit", "branch", "samples", "added", "removed", "modified", "renamed", "labels"}.
+
+    Example:
+      $ vgr commit -m "Add photos of March"
+      $ vgr commit -a -m "Sharper crops"
+    """
+    repo = ctx.open_repository()
+    message = _given(messages, file)
+    skipped: list[tuple[str, str]] = []
+    if everything:
+        skipped = _stage_edited(ctx, repo)
+    if message is None:
+        message = _ask(ctx, repo, amend=amend, allow_empty=allow_empty)
+    done = commit(
+        repo,
+        message,
+        amend=amend,
+        allow_empty=allow_empty,
+        author=author,
+        verify=not no_verify,
+    )
+    if ctx.json:
+        ctx.emit(_as_json(done))
+    for line in _summary(done, read_commit(repo.store, done.commit).subject):
+        ctx.say(line)
+    return ctx.done_with_skips(list(capped(skipped)))
+
+
+def _given(messages: list[str] | None, file: Path | None) -> str | None:
+    if messages and file is not None:
+        raise UsageError("-m and -F exclude each other", hint=_HINT)
+    if messages:
+        return "\n\n".join(messages).strip()
+    if file is None:
+        return None
+    if str(file) == "-":
+        return sys.stdin.read().strip()
+    return file.read_text("utf-8", errors="replace").strip()
+
+
+def _stage_edited(ctx: Context, repo: Repository) -> list[tuple[str, str]]:
+    """Stage what changed of the tracked files; what could not be read."""
+    done = add(
+        repo,
+        ["."],
+        cwd=repo.tree(),
+        all=True,
+        tracked_only=True,
+        progress=ctx.progress("adding"),
+    )
+    return done.skipped
+
+
+def _ask(ctx: Context, repo: Repository, *, amend: bool, allow_empty: bool) -> str:
+    """The message as written in the editor."""
+    from voyager.commands.editor import edit_text
+    from voyager.repo.status import status
+
+    found = status(repo)
+    head = found.head.commit
+    if not found.staged and not amend and not allow_empty:
+        raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
+    old = read_commit(repo.store, head).message if amend and head is not None else ""
+    where = f"On branch {found.head.branch}" if found.head.branch else "HEAD detached"
+    notes = ["Say what changed. Lines that begin with # are left out,", "and no text stops it."]
+    notes += ["", where, "Changes to be committed:"]
+    notes += [f"    {change.kind}: {change.key}" for change in found.staged[:50]]
+    return edit_text(ctx, repo, old, notes, hint=_HINT)
+
+
+def _as_json(done: Committed) -> dict[str, object]:
+    return {
+        "commit": done.commit.hex(),
+        "branch": done.branch,
+        "samples": done.samples,
+        **done.counts,
+    }
+
+
+def _summary(done: Committed, subject: str) -> Iterator[str]:
+    root = " (root-commit)" if done.root else ""
+    yield f"[{done.branch or 'detached HEAD'}{root} {short_id(done.commit)}] {subject}"
+    words = {"labels": "labeled anew"}
+    parts = [f"{count:,} {words.get(kind, kind)}" for kind, count in done.counts.items() if count]
+    yield f" {', '.join(parts) or 'no changes'}; {counted(done.samples, 'sample')}"

@@ -1,0 +1,116 @@
+"""Commits and tags as `log` and `show` print them, in git's layout and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from voyager.commands.context import Context
+from voyager.repo.repository import Repository
+from voyager.store.history import Commit, Tag
+
+_SHORT = 10
+_DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+Decorations = Mapping[bytes, list[str]]
+"""Commit → the names that point at it, as `log` shows them."""
+
+
+def short_id(commit_id: bytes) -> str:
+    """The first digits of an id, enough to type."""
+    return commit_id.hex()[:_SHORT]
+
+
+def moment(time: int, zone: int) -> datetime:
+    """A stored time (ms, minutes east of UTC) with its zone."""
+    return datetime.fromtimestamp(time / 1000, timezone(timedelta(minutes=zone)))
+
+
+def iso_time(time: int, zone: int) -> str:
+    """A stored time for scripts: ISO 8601 with milliseconds and zone."""
+    return moment(time, zone).isoformat(timespec="milliseconds")
+
+
+def date_text(time: int, zone: int) -> str:
+    """A stored time as git prints it, in whatever language the machine speaks."""
+    at = moment(time, zone)
+    day = f"{_DAYS[at.weekday()]} {_MONTHS[at.month - 1]} {at.day}"
+    return f"{day} {at:%H:%M:%S} {at.year} {at:%z}"
+
+
+def commit_as_json(commit_id: bytes, commit: Commit) -> dict[str, Any]:
+    """The JSON of a commit, as in `log`."""
+    return {
+        "commit": commit_id.hex(),
+        "parents": [parent.hex() for parent in commit.parent_ids],
+        "author": commit.author,
+        "time": iso_time(commit.time, commit.zone),
+        "message": commit.message,
+    }
+
+
+def decorations(repo: Repository) -> Decorations:
+    """The branches, tags and HEAD that point at each commit; HEAD comes first."""
+    from voyager.repo.tags import tags
+    from voyager.store.refs import HEADS, REMOTES, iter_refs
+
+    found: dict[bytes, list[str]] = {}
+    head = repo.head
+    if head.commit is not None:
+        name = "HEAD" if head.branch is None else f"HEAD -> {head.branch}"
+        found.setdefault(head.commit, []).append(name)
+    for tag in tags(repo.store):
+        found.setdefault(tag.commit, []).append(f"tag: {tag.name}")
+    for start in (HEADS, REMOTES):
+        for full, commit_id in iter_refs(repo.store, start).items():
+            if full != f"{HEADS}{head.branch}":
+                found.setdefault(commit_id, []).append(full.removeprefix(start))
+    return found
+
+
+def _decorated(ctx: Context, commit_id: bytes, names: Decorations) -> str:
+    """` (HEAD -> main, tag: v1)`, or nothing."""
+    here = names.get(commit_id)
+    if not here:
+        return ""
+    coloured = (ctx.style(name, "bold", _colour_of(name)) for name in here)
+    return f" {ctx.style('(', 'yellow')}{', '.join(coloured)}{ctx.style(')', 'yellow')}"
+
+
+def _colour_of(name: str) -> str:
+    if name.startswith("HEAD"):
+        return "cyan"
+    return "yellow" if name.startswith("tag: ") else "green"
+
+
+def oneline(ctx: Context, commit_id: bytes, commit: Commit, names: Decorations) -> str:
+    """A commit on one line."""
+    return (
+        ctx.style(short_id(commit_id), "yellow")
+        + _decorated(ctx, commit_id, names)
+        + f" {commit.subject}"
+    )
+
+
+def full_text(ctx: Context, commit_id: bytes, commit: Commit, names: Decorations) -> Iterator[str]:
+    """The lines of a commit: header as git's, then the message, indented."""
+    yield ctx.style(f"commit {commit_id.hex()}", "yellow") + _decorated(ctx, commit_id, names)
+    if len(commit.parents) > 1:
+        yield "Merge: " + " ".join(short_id(parent) for parent in commit.parent_ids)
+    yield f"Author: {commit.author}"
+    yield f"Date:   {date_text(commit.time, commit.zone)}"
+    yield ""
+    for line in commit.message.rstrip("\n").split("\n"):
+        yield f"    {line}".rstrip()
+
+
+def tag_text(ctx: Context, tag: Tag) -> Iterator[str]:
+    """The lines of an annotated tag."""
+    yield ctx.style(f"tag {tag.name}", "yellow")
+    yield f"Tagger: {tag.author}"
+    yield f"Date:   {date_text(tag.time, tag.zone)}"
+    yield ""
+    yield from tag.message.rstrip("\n").split("\n")
+    yield ""

@@ -1,0 +1,214 @@
+"""`vgr status`: say what is staged, changed and untracked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voyager.commands.commits import short_id
+from voyager.commands.context import Context
+from voyager.commands.reports import quoted
+from voyager.repo.diff import Change, counts
+from voyager.repo.repository import Repository
+from voyager.repo.status import Status, status, untracked_tops
+
+_MOST = 20
+_WORDS = {"added": "new file:", "removed": "deleted:", "renamed": "renamed:"}
+_LETTERS = {"added": "A", "removed": "D", "renamed": "R", "modified": "M"}
+
+Line = tuple[str, str]
+"""What happened to a key, and the key as it is shown."""
+
+
+def run(
+    ctx: Context,
+    *,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="name every key, and list them in JSON")
+    ] = False,
+    short: Annotated[bool, typer.Option("-s", "--short", help="two letters and a key")] = False,
+) -> None:
+    """Say what is staged, changed and untracked.
+
+    Paths are shown as seen from the current folder, and folders without a tracked file as one
+    line. Of more than 20 the first are named; --paths names all.
+
+    JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
+    "labels"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held", "upstream"},
+    counts all; with --paths also "paths": {"staged": [{"kind", "key", "old_key", "parts"}],
+    "modified", "deleted", "untracked", "skipped"}.
+
+    Example:
+      $ vgr status
+      $ vgr status -s
+    """
+    repo = ctx.open_repository()
+    found = status(repo, progress=ctx.progress("looking"))
+    if ctx.json:
+        ctx.emit(_as_json(found, paths=paths))
+        return
+    here = _here(repo)
+    if short:
+        for line in _short(found, untracked_tops(repo, found.untracked), here):
+            ctx.show(line)
+        return
+    _show_head(ctx, repo, found)
+    untracked = found.untracked if paths else untracked_tops(repo, found.untracked)
+    _show_sections(ctx, found, untracked, here, most=None if paths else _MOST)
+    last = _last_line(repo, found)
+    if last:
+        ctx.show(last)
+
+
+def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
+    head = found.head
+    value: dict[str, object] = {
+        "branch": head.branch,
+        "commit": None if head.commit is None else head.commit.hex(),
+        "operation": found.operation,
+        "staged": counts(found.staged),
+        "unstaged": {"modified": len(found.modified), "deleted": len(found.deleted)},
+        "untracked": len(found.untracked),
+        "conflicts": found.conflicts,
+        "held": 0,  # nothing holds samples back yet
+        "upstream": None,
+    }
+    if paths:
+        value["paths"] = {
+            "staged": [
+                {
+                    "kind": change.kind,
+                    "key": change.key,
+                    "old_key": change.old_key,
+                    "parts": list(change.parts),
+                }
+                for change in found.staged
+            ],
+            "modified": found.modified,
+            "deleted": found.deleted,
+            "untracked": found.untracked,
+            "skipped": [{"path": path, "reason": reason} for path, reason in found.skipped],
+        }
+    return value
+
+
+def _here(repo: Repository) -> str:
+    """The current folder below the working tree, empty at its top."""
+    if repo.root is None:
+        return ""
+    here = os.path.relpath(Path.cwd(), repo.root)
+    return "" if here.startswith(os.curdir) else here
+
+
+def _seen(key: str, here: str) -> str:
+    """A key as a path from the current folder."""
+    folder = key.endswith("/")
+    return quoted((os.path.relpath(key, here) if here else key.rstrip("/")) + "/" * folder)
+
+
+def _show_head(ctx: Context, repo: Repository, found: Status) -> None:
+    head = found.head
+    if head.branch is not None:
+        ctx.show(f"On branch {head.branch}")
+    elif head.commit is not None:
+        ctx.show(f"{ctx.style('HEAD detached', 'red')} at {short_id(head.commit)}")
+    if found.operation is not None:
+        ctx.show(f"An interrupted {found.operation} is not finished.")
+        ctx.show('  (use "vgr checkout --continue" to finish it)')
+        ctx.show('  (use "vgr checkout --abort" to go back)')
+    if head.commit is None:
+        ctx.show("\nNo commits yet\n")
+
+
+def _show_sections(
+    ctx: Context, found: Status, untracked: Sequence[str], here: str, *, most: int | None
+) -> None:
+    """The lists in git's layout, each cut after so many lines."""
+    unstage = '(use "vgr restore --staged KEY..." to unstage)'
+    discard = '(use "vgr restore KEY..." to discard changes in working tree)'
+    take = '(use "vgr add PATH..." to include in what will be committed)'
+    update = '(use "vgr add PATH..." to update what will be committed)'
+    if found.deleted:
+        update = '(use "vgr add -A PATH..." to update what will be committed)'
+    changed = [("modified:", key) for key in found.modified]
+    changed += [("deleted:", key) for key in found.deleted]
+    sections: list[tuple[str, Sequence[str], list[Line], str]] = [
+        ("Changes to be committed:", [unstage], [*map(_staged_line, found.staged)], "green"),
+        ("Changes not staged for commit:", [update, discard], sorted(changed, key=_by_key), "red"),
+        ("Untracked files:", [take], [("", key) for key in untracked], "red"),
+    ]
+    for title, hints, lines, colour in sections:
+        if lines:
+            _show_section(ctx, title, hints, lines, colour, here, most)
+    if found.skipped:
+        ctx.show("Cannot be versioned:")
+        for path, reason in found.skipped[:most]:
+            ctx.show("\t" + ctx.style(f"{_seen(path, here)} ({reason})", "yellow"))
+        ctx.show()
+
+
+def _by_key(line: Line) -> str:
+    return line[1]
+
+
+def _show_section(
+    ctx: Context,
+    title: str,
+    hints: Sequence[str],
+    lines: list[Line],
+    colour: str,
+    here: str,
+    most: int | None,
+) -> None:
+    ctx.show(title)
+    for hint in hints:
+        ctx.show(f"  {hint}")
+    for word, key in lines[:most]:
+        name = " -> ".join(_seen(part, here) for part in key.split("\0"))
+        ctx.show("\t" + ctx.style(f"{word:<12}{name}" if word else name, colour))
+    if most is not None and len(lines) > most:
+        ctx.show(f"\t… and {len(lines) - most:,} more (vgr status --paths names all)")
+    ctx.show()
+
+
+def _staged_line(change: Change) -> Line:
+    key = change.key if change.old_key is None else f"{change.old_key}\0{change.key}"
+    word = _WORDS.get(change.kind)
+    if word is None:
+        said = [part for part in change.parts if part not in ("image", "content")]
+        word = "modified:" if len(said) < len(change.parts) else "labels:"
+        return word, key
+    return word, key
+
+
+def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
+    """Lines of `XY KEY` as git's: X for staged, Y for the file."""
+    staged = {change.key: change for change in found.staged}
+    files = dict.fromkeys(found.modified, "M") | dict.fromkeys(found.deleted, "D")
+    for key in sorted(staged.keys() | files.keys()):
+        change = staged.get(key)
+        first = " " if change is None else _LETTERS[change.kind]
+        old = (
+            "" if change is None or change.old_key is None else _seen(change.old_key, here) + " -> "
+        )
+        yield f"{first}{files.get(key, ' ')} {old}{_seen(key, here)}"
+    for key in untracked:
+        yield f"?? {_seen(key, here)}"
+
+
+def _last_line(repo: Repository, found: Status) -> str:
+    if found.staged:
+        return ""
+    if found.modified or found.deleted:
+        return 'no changes added to commit (use "vgr add" and/or "vgr commit -a")'
+    if found.untracked:
+        return 'nothing added to commit but untracked files present (use "vgr add" to track)'
+    if repo.root is None:
+        return "nothing to commit"
+    if found.head.commit is None and not len(repo.staged()):
+        return 'nothing to commit (copy images here and use "vgr add" to track)'
+    return "nothing to commit, working tree clean"

@@ -1,0 +1,321 @@
+"""Reading files and storing their bytes: what `add` does most, on several processes when many.
+
+Reading, hashing and compressing small files is bound by the interpreter, so a large batch is cut
+into stretches of keys, of which forked children take all but the first. A child writes packs of
+its own and reports what it took; the parent's transaction adopts the packs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from voyager.errors import InvalidDataError, VoyagerError
+from voyager.images import ImageInfo, probe
+from voyager.repo.scan import FileStat
+from voyager.store import files
+from voyager.store.ids import blob_id
+from voyager.store.pack import Content, Placed, SealedPack
+from voyager.store.spec import MIB
+from voyager.store.transaction import Transaction
+
+Progress = Callable[[int, int | None], None]
+
+_STREAM_BYTES = 32 * MIB
+_HEAD_BYTES = 256 * 1024
+_BATCH = 512
+_PRECOMPRESSED = ("jpeg", "webp", "png", "gif", "avif", "heif")
+_SHRINK_FROM = 256
+_FILE_COST = 40_000
+"""What opening a file costs, in bytes that could be read and hashed in that time."""
+_FORK_FROM = 160 * MIB
+"""A batch of at least this cost (4,000 small files) is worth a second process."""
+_MOST_PROCESSES = 4
+
+
+class Source(NamedTuple):
+    """A file to take: its key, where it lies, and what the scan saw of it (None outside)."""
+
+    key: str
+    path: str
+    stat: FileStat | None
+
+
+class Taken(NamedTuple):
+    """A file whose bytes are in the store; `known` says that they were before."""
+
+    source: Source
+    blob: bytes
+    size: int
+    stat: FileStat
+    info: ImageInfo | None
+    known: bool
+
+
+Skipped = list[tuple[str, str]]
+
+
+def take_all(
+    txn: Transaction, sources: Sequence[Source], progress: Progress
+) -> tuple[list[Taken], Skipped]:
+    """Store the bytes of files; what was taken, in order, and (key, reason) of the rest."""
+    shares = _shares(sources)
+    children = [_Child(txn, share) for share in shares[1:]]
+    try:
+        intake = Intake(txn)
+        taken = intake.take(shares[0], progress, len(sources), share=len(shares))
+        for child in children:
+            taken += child.collect(intake.skipped)
+        progress(len(sources), len(sources))
+    finally:
+        for child in children:
+            child.end()
+    return taken, intake.skipped
+
+
+def _shares(sources: Sequence[Source]) -> list[Sequence[Source]]:
+    """Stretches of about equal cost, one a process."""
+    costs = [_FILE_COST + (source.stat.size if source.stat else 0) for source in sources]
+    processes = min(_processes(), 1 + sum(costs) // _FORK_FROM)
+    if processes == 1:
+        return [sources]
+    goal, shares, start, cost = sum(costs) / processes, list[Sequence[Source]](), 0, 0
+    for end, one in enumerate(costs):
+        cost += one
+        if cost >= goal and len(shares) < processes - 1:
+            shares.append(sources[start : end + 1])
+            start, cost = end + 1, 0
+    return [*shares, sources[start:]]
+
+
+def _processes() -> int:
+    """How many processes may read: a forked child is safe only where no other thread runs."""
+    if not hasattr(os, "fork") or threading.active_count() > 1 or files.watch is not None:
+        return 1
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:
+        cores = os.cpu_count() or 1
+    return min(cores, _MOST_PROCESSES)
+
+
+class Intake:
+    """Takes files one after the other."""
+
+    def __init__(self, txn: Transaction) -> None:
+        self._txn = txn
+        self.skipped: Skipped = []
+
+    def take(
+        self, sources: Sequence[Source], progress: Progress, total: int, *, share: int = 1
+    ) -> list[Taken]:
+        """Store the bytes of files; `share` processes do the same to as many others."""
+        taken: list[Taken] = []
+        for start in range(0, len(sources), _BATCH):
+            taken += self._take_batch(sources[start : start + _BATCH])
+            progress(min(len(taken) * share, total), total)
+        return taken
+
+    def _take_batch(self, batch: Sequence[Source]) -> Iterator[Taken]:
+        read = [found for source in batch if (found := self._read(source)) is not None]
+        known = self._txn.known_blobs(blob for _, _, blob, _ in read)
+        for source, data, blob, stat in read:
+            info = probe(data, source.key)
+            was_known = blob in known
+            if len(data) < stat.size:  # a big file: streamed already, and only its head is here
+                info = None if info is None else msgspec.structs.replace(info, problem=None)
+            elif not was_known:
+                shrink = info is None or info.type not in _PRECOMPRESSED
+                self._txn.put_new_blob(blob, data, shrink=shrink and len(data) > _SHRINK_FROM)
+            yield Taken(source, blob, stat.size, stat, info, was_known)
+
+    def _read(self, source: Source) -> tuple[Source, bytes, bytes, FileStat] | None:
+        try:
+            size = os.stat(source.path).st_size if source.stat is None else source.stat.size
+            if size > _STREAM_BYTES:
+                return self._read_big(source)
+            data, stat = read_stable(source.path, source.stat)
+            return source, data, blob_id(data), stat
+        except OSError as error:
+            if not is_about_file(error):
+                raise  # a full disk is no fault of this file
+            self.skipped.append((source.key, error.strerror or str(error)))
+        except InvalidDataError as error:
+            self.skipped.append((source.key, error.message))
+        return None
+
+    def _read_big(self, source: Source) -> tuple[Source, bytes, bytes, FileStat]:
+        """Stream a big file into the store; only its head is kept to be probed."""
+        with open(source.path, "rb", buffering=0) as opened:
+            before = FileStat.of(os.fstat(opened.fileno()))
+            head = opened.read(_HEAD_BYTES)
+            blob = hash_file(Path(source.path))
+            if not self._txn.knows_blob(blob):
+                opened.seek(0)
+                blob = self._txn.put_blob_stream(iter(lambda: opened.read(MIB), b""), before.size)
+            if FileStat.of(os.fstat(opened.fileno())) != before:
+                raise InvalidDataError("changes while it is read")
+        return source, head, blob, before
+
+
+def is_about_file(error: OSError) -> bool:
+    """Whether an error came from the file that is read, not from the store that is written."""
+    import errno
+
+    return error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
+def hash_file(path: Path) -> bytes:
+    """The blob id of a file's bytes."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    with open(path, "rb", buffering=0) as source:
+        while chunk := source.read(MIB):
+            hasher.update(chunk)
+    return hasher.digest()
+
+
+def read_stable(path: str, seen: FileStat | None) -> tuple[bytes, FileStat]:
+    """The bytes of a file and its stat, both of one moment.
+
+    Raises OSError when it cannot be read, InvalidDataError when it changes while it is read.
+    """
+    for _ in range(3):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            before = seen or FileStat.of(os.fstat(fd))
+            data = os.read(fd, before.size + 1)
+            while len(data) < before.size and (more := os.read(fd, before.size - len(data) + 1)):
+                data += more
+            after = os.fstat(fd)
+        finally:
+            os.close(fd)
+        # Four fields tell a change; all of FileStat would cost as much as reading a small file.
+        if (
+            len(data) == after.st_size
+            and before.mtime_ns == after.st_mtime_ns
+            and before.ctime_ns == after.st_ctime_ns
+            and before.inode == after.st_ino
+        ):
+            return data, before
+        seen = None
+    raise InvalidDataError("changes while it is read")
+
+
+# -- a second process -----------------------------------------------------------------------------
+
+
+class _Fault(msgspec.Struct, array_like=True):
+    """What stopped a child: errno (0 for an error of ours), message, hint."""
+
+    number: int
+    message: str
+    hint: str | None = None
+
+
+class _Report(msgspec.Struct, array_like=True):
+    """What a child did. A stat is None where it is as the scan saw it."""
+
+    packs: list[tuple[str, int, list[tuple[bytes, int, int]]]] = []
+    taken: list[
+        tuple[int, bytes, int, tuple[int, ...] | None, ImageInfo | None, bool]
+    ] = []
+    skipped: list[tuple[str, str]] = []
+    fault: _Fault | None = None
+
+
+class _Child:
+    """A forked process that takes a share of the files."""
+
+    def __init__(self, txn: Transaction, share: Sequence[Source]) -> None:
+        self._txn = txn
+        self._share = share
+        self._pipe, sending = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._pipe)
+            _work(txn, share, sending)
+        os.close(sending)
+
+    def collect(self, skipped: Skipped) -> list[Taken]:
+        """Wait for the report and adopt the packs; raises what stopped the child."""
+        with open(self._pipe, "rb", closefd=False) as pipe:
+            data = pipe.read()
+        try:
+            report = msgspec.msgpack.decode(data, type=_Report)
+        except msgspec.DecodeError:
+            raise OSError(0, "a process that read files was killed") from None
+        for name, size, entries in report.packs:
+            placed = [Placed(*entry) for entry in entries]
+            self._txn.adopt(SealedPack(name, Content.BLOBS, placed, size))
+        if report.fault is not None:
+            _raise(report.fault)
+        skipped += report.skipped
+        return [
+            Taken(source, blob, size, FileStat(*stat) if stat else _seen(source), info, known)
+            for index, blob, size, stat, info, known in report.taken
+            for source in (self._share[index],)
+        ]
+
+    def end(self) -> None:
+        """Reap the child, stopping it when it still runs."""
+        if self._pid:
+            os.close(self._pipe)
+            done, _ = os.waitpid(self._pid, os.WNOHANG)
+            if not done:
+                import signal
+
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+            self._pid = 0
+
+
+def _seen(source: Source) -> FileStat:
+    assert source.stat is not None
+    return source.stat
+
+
+def _raise(fault: _Fault) -> None:
+    if fault.number:
+        raise OSError(fault.number, fault.message)
+    raise InvalidDataError(fault.message, hint=fault.hint)
+
+
+def _work(txn: Transaction, share: Sequence[Source], sending: int) -> None:
+    """The life of a child: take, seal, report, and end without running what the parent will."""
+    report = _Report()
+    try:
+        intake = Intake(txn)
+        taken = intake.take(share, lambda _done, _total: None, len(share))
+        places = {id(source): index for index, source in enumerate(share)}
+        report = _Report(
+            packs=[(pack.name, pack.size, list(pack.entries)) for pack in txn.seal_blobs()],
+            taken=[
+                (
+                    places[id(found.source)],
+                    found.blob,
+                    found.size,
+                    None if found.stat is found.source.stat else tuple(found.stat),
+                    found.info,
+                    found.known,
+                )
+                for found in taken
+            ],
+            skipped=intake.skipped,
+        )
+    except OSError as error:
+        report = _Report(fault=_Fault(error.errno or 5, error.strerror or str(error)))
+    except VoyagerError as error:
+        report = _Report(fault=_Fault(0, error.message, error.hint))
+    except BaseException as error:  # whatever it is, the parent has to hear of it
+        report = _Report(fault=_Fault(5, f"a process that read files failed: {error!r}"))
+    finally:
+        with open(sending, "wb") as pipe:
+            pipe.write(msgspec.msgpack.encode(report))
+        os._exit(0)

@@ -1,0 +1,26 @@
+"""Where a repository lies: `.vgr` beside the working tree, or a bare folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voyager.errors import NotFoundError
+
+FOLDER = ".vgr"
+
+
+def find_folder(start: Path) -> Path | None:
+    """The folder of the store that holds `start`, in it or above it; nothing is opened."""
+    for folder in (start, *start.parents):
+        for store in (folder / FOLDER, folder):
+            if (store / "SPEC").is_file() and (store / "packs").is_dir():
+                return store
+    return None
+
+
+def find(start: Path) -> Path:
+    """As `find_folder`; NotFoundError when there is none."""
+    folder = find_folder(start)
+    if folder is None:
+        raise NotFoundError(f"no repository at {start} or above it", hint="vgr init")
+    return folder
