@@ -47,6 +47,18 @@ def test_a_branch_and_its_merge() -> None:
 def test_criss_cross() -> None:
     history = [("f", "de"), ("e", "bc"), ("d", "cb"), ("c", "a"), ("b", "a"), ("a", "")]
     assert picture(history) == drawn("""
+*   f
+|\\
+| *   e
+| |\\
+* | | d
+|\\| |
+| |\\|
+|/ /
+| * c
+* | b
+|/
+* a
 """)
 
 

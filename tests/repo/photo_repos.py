@@ -71,6 +71,5 @@ def is_clean(repo: Repository) -> bool:
         found = status(repo)
         if not found.clean or found.untracked:
             return False
-        repo.stat_cache._take(b"")  # look without what is remembered
-        (repo.folder / "cache" / "stat" / "blocks").unlink(missing_ok=True)
+        (repo.folder / "cache" / "stat" / "blocks").unlink(missing_ok=True)  # look anew
     return all(hash_file(repo.tree() / row.key) == row.blob for row in repo.staged().tracked())

@@ -8,17 +8,17 @@ its own and reports what it took; the parent's transaction adopts the packs.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from voyager.errors import InvalidDataError, VoyagerError
+from voyager.errors import InvalidDataError
 from voyager.images import ImageInfo, probe
+from voyager.repo.processes import Forked, split
 from voyager.repo.scan import FileStat
-from voyager.store import files
 from voyager.store.ids import blob_id
 from voyager.store.pack import Content, Placed, SealedPack
 from voyager.store.spec import MIB
@@ -33,9 +33,8 @@ _PRECOMPRESSED = ("jpeg", "webp", "png", "gif", "avif", "heif")
 _SHRINK_FROM = 256
 _FILE_COST = 40_000
 """What opening a file costs, in bytes that could be read and hashed in that time."""
-_FORK_FROM = 160 * MIB
-"""A batch of at least this cost (4,000 small files) is worth a second process."""
-_MOST_PROCESSES = 4
+_WORTH_FORKING = 160 * MIB
+"""The cost (of 4,000 small files) from which another process helps."""
 
 
 class Source(NamedTuple):
@@ -64,44 +63,19 @@ def take_all(
     txn: Transaction, sources: Sequence[Source], progress: Progress
 ) -> tuple[list[Taken], Skipped]:
     """Store the bytes of files; what was taken, in order, and (key, reason) of the rest."""
-    shares = _shares(sources)
-    children = [_Child(txn, share) for share in shares[1:]]
+    costs = [_FILE_COST + (source.stat.size if source.stat else 0) for source in sources]
+    first, *others = [sources[part] for part in split(costs, _WORTH_FORKING)]
+    children = [Forked(partial(_take_apart, txn, share)) for share in others]
     try:
         intake = Intake(txn)
-        taken = intake.take(shares[0], progress, len(sources), share=len(shares))
-        for child in children:
-            taken += child.collect(intake.skipped)
+        taken = intake.take(first, progress, len(sources), share=1 + len(others))
+        for child, share in zip(children, others, strict=True):
+            taken += _adopt(txn, share, child.result(), intake.skipped)
         progress(len(sources), len(sources))
     finally:
         for child in children:
             child.end()
     return taken, intake.skipped
-
-
-def _shares(sources: Sequence[Source]) -> list[Sequence[Source]]:
-    """Stretches of about equal cost, one a process."""
-    costs = [_FILE_COST + (source.stat.size if source.stat else 0) for source in sources]
-    processes = min(_processes(), 1 + sum(costs) // _FORK_FROM)
-    if processes == 1:
-        return [sources]
-    goal, shares, start, cost = sum(costs) / processes, list[Sequence[Source]](), 0, 0
-    for end, one in enumerate(costs):
-        cost += one
-        if cost >= goal and len(shares) < processes - 1:
-            shares.append(sources[start : end + 1])
-            start, cost = end + 1, 0
-    return [*shares, sources[start:]]
-
-
-def _processes() -> int:
-    """How many processes may read: a forked child is safe only where no other thread runs."""
-    if not hasattr(os, "fork") or threading.active_count() > 1 or files.watch is not None:
-        return 1
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    return min(cores, _MOST_PROCESSES)
 
 
 class Intake:
@@ -211,111 +185,48 @@ def read_stable(path: str, seen: FileStat | None) -> tuple[bytes, FileStat]:
 # -- a second process -----------------------------------------------------------------------------
 
 
-class _Fault(msgspec.Struct, array_like=True):
-    """What stopped a child: errno (0 for an error of ours), message, hint."""
-
-    number: int
-    message: str
-    hint: str | None = None
-
-
 class _Report(msgspec.Struct, array_like=True):
-    """What a child did. A stat is None where it is as the scan saw it."""
+    """What a child took. A stat is None where it is as the scan saw it."""
 
-    packs: list[tuple[str, int, list[tuple[bytes, int, int]]]] = []
-    taken: list[
-        tuple[int, bytes, int, tuple[int, ...] | None, ImageInfo | None, bool]
-    ] = []
-    skipped: list[tuple[str, str]] = []
-    fault: _Fault | None = None
+    packs: list[tuple[str, int, list[tuple[bytes, int, int]]]]
+    taken: list[tuple[int, bytes, int, tuple[int, ...] | None, ImageInfo | None, bool]]
+    skipped: list[tuple[str, str]]
 
 
-class _Child:
-    """A forked process that takes a share of the files."""
-
-    def __init__(self, txn: Transaction, share: Sequence[Source]) -> None:
-        self._txn = txn
-        self._share = share
-        self._pipe, sending = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._pipe)
-            _work(txn, share, sending)
-        os.close(sending)
-
-    def collect(self, skipped: Skipped) -> list[Taken]:
-        """Wait for the report and adopt the packs; raises what stopped the child."""
-        with open(self._pipe, "rb", closefd=False) as pipe:
-            data = pipe.read()
-        try:
-            report = msgspec.msgpack.decode(data, type=_Report)
-        except msgspec.DecodeError:
-            raise OSError(0, "a process that read files was killed") from None
-        for name, size, entries in report.packs:
-            placed = [Placed(*entry) for entry in entries]
-            self._txn.adopt(SealedPack(name, Content.BLOBS, placed, size))
-        if report.fault is not None:
-            _raise(report.fault)
-        skipped += report.skipped
-        return [
-            Taken(source, blob, size, FileStat(*stat) if stat else _seen(source), info, known)
-            for index, blob, size, stat, info, known in report.taken
-            for source in (self._share[index],)
-        ]
-
-    def end(self) -> None:
-        """Reap the child, stopping it when it still runs."""
-        if self._pid:
-            os.close(self._pipe)
-            done, _ = os.waitpid(self._pid, os.WNOHANG)
-            if not done:
-                import signal
-
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-            self._pid = 0
+def _take_apart(txn: Transaction, share: Sequence[Source]) -> bytes:
+    """What a child does: take its share into packs of its own; the encoded report."""
+    intake = Intake(txn)
+    taken = intake.take(share, lambda _done, _total: None, len(share))
+    places = {id(source): index for index, source in enumerate(share)}
+    report = _Report(
+        packs=[(pack.name, pack.size, list(pack.entries)) for pack in txn.seal_blobs()],
+        taken=[
+            (
+                places[id(found.source)],
+                found.blob,
+                found.size,
+                None if found.stat is found.source.stat else tuple(found.stat),
+                found.info,
+                found.known,
+            )
+            for found in taken
+        ],
+        skipped=intake.skipped,
+    )
+    return msgspec.msgpack.encode(report)
 
 
-def _seen(source: Source) -> FileStat:
-    assert source.stat is not None
-    return source.stat
-
-
-def _raise(fault: _Fault) -> None:
-    if fault.number:
-        raise OSError(fault.number, fault.message)
-    raise InvalidDataError(fault.message, hint=fault.hint)
-
-
-def _work(txn: Transaction, share: Sequence[Source], sending: int) -> None:
-    """The life of a child: take, seal, report, and end without running what the parent will."""
-    report = _Report()
-    try:
-        intake = Intake(txn)
-        taken = intake.take(share, lambda _done, _total: None, len(share))
-        places = {id(source): index for index, source in enumerate(share)}
-        report = _Report(
-            packs=[(pack.name, pack.size, list(pack.entries)) for pack in txn.seal_blobs()],
-            taken=[
-                (
-                    places[id(found.source)],
-                    found.blob,
-                    found.size,
-                    None if found.stat is found.source.stat else tuple(found.stat),
-                    found.info,
-                    found.known,
-                )
-                for found in taken
-            ],
-            skipped=intake.skipped,
-        )
-    except OSError as error:
-        report = _Report(fault=_Fault(error.errno or 5, error.strerror or str(error)))
-    except VoyagerError as error:
-        report = _Report(fault=_Fault(0, error.message, error.hint))
-    except BaseException as error:  # whatever it is, the parent has to hear of it
-        report = _Report(fault=_Fault(5, f"a process that read files failed: {error!r}"))
-    finally:
-        with open(sending, "wb") as pipe:
-            pipe.write(msgspec.msgpack.encode(report))
-        os._exit(0)
+def _adopt(
+    txn: Transaction, share: Sequence[Source], data: bytes, skipped: Skipped
+) -> Iterator[Taken]:
+    """What a child took, its packs being the transaction's own from now on."""
+    report = msgspec.msgpack.decode(data, type=_Report)
+    for name, size, entries in report.packs:
+        placed = [Placed(*entry) for entry in entries]
+        txn.adopt(SealedPack(name, Content.BLOBS, placed, size))
+    skipped += report.skipped
+    for index, blob, size, stat, info, known in report.taken:
+        source = share[index]
+        seen = FileStat(*stat) if stat is not None else source.stat
+        assert seen is not None
+        yield Taken(source, blob, size, seen, info, known)

@@ -12,7 +12,7 @@ from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
-from voyager.repo.namespace import check_rows
+from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import RowChange, Staging, overlay_of, stage
@@ -111,16 +111,17 @@ def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[st
     staging = repo.staging
     dataset = repo.staged_view(staging)
     pairs: list[tuple[str, str, str]] = []
-    tops = [top for source in sources for top in _tops(dataset, source.rstrip("/"))]
+    named = [top for source in sources for top in _tops(dataset, source.rstrip("/"))]
+    tops = list(dict.fromkeys(named))
     folder = target.rstrip("/")
     into = folder != target or len(tops) > 1 or _is_folder(repo, dataset, folder)
     for top in tops:
         pairs += _pairs(dataset, top, folder, into=into)
     _refuse_taken(repo, dataset, pairs)
-    changes: list[RowChange] = []
-    for space, old, new in pairs:
-        row = dataset.row(space, old.encode())
-        changes += [(space, old.encode(), None), (space, new.encode(), row)]
+    changes: list[RowChange] = [(space, old.encode(), None) for space, old, _ in pairs]
+    changes += [
+        (space, new.encode(), dataset.row(space, old.encode())) for space, old, new in pairs
+    ]
     with repo.transaction("mv", f"{' '.join(sources)} {target}"[:200]) as txn:
         stage(txn, staging, changes)
         txn.commit()
@@ -160,16 +161,31 @@ def _pairs(dataset: Dataset, source: str, target: str, *, into: bool) -> list[tu
 
 
 def _refuse_taken(repo: Repository, dataset: Dataset, pairs: list[tuple[str, str, str]]) -> None:
-    leaving = {old for _, old, _ in pairs}
-    for _, _, new in pairs:
-        taken = dataset.space_of(new) is not None and new not in leaving
-        if taken or dataset.has_folder(new):
-            raise ExistsError(f"'{new}' exists already", hint=f"vgr rm '{new}'")
-        for at, letter in enumerate(new):
-            if letter == "/" and dataset.space_of(new[:at]) is not None:
-                raise ExistsError(f"'{new[:at]}' is a key, not a folder")
-        if repo.root is not None and os.path.lexists(repo.root / new) and new not in leaving:
-            raise ExistsError(f"an untracked '{new}' is in the way", hint="move it away")
+    taken: dict[str, str] = {}
+    for _, old, new in pairs:
+        other = taken.setdefault(new, old)
+        if other != old:
+            raise ExistsError(f"'{shown(other)}' and '{shown(old)}' would both be '{shown(new)}'")
+        if dataset.space_of(new) is not None or dataset.has_folder(new):
+            raise ExistsError(f"'{shown(new)}' exists already", hint=f"vgr rm '{shown(new)}'")
+    for folder in folders_of_all(new.encode() for new in taken):
+        name = folder.decode()
+        if dataset.space_of(name) is not None or name in taken:
+            raise ExistsError(f"'{shown(name)}' is a key, not a folder")
+    if repo.root is not None:
+        for _, old, new in pairs:
+            _refuse_untracked(repo.root, old, new)
+
+
+def _refuse_untracked(root: Path, old: str, new: str) -> None:
+    """Refuse to move onto a file; a new spelling of the old name is no other file."""
+    if not os.path.lexists(root / new):
+        return
+    same = os.path.lexists(root / old) and os.path.samestat(
+        os.lstat(root / old), os.lstat(root / new)
+    )
+    if not same:
+        raise ExistsError(f"an untracked '{shown(new)}' is in the way", hint="move it away")
 
 
 def _move_file(root: Path, old: str, new: str) -> None:

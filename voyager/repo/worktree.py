@@ -8,19 +8,19 @@ taken back. A new file is written in place: half of it is a prefix of the right 
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voyager.errors import InvalidDataError, NotFoundError, StateError
+from voyager.errors import InvalidDataError, StateError
 from voyager.repo.dataset import Dataset, Tracked
 from voyager.repo.diff import changed_files
+from voyager.repo.file_writer import Written, write_files
 from voyager.repo.intake import hash_file
 from voyager.repo.keys import shown
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.scan import FileStat, WorktreeChanges, compare
+from voyager.repo.scan import WorktreeChanges, compare
 from voyager.repo.snapshot import FILES
 from voyager.store import files
 from voyager.store.spec import MIB
@@ -235,23 +235,15 @@ def update(
     for key in plan.remove:
         _remove(root, key)
         done.removed += 1
-    noted: list[tuple[str, FileStat, bytes]] = []
-    total = len(plan.write)
-    writer = _Writer(repo, root)
+    noted: Written = []
+    token = None
+    agreed = before_token is not None and repo.stat_cache.token == before_token
     try:
-        for number, tracked in enumerate(plan.write):
-            if not number % 256:
-                progress(number, total)
-            try:
-                noted.append((tracked.key, writer.write(tracked), tracked.blob))
-                done.written += 1
-            except NotFoundError as error:
-                done.skipped.append((tracked.key, error.message))
-        progress(total, total)
+        noted, done.skipped = write_files(repo.store, root, repo.folder, plan.write, progress)
+        done.written = len(noted)
+        token = after.token if agreed and not done.skipped else None
     finally:
-        agreed = before_token is not None and repo.stat_cache.token == before_token
-        whole = agreed and done.written == total
-        repo.stat_cache.update(noted, removed=plan.remove, token=after.token if whole else None)
+        repo.stat_cache.update(noted, removed=plan.remove, token=token)
     return done
 
 
@@ -270,62 +262,6 @@ def _under_link(root: Path, key: str) -> bool:
         if os.path.islink(folder):
             return True
     return False
-
-
-class _Writer:
-    """Writes files in key order, making each folder once and never following a link."""
-
-    def __init__(self, repo: Repository, root: Path) -> None:
-        self._repo = repo
-        self._root = str(root)
-        self._folder = ""
-        self._present: set[str] = set()
-
-    def write(self, tracked: Tracked) -> FileStat:
-        folder, _, name = tracked.key.rpartition("/")
-        if folder != self._folder or not self._folder:
-            self._enter(folder)
-        path = f"{self._root}/{tracked.key}"
-        mode = 0o777 if tracked.executable else 0o666
-        if name in self._present:
-            return self._replace(path, tracked, mode)
-        return FileStat.of(self._create(path, tracked, mode))
-
-    def _enter(self, folder: str) -> None:
-        path = self._root
-        for part in folder.split("/") if folder else ():
-            path = f"{path}/{part}"
-            self._make(path)
-        self._folder = folder
-        self._present = set(os.listdir(path))
-
-    def _make(self, path: str) -> None:
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            files.make_folder(path)
-            return
-        if not stat.S_ISDIR(found.st_mode):
-            # A file or link where a folder must be: the caller knows that it may go.
-            files.remove(path)
-            files.make_folder(path)
-
-    def _create(self, path: str, tracked: Tracked, mode: int) -> os.stat_result:
-        store = self._repo.store
-        if tracked.size > _STREAM_BYTES:
-            return files.create_from(path, store.iter_blob(tracked.blob), mode)
-        return files.create(path, store.get_blob(tracked.blob), mode)
-
-    def _replace(self, path: str, tracked: Tracked, mode: int) -> FileStat:
-        if os.path.isdir(path) and not os.path.islink(path):
-            for folder, _, _ in os.walk(path, topdown=False):
-                files.remove_empty_folders(folder, os.path.dirname(path))
-        temporary = f"{self._repo.folder}/tmp/{os.getpid()}"
-        files.make_folder(os.path.dirname(temporary))
-        files.remove(temporary)
-        self._create(temporary, tracked, mode)
-        files.rename(temporary, path)
-        return FileStat.of(os.lstat(path))
 
 
 def drop_finished(repo: Repository, plan: Plan, before: Dataset, after: Dataset) -> Plan:

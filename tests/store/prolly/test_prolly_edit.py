@@ -100,6 +100,41 @@ def test_leaves_merge_across_their_ends_when_rows_shrink() -> None:
         assert root == root_of(rows)
 
 
+def sized(length: int) -> bytes:
+    return encode_row("x" * length)
+
+
+def leaf_count(rows: Rows) -> int:
+    objects = MemoryObjects()
+    return sum(level == 0 for _, level in Map(objects, build(objects, sorted(rows.items()))).walk())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_at_the_very_length_of_a_row_at_which_leaves_merge(seed: int) -> None:
+    """A byte decides here, so no test of the window may be off by one node's own fields."""
+    random_ = random.Random(seed)
+    keys = random_.sample(key_pools()["never natural"], 40)
+    rows = {key: sized(random_.randrange(300, 1200)) for key in keys}
+    victim = random_.choice(keys)
+    low, high = 300, 8000
+    if leaf_count(rows | {victim: sized(low)}) == leaf_count(rows | {victim: sized(high)}):
+        high = 16_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        same = leaf_count(rows | {victim: sized(middle)}) == leaf_count(rows | {victim: sized(low)})
+        low, high = (middle, high) if same else (low, middle)
+    objects = MemoryObjects()
+    lengths = range(low - 40, low + 40)
+    roots = {
+        length: build(objects, sorted((rows | {victim: sized(length)}).items()))
+        for length in lengths
+    }
+    assert leaf_count(rows | {victim: sized(low)}) != leaf_count(rows | {victim: sized(high)})
+    for length in lengths:
+        for before in (low - 40, low, low + 1, low + 39):
+            assert edit(objects, roots[before], [(victim, sized(length))]) == roots[length]
+
+
 def test_a_map_is_emptied_and_filled_again() -> None:
     rows = numbered(3000)
     objects = MemoryObjects()
