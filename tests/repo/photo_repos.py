@@ -12,7 +12,7 @@ from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import stage
 from voyager.repo.status import status
-from voyager.repo.worktree import hash_file
+from voyager.repo.intake import hash_file
 from voyager.samples import photo_paths
 from voyager.schema import Box, Label, Region, encode_sample
 

@@ -227,7 +227,7 @@ def test_strict_stages_nothing(photos_repo: Repository) -> None:
             take(photos_repo, options=strict)
         path.unlink()
     (photos_repo.tree() / "labels.json").write_text(COCO)
-    with pytest.raises(InvalidDataError, match="labels.json"):
+    with pytest.raises(InvalidDataError, match=r"labels\.json"):
         take(photos_repo, options=strict)
     assert not photos_repo.staging.overlay
     (photos_repo.tree() / "labels.json").unlink()
@@ -344,7 +344,7 @@ def test_a_key_is_no_folder_of_keys(photos_repo: Repository) -> None:
     with pytest.raises(StateError, match=r"README\.md.*folder of keys"):
         take(photos_repo)
     assert take(photos_repo, all=True).added == 1
-    assert list(photos_repo.staged())[0] == "README.md"
+    assert next(iter(photos_repo.staged())) == "README.md"
 
 
 def test_an_unfinished_checkout_stops_it(photos_repo: Repository) -> None:
@@ -400,7 +400,7 @@ def camera(tmp_path: Path) -> Path:
 def test_files_from_outside_are_copied_in(photos_repo: Repository, camera: Path) -> None:
     done = take(photos_repo, str(camera), to="new/march")
     assert done.added == 2
-    assert list(photos_repo.staged().items("new/"))[0][0] == "new/march/a.jpg"
+    assert next(iter(photos_repo.staged().items("new/")))[0] == "new/march/a.jpg"
     assert (photos_repo.tree() / "new/march/day/b.jpg").read_bytes() == PHOTOS[6].read_bytes()
     commit(photos_repo, "march")
     assert is_clean(photos_repo)
@@ -408,7 +408,7 @@ def test_files_from_outside_are_copied_in(photos_repo: Repository, camera: Path)
 
 def test_from_outside_nothing_is_overwritten(photos_repo: Repository, camera: Path) -> None:
     place(photos_repo, "new/a.jpg", 0)
-    with pytest.raises(ExistsError, match="new/a.jpg"):
+    with pytest.raises(ExistsError, match=r"new/a\.jpg"):
         take(photos_repo, str(camera), to="new")
     assert not photos_repo.staging.overlay
     assert not (photos_repo.tree() / "new/day").exists()
@@ -419,7 +419,7 @@ def test_from_outside_nothing_is_overwritten(photos_repo: Repository, camera: Pa
 def test_to_refuses_what_is_inside_and_what_is_twice(photos_repo: Repository, camera: Path) -> None:
     with pytest.raises(UsageError, match="inside the working tree"):
         take(photos_repo, "hat", to="new")
-    with pytest.raises(UsageError, match="would both be 'new/b.jpg'"):
+    with pytest.raises(UsageError, match=r"would both be .new/b\.jpg."):
         shutil.copyfile(PHOTOS[7], camera / "b.jpg")
         take(photos_repo, str(camera / "b.jpg"), str(camera / "day"), to="new")
     with pytest.raises(UsageError, match="cannot be a key"):

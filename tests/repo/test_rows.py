@@ -109,6 +109,8 @@ def test_move_refuses(photos_repo: Repository) -> None:
     with pytest.raises(ExistsError, match="a key, not a folder"):
         move(photos_repo, [KEYS[0]], f"{KEYS[1]}/inner.jpg")
     (photos_repo.tree() / "untracked.jpg").write_bytes(b"")
+    with pytest.raises(ExistsError, match="not a folder"):
+        move(photos_repo, [KEYS[0]], "untracked.jpg/x.jpg")
     with pytest.raises(ExistsError, match="untracked"):
         move(photos_repo, [KEYS[0]], "untracked.jpg")
     assert is_clean_but_for(photos_repo, ["untracked.jpg"])

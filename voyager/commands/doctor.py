@@ -21,8 +21,10 @@ from voyager.version import __version__
 
 Verdict = Literal["ok", "note", "problem"]
 
-_LIBRARIES = ("blake3", "lmdb", "msgpack", "msgspec", "numpy", "pathspec", "pillow", "rich")
-_LIBRARIES += ("typer", "zstandard")
+_LIBRARIES = (
+    *("blake3", "lmdb", "msgpack", "msgspec", "numpy"),
+    *("pathspec", "pillow", "rich", "typer", "zstandard"),
+)
 _EXTRAS = {
     "s3": ("fsspec", "s3fs", "obstore"),
     "search": ("duckdb", "faiss", "pyarrow"),

@@ -15,9 +15,9 @@ from voyager.commands.dates import parse_date
 from voyager.commands.words import has_key, read_words
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.key_history import iter_key_history
-from voyager.repo.ranges import Range, read_range
+from voyager.repo.ranges import Range, iter_range, read_range
 from voyager.repo.repository import Repository
-from voyager.store.history import Commit, iter_history, read_commit
+from voyager.store.history import Commit, read_commit
 from voyager.store.refs import HEADS, REMOTES, TAGS, iter_refs
 
 Found = tuple[bytes, Commit]
@@ -81,10 +81,10 @@ def _every_tip(repo: Repository) -> list[bytes]:
 def _history(repo: Repository, span: Range, keys: list[str], *, sure: bool) -> Iterator[Found]:
     """The commits of a range; of keys that nothing ever changed NotFoundError."""
     if not keys:
-        yield from iter_history(repo.store, span.tips, without=span.without)
+        yield from iter_range(repo.store, span)
         return
     none = True
-    for found in iter_key_history(repo.store, span.tips, keys, without=span.without):
+    for found in iter_key_history(repo.store, span, keys):
         none = False
         yield found
     tips = [repo.dataset_of(tip) for tip in span.tips]

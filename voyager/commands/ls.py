@@ -120,13 +120,13 @@ def _list_row(ctx: Context, key: str, row: Sample | FileRow, *, long: bool) -> N
 def _long(row: Sample | FileRow) -> str:
     """Size, width × height, type, split, labels and regions in columns."""
     if isinstance(row, FileRow):
-        return f"{size_text(row.bytes):>8}  {'':>11} {'file':<5} {'':<6} {'':>4} {'':>4}"
+        return f"{size_text(row.bytes):>8}  {'':>11} {'file':<7} {'':<6} {'':>4} {'':>4}"
     image = row.image
     sides = f"{image.width}×{image.height}" if image.width and image.height else "-"
     size = size_text(image.bytes) if image.bytes is not None else "-"
     kind = image.type or "-" if image.state == "stored" else image.state
     return (
-        f"{size:>8}  {sides:>11} {kind:<5} {row.split or '-':<6}"
+        f"{size:>8}  {sides:>11} {kind:<7} {row.split or '-':<6}"
         f" {len(row.labels):>4} {len(row.regions):>4}"
     )
 

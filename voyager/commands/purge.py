@@ -17,8 +17,9 @@ from voyager.repo.keys import match_keys
 from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import find_object, split_key
-from voyager.repo.sharing import Sharing, blob_at, sharing_of
+from voyager.repo.sharing import STAGED, Sharing, blob_at, sharing_of
 from voyager.store.purge import tombstones, unpurge
+from voyager.store.refs import HEADS, REMOTES, STASH, TAGS
 
 _NAMED = 20
 
@@ -115,10 +116,19 @@ def _tell(ctx: Context, blobs: dict[bytes, int], shared: Sharing) -> None:
     if len(keys) > _NAMED:
         ctx.say(f"  … and {len(keys) - _NAMED:,} more (--json lists all)")
     for ref in shared.refs:
-        ctx.say(f"in {ref.removeprefix('refs/').replace('STAGED', 'the staging area')}")
+        ctx.say(f"in {_ref_text(ref)}")
     ctx.say(f"in {counted(shared.commits, 'commit')} of history")
     if shared.forgotten:
         ctx.say(f"in {counted(shared.forgotten, 'commit')} that only the reflog knows")
+
+
+def _ref_text(ref: str) -> str:
+    """A ref in words: `branch main`, `tag v1`, `the staging area`."""
+    if ref == STAGED:
+        return "the staging area"
+    words = {HEADS: "branch", TAGS: "tag", REMOTES: "remote branch", STASH: "stash"}
+    start = next((start for start in words if ref.startswith(start)), "")
+    return f"{words[start]} {ref.removeprefix(start)}" if start else ref
 
 
 def _agreed(ctx: Context, names: list[str]) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 from voyager.commands.changes import image_text
 from voyager.commands.context import Context
-from voyager.commands.sizes import counted
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
 from voyager.schema import Label, Region, Sample, sample_to_json
@@ -40,10 +39,10 @@ def sample_text(ctx: Context, repo: Repository, key: str, sample: Sample) -> Ite
     for name in ("meta", "negatives", "coverage", "group", "assets", "origin", "extra", "held"):
         for field, value in (json.get(name) or {}).items():
             yield _line(f"{name}.{field}", value)
-    yield _line("labels", counted(len(sample.labels), "label"))
+    yield _line("labels", len(sample.labels) or "none")
     for label in sample.labels:
         yield f"  {_label_text(label)}"
-    yield _line("regions", counted(len(sample.regions), "region"))
+    yield _line("regions", len(sample.regions) or "none")
     for number, region in enumerate(sample.regions, 1):
         yield f"  #{number} {region.id.hex()[:8]}  {_region_text(region)}"
 

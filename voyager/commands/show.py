@@ -94,7 +94,8 @@ def _show_keys(ctx: Context, repo: Repository, version: Dataset, name: str) -> N
             file = changes.file_as_json(decode_file(row))
             ctx.show(ctx.style(f"file {shown(key)}", "yellow"))
             for field, value in file.items():
-                ctx.show(f"{field + ':':<12}{value}")
+                shown_value = {True: "yes", False: "no"}.get(value, value)
+                ctx.show(f"{field + ':':<12} {shown_value}")
         else:
             for line in sample_text(ctx, repo, key, decode_sample(row)):
                 ctx.show(line)

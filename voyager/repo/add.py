@@ -131,6 +131,7 @@ def add(
             )
         ]
         vanished = found.deleted
+        del found  # a large add should not keep every list it went through
     deleted = vanished if all else []
     with repo.transaction("add", " ".join(paths)[:200]) as txn, bulk.paused_gc():
         stager = _Stager(repo, txn, dataset, options, result)

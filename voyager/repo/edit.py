@@ -14,7 +14,7 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Repository
-from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot, write_snapshot
+from voyager.repo.snapshot import FILES, SAMPLES, TRACKED, read_snapshot, write_snapshot
 from voyager.repo.staging import edit_map, replace_staging
 from voyager.repo.switch import carried_rows, snapshot_with
 from voyager.repo.worktree import plan_safely, update
@@ -22,13 +22,13 @@ from voyager.schema import (
     FileRow,
     Sample,
     check_sample,
+    decode_sample,
     encode_file,
     encode_sample,
     sample_uid,
 )
 from voyager.store import bulk, prolly
 from voyager.store.history import read_commit, write_commit
-from voyager.store.operation import GONE
 from voyager.store.refs import Head
 from voyager.store.spec import MIB
 from voyager.wire import blob_ref
@@ -52,6 +52,8 @@ class Edit:
     """
 
     def __init__(self, repo: Repository, message: str, *, author: str | None = None) -> None:
+        if not message.strip():
+            raise UsageError("the message is empty", hint="repo.edit(message='what changed')")
         self._repo = repo
         self._message = message
         self._author = author or repo.config.author()
@@ -63,6 +65,7 @@ class Edit:
         self._head = repo.head
         self._base = repo.dataset_of(self._head.commit)
         self._roots = dict(self._base.roots)
+        self._flushed = self._base
         self._pending = {SAMPLES: _Pending({}), FILES: _Pending({})}
         self._known_blobs: set[bytes] = set()
         self._keys = WrittenKeys()
@@ -85,7 +88,10 @@ class Edit:
 
     def __getitem__(self, key: str) -> Sample:
         """The sample at a key as edited so far; NotFoundError when there is none."""
-        return self._view()[key]
+        row = self._row(SAMPLES, key.encode())
+        if row is None:
+            raise NotFoundError(f"no sample '{key}'", hint="vgr ls")
+        return decode_sample(row)
 
     def __setitem__(self, key: str, sample: Sample) -> None:
         """Put a sample; InvalidDataError when a field has a wrong type."""
@@ -94,13 +100,14 @@ class Edit:
 
     def __delitem__(self, key: str) -> None:
         """Remove a sample or file; NotFoundError when there is none."""
-        space = self._view().space_of(key)
+        found = (space for space in TRACKED if self._row(space, key.encode()) is not None)
+        space = next(found, None)
         if space is None:
             raise NotFoundError(f"no sample or file '{key}'", hint="vgr ls")
         self._note(space, key.encode(), None)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._view()
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._row(SAMPLES, key.encode()) is not None
 
     def update(self, samples: Iterable[tuple[str, Sample]]) -> int:
         """Put many samples, in bounded memory; fastest in key order. How many."""
@@ -130,9 +137,9 @@ class Edit:
             raise UsageError(f"'{key}' holds no image", hint="add_file keeps it as a file")
         blob = self._txn.put_blob(data)
         image = image_of(blob, len(data), info)
-        known = self._view().get(key)
+        known = self._row(SAMPLES, key.encode())
         if known is not None:
-            sample = known.replace(image=image)
+            sample = decode_sample(known).replace(image=image)
         else:
             sample = Sample(uid=sample_uid(blob, key), image=image, split=split)
         self._known_blobs.add(blob)
@@ -180,13 +187,14 @@ class Edit:
             self._pending[space] = _Pending({})
             self._roots[space] = edit_map(self._txn, self._roots.get(space), rows)
 
-    def _view(self) -> Dataset:
-        overlay = {
-            (space, key): GONE if row is None else row
-            for space, pending in self._pending.items()
-            for key, row in pending.rows.items()
-        }
-        return Dataset(self._txn, self._roots, overlay)
+    def _row(self, space: str, key: bytes) -> bytes | None:
+        """The row at a key as edited so far."""
+        pending = self._pending[space].rows
+        if key in pending:
+            return pending[key]
+        if self._flushed.roots != self._roots:
+            self._flushed = Dataset(self._txn, self._roots)
+        return self._flushed.row(space, key)
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -194,13 +202,14 @@ class Edit:
         for space in self._pending:
             self._flush(space)
         repo, txn, head = self._repo, self._txn, self._head
-        if self._roots == self._base.roots:
+        snapshot = write_snapshot(txn, self._roots)
+        if snapshot == write_snapshot(txn, self._base.roots):
             return
         self._keys.check(self._base, Dataset(txn, self._roots))
         time, zone = repo.config.now()
         made = write_commit(
             txn,
-            snapshot=write_snapshot(txn, self._roots),
+            snapshot=snapshot,
             parents=[] if head.commit is None else [head.commit],
             author=self._author,
             message=self._message,

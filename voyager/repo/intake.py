@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from voyager.errors import InvalidDataError
+from voyager.errors import InvalidDataError, NotFoundError
 from voyager.images import ImageInfo, probe
 from voyager.repo.processes import Forked, split
 from voyager.repo.scan import FileStat
@@ -105,7 +105,11 @@ class Intake:
                 info = None if info is None else msgspec.structs.replace(info, problem=None)
             elif not was_known:
                 shrink = info is None or info.type not in _PRECOMPRESSED
-                self._txn.put_new_blob(blob, data, shrink=shrink and len(data) > _SHRINK_FROM)
+                try:
+                    self._txn.put_new_blob(blob, data, shrink=shrink and len(data) > _SHRINK_FROM)
+                except NotFoundError as error:  # it was purged, and is refused
+                    self.skipped.append((source.key, error.message))
+                    continue
             yield Taken(source, blob, stat.size, stat, info, was_known)
 
     def _read(self, source: Source) -> tuple[Source, bytes, bytes, FileStat] | None:
@@ -119,7 +123,7 @@ class Intake:
             if not is_about_file(error):
                 raise  # a full disk is no fault of this file
             self.skipped.append((source.key, error.strerror or str(error)))
-        except InvalidDataError as error:
+        except (InvalidDataError, NotFoundError) as error:
             self.skipped.append((source.key, error.message))
         return None
 

@@ -8,26 +8,27 @@ from collections.abc import Iterable, Iterator
 from voyager.repo.dataset import Dataset, decode_row
 from voyager.repo.diff import changed_rows
 from voyager.repo.keys import KeyPattern
+from voyager.repo.ranges import Range, iter_range
 from voyager.repo.snapshot import TRACKED, read_snapshot
 from voyager.schema import Sample
-from voyager.store.history import Commit, iter_history, read_commit
+from voyager.store.history import Commit, read_commit
 from voyager.store.objectstore import Store
 
 _KEPT = 16
 
 
 def iter_key_history(
-    store: Store, tips: Iterable[bytes], keys: Iterable[str], *, without: Iterable[bytes] = ()
+    store: Store, span: Range, keys: Iterable[str]
 ) -> Iterator[tuple[bytes, Commit]]:
-    """Commits that changed one of the keys, folders or globs, children before parents.
+    """Commits of a range that changed one of the keys, folders or globs, the newest first.
 
     A merge counts when it differs from every parent. Cost: a look-up a commit for a key, the
     changes of a commit for a folder or glob.
     """
     versions = _Versions(store)
-    tips, keys = list(tips), list(keys)
-    wanted: dict[bytes, set[str]] = {tip: set(keys) for tip in tips}
-    for commit_id, commit in iter_history(store, tips, without=without):
+    keys = list(keys)
+    wanted = {tip: set(keys) for tip in span.tips}
+    for commit_id, commit in iter_range(store, span):
         after = versions.of(commit)
         names = wanted.pop(commit_id, set())
         changed = True

@@ -72,7 +72,14 @@ class WrittenKeys:
             keys: Iterable[bytes] = (key for space in TRACKED for key, _ in after.rows(space))
         else:
             keys = sorted(self._keys)
-        return (key for key in keys if all(before.row(space, key) is None for space in TRACKED))
+        return (key for key in keys if _is_new(before, after, key))
+
+
+def _is_new(before: Dataset, after: Dataset, key: bytes) -> bool:
+    """Whether a key has a row in a space where it had none, be it one that left the other space."""
+    return any(
+        before.row(space, key) is None and after.row(space, key) is not None for space in TRACKED
+    )
 
 
 def check_namespace(before: Dataset, after: Dataset) -> None:

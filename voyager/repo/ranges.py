@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.revisions import resolve
-from voyager.store.history import merge_bases
+from voyager.store.history import Commit, iter_history, merge_bases
 from voyager.store.objectstore import Store
 from voyager.store.refs import HEAD
 
@@ -31,6 +33,37 @@ def read_range(store: Store, words: Iterable[str]) -> Range:
     if not found.tips:
         found.tips.append(resolve(store, HEAD))
     return found
+
+
+def iter_range(store: Store, span: Range) -> Iterator[tuple[bytes, Commit]]:
+    """The commits of a range, the newest first, and no parent before its child.
+
+    Streams where history is a line; where lines run beside each other they are read to their fork.
+    """
+    held: dict[bytes, Commit] = {}
+    awaited = set(span.tips)
+    for commit_id, commit in iter_history(store, span.tips, without=span.without):
+        awaited.discard(commit_id)
+        if not awaited:  # every line goes through this commit, so all before it is known
+            yield from _newest_first(held)
+            held.clear()
+        held[commit_id] = commit
+        awaited.update(commit.parent_ids)
+    yield from _newest_first(held)
+
+
+def _newest_first(commits: dict[bytes, Commit]) -> Iterator[tuple[bytes, Commit]]:
+    children = Counter(parent for commit in commits.values() for parent in commit.parent_ids)
+    heap = [(-commit.time, at) for at, commit in commits.items() if not children[at]]
+    heapq.heapify(heap)
+    while heap:
+        commit_id = heapq.heappop(heap)[1]
+        commit = commits[commit_id]
+        yield commit_id, commit
+        for parent in commit.parent_ids:
+            children[parent] -= 1
+            if parent in commits and not children[parent]:
+                heapq.heappush(heap, (-commits[parent].time, parent))
 
 
 def names_revisions(store: Store, word: str) -> bool:

@@ -41,7 +41,9 @@ def resolve(store: Store, text: str) -> bytes:
         if suffix is None:
             raise UsageError(f"'{text}' is not a revision: cannot read '{rest}'")
         tilde, caret, at, _ = suffix.groups()
-        if at is not None:
+        if at is not None and (name or "").startswith(STASH):
+            current = _stash(store, int(at))
+        elif at is not None:
             current = _before(store, name or base, int(at))
         elif tilde is not None:
             for _ in range(int(tilde or 1)):
@@ -143,6 +145,14 @@ def _parent(store: Store, commit_id: bytes, n: int, text: str) -> bytes:
 
 def _short(commit_id: bytes) -> str:
     return commit_id.hex()[:10]
+
+
+def _stash(store: Store, n: int) -> bytes:
+    """The n-th stash; 0 is the newest."""
+    stashes = list(iter_refs(store, STASH).values())[::-1]
+    if n >= len(stashes):
+        raise NotFoundError(f"no stash@{{{n}}}", hint="vgr stash list")
+    return stashes[n]
 
 
 def _before(store: Store, name: str, n: int) -> bytes:

@@ -19,6 +19,7 @@ from voyager.repo.staging import RowChange, Staging, overlay_of, stage
 from voyager.repo.worktree import (
     Plan,
     changes_in,
+    files_as_folders,
     name_keys,
     refuse_folders,
     refuse_folding,
@@ -173,6 +174,8 @@ def _refuse_taken(repo: Repository, dataset: Dataset, pairs: list[tuple[str, str
         if dataset.space_of(name) is not None or name in taken:
             raise ExistsError(f"'{shown(name)}' is a key, not a folder")
     if repo.root is not None:
+        for folder in files_as_folders(repo, taken, set()):
+            raise ExistsError(f"'{shown(folder)}' is a file or link, not a folder")
         for _, old, new in pairs:
             _refuse_untracked(repo.root, old, new)
 

@@ -17,6 +17,9 @@ from voyager.store.reachable import BLOB_PREFIX
 from voyager.store.refs import HEAD, iter_refs
 from voyager.wire import OBJECT_EXT, Ext, decode, encode
 
+STAGED = "STAGED"
+"""Stands for the staging area among refs."""
+
 
 @dataclass(slots=True)
 class Sharing:
@@ -40,7 +43,7 @@ def sharing_of(
     found = Sharing()
     staged = set(_staged_keys(repo, finder))
     if staged:
-        found.refs.append("STAGED")
+        found.refs.append(STAGED)
         found.keys |= staged
     refs = _tips(repo)
     for name, commit_id in refs.items():

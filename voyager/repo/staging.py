@@ -10,7 +10,7 @@ from voyager.store import prolly
 from voyager.store.objects import ObjectWriter
 from voyager.store.objectstore import Store
 from voyager.store.operation import GONE, NIL
-from voyager.store.spec import OVERLAY_ROWS
+from voyager.store.spec import BULK_ROWS, OVERLAY_ROWS
 from voyager.store.transaction import Transaction
 from voyager.wire import Ext, object_ref
 
@@ -63,9 +63,12 @@ def overlay_of(changes: Iterable[RowChange]) -> dict[tuple[str, bytes], bytes]:
 
 
 def stage(txn: Transaction, staging: Staging, changes: Iterable[RowChange]) -> None:
-    """Stage rows; a large overlay is folded into a staged root so that it is written once."""
+    """Stage rows; many at once, or a large overlay, are folded into a staged root.
+
+    Rows of a bulk import are then written once, and not journaled first.
+    """
     rows = overlay_of(changes)
-    if len(staging.overlay) + len(rows) > OVERLAY_ROWS:
+    if len(rows) > BULK_ROWS or len(staging.overlay) + len(rows) > OVERLAY_ROWS:
         merged = {**staging.overlay, **rows}
         snapshot = fold(txn, staging.roots, merged)
         replace_staging(txn, staging, base=staging.base, snapshot=snapshot)

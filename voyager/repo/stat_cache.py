@@ -17,11 +17,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple, Self
 
 import msgspec
+import zstandard
 from blake3 import blake3
 
 from voyager.repo.stat_block import Block, Content, FileStat, Tracked
@@ -35,7 +37,7 @@ _START = bytes(_CHECKSUM_BYTES)
 _SLACK_NS = 2_000_000_000
 """The coarsest clock of a file system in use (FAT counts mtime in 2 s)."""
 
-_SPARE_BYTES = 1 << 20
+_SPARE_BYTES = 64 * 1024
 """Dead bytes that are not worth writing the file anew."""
 
 _EMPTY = Block()
@@ -138,7 +140,9 @@ class StatCache:
         if place is None:
             return _EMPTY
         data = self._bytes_at(place)
-        return _decode_block(data) if _checksum(data) == place.entry.checksum else None
+        if _checksum(data) != place.entry.checksum:
+            return None
+        return _decode_block(_decompressor().decompress(data))
 
     def _bytes_at(self, place: _Place) -> bytes:
         return self._data[place.offset : place.offset + place.entry.length]
@@ -308,8 +312,18 @@ def _encode_batch(blocks: list[tuple[_Entry, bytes]], token: bytes | None, follo
 def _encode_block(directory: str, block: Block) -> tuple[_Entry, bytes]:
     if not len(block) and not block.differs:
         return _no_block(directory), b""
-    data = _encode(block)
+    data = _compressor().compress(_encode(block))
     return _Entry(directory, len(data), _checksum(data), block.has_tracked()), data
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=1)
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor()
 
 
 def _no_block(directory: str) -> _Entry:

@@ -7,16 +7,27 @@ from typing import Any
 
 from voyager.errors import NotFoundError, StateError
 from voyager.repo.dataset import Dataset
+from voyager.repo.keys import shown
+from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
-from voyager.repo.snapshot import read_snapshot
-from voyager.repo.staging import STAGING
+from voyager.repo.snapshot import Roots, read_snapshot
+from voyager.repo.staging import (
+    STAGING,
+    RowChange,
+    fold_staging,
+    overlay_of,
+    replace_staging,
+    stage,
+    staging_value,
+)
 from voyager.repo.worktree import Updated, plan_safely, update
-from voyager.store.operation import NIL, Operation
+from voyager.store.operation import GONE, NIL, Change, Move, Operation
 from voyager.store.refs import HEAD
 from voyager.store.transaction import Transaction
-from voyager.wire import decode
+from voyager.wire import decode, encode
 
 _NOT_UNDOABLE = {"init", "purge", "unpurge", "push", "gc", "begin", "abort"}
+_OTHERS_FIRST = "vgr op log, then undo the later ones first"
 _FILES_STAY = {"add", "commit", "rm-cached", "reset-soft", "reset-mixed", "restore-staged", "stage"}
 
 
@@ -36,10 +47,9 @@ def undo(
     before = repo.staged()
     with repo.transaction("undo", f"{operation.seq}: {operation.kind}") as txn:
         txn.undoes = operation.seq
-        _reverse(repo, txn, operation)
+        after = _reverse(repo, txn, operation)
         plan = None
         if repo.root is not None and not _files_stay(repo, operation):
-            after = _staged_after(repo, txn, operation)
             plan = plan_safely(repo, before, after, "undo")
         txn.commit()
     if plan is None or not plan.keys():
@@ -74,29 +84,91 @@ def _files_stay(repo: Repository, operation: Operation) -> bool:
     return operation.kind in _FILES_STAY
 
 
-def _reverse(repo: Repository, txn: Transaction, operation: Operation) -> None:
-    restore = {name: bytes(value) for name, value in operation.restore}
-    for move in operation.moves:
-        if move.name == RUNNING:
-            continue
-        current = repo.store.value_bytes(move.name) or NIL
-        target = restore.get(move.name, bytes(move.old))
-        if current != bytes(move.new) and current != target:
-            raise StateError(
-                f"later operations changed what operation {operation.seq} did",
-                hint="vgr op log, then undo the later ones first",
-            )
-        txn.move(move.name, decode(target), old=decode(current))
+def _reverse(repo: Repository, txn: Transaction, operation: Operation) -> Dataset:
+    """Take back moves and rows; the staged version as it will be."""
+    staging = repo.staging
     _refuse_split_head(repo, operation)
-    overlay = repo.store.overlay()
+    restore = {name: bytes(value) for name, value in operation.restore}
+    after = repo.staged_view(staging)
+    for move in operation.moves:
+        target = restore.get(move.name, bytes(move.old))
+        if move.name == STAGING:
+            after = _reverse_staging(repo, txn, operation, move, target)
+        elif move.name != RUNNING:
+            current = repo.store.value_bytes(move.name) or NIL
+            if current not in (bytes(move.new), target):
+                raise _built_upon(operation)
+            txn.move(move.name, decode(target), old=decode(current))
+    if operation.overlay:
+        changes = _reversed_rows(repo, operation, after)
+        before, after = (
+            after,
+            Dataset(txn, staging.roots, {**staging.overlay, **overlay_of(changes)}),
+        )
+        check_rows(before, after, changes)
+        stage(txn, staging, changes)
+    return after
+
+
+def _built_upon(operation: Operation) -> StateError:
+    return StateError(
+        f"later operations changed what operation {operation.seq} did", hint=_OTHERS_FIRST
+    )
+
+
+def _reverse_staging(
+    repo: Repository, txn: Transaction, operation: Operation, move: Move, target: bytes
+) -> Dataset:
+    """Put back a staging area; rows that were staged on top since stay there."""
+    staging = repo.staging
+    current = repo.store.value_bytes(STAGING) or NIL
+    value = decode(target)
+    root = bytes(value["root"].data)
+    if current in (bytes(move.new), target):
+        txn.move(STAGING, value, old=decode(current))
+        return Dataset(txn, read_snapshot(txn, root), staging.overlay)
+    if encode(staging_value(staging.base, fold_staging(txn, staging))) != bytes(move.new):
+        raise _built_upon(operation)
+    base = value.get("base")
+    replace_staging(txn, staging, base=None if base is None else bytes(base.data), snapshot=root)
+    return Dataset(txn, read_snapshot(txn, root))
+
+
+def _reversed_rows(repo: Repository, operation: Operation, now: Dataset) -> list[RowChange]:
+    """The rows as they were before the operation.
+
+    An overlay entry that was absent stands for the row of the staged root of that time.
+    """
+    then = Dataset(repo.store, _roots_at(repo, operation))
+    changes: list[RowChange] = []
     for change in operation.overlay:
-        at = (change.space, change.key)
-        if overlay.get(at, NIL) != bytes(change.new):
+        space, key = change.space, change.key
+        old, new = (_row_behind(then, change, bytes(side)) for side in (change.old, change.new))
+        current = now.row(space, key)
+        if current not in (old, new):
             raise StateError(
-                f"'{change.key.decode(errors='replace')}' was staged or committed since",
-                hint="vgr op log, then undo the later ones first",
+                f"'{shown(key.decode(errors='replace'))}' was changed again since",
+                hint=_OTHERS_FIRST,
             )
-        txn.change(change.space, change.key, bytes(change.old), old=bytes(change.new))
+        if current != old:
+            changes.append((space, key, old))
+    return changes
+
+
+def _row_behind(then: Dataset, change: Change, entry: bytes) -> bytes | None:
+    if entry == NIL:
+        return then.row(change.space, change.key)
+    return None if entry == GONE else entry
+
+
+def _roots_at(repo: Repository, operation: Operation) -> Roots:
+    """The staged roots that an operation's overlay lay on."""
+    for number in reversed(repo.store.moves_of(STAGING)):
+        if number <= operation.seq:
+            moves = {move.name: move for move in repo.store.operation(number).moves}
+            value = decode(bytes(moves[STAGING].new))
+            return read_snapshot(repo.store, bytes(value["root"].data))
+    raise StateError(f"operation {operation.seq} is too old to be undone", hint="vgr op log")
 
 
 def _refuse_split_head(repo: Repository, operation: Operation) -> None:
@@ -114,20 +186,3 @@ def _refuse_split_head(repo: Repository, operation: Operation) -> None:
             f"operation {operation.seq} moved the branch that is checked out now",
             hint="vgr switch to another branch first",
         )
-
-
-def _staged_after(repo: Repository, txn: Transaction, operation: Operation) -> Dataset:
-    """The staged version as it will be."""
-    staging = repo.staging
-    snapshot = staging.snapshot
-    restore = {name: bytes(value) for name, value in operation.restore}
-    for move in operation.moves:
-        if move.name == STAGING:
-            value = decode(restore.get(STAGING, bytes(move.old)))
-            snapshot = bytes(value["root"].data)
-    overlay = dict(staging.overlay)
-    for change in operation.overlay:
-        overlay.pop((change.space, change.key), None)
-        if bytes(change.old) != NIL:
-            overlay[change.space, change.key] = bytes(change.old)
-    return Dataset(txn, read_snapshot(txn, snapshot), overlay)

@@ -136,7 +136,13 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
         return
     found = changes_in(repo, before, paths=keys)
     goal = {tracked.key: tracked for tracked in plan.write}
-    touched = {*goal, *plan.remove}
+    leaving = set(plan.remove)
+    ways = files_as_folders(repo, goal, leaving)
+    if ways:
+        raise StateError(
+            f"{what} would make a folder where {name_keys(ways)} is", hint="move it away"
+        )
+    touched = leaving.union(goal)
     edited = {entry.key for entry in (*found.modified, *found.mode_changed)}
     edited |= {path for path, _ in found.skipped}  # a link, say, where a file was
     dirty = [key for key in edited & touched if not _has_content(repo, goal.get(key), key)]
@@ -150,8 +156,6 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
         for entry in found.untracked
         if entry.key in goal and not _has_content(repo, goal[entry.key], entry.key)
     ]
-    leaving = set(plan.remove)
-    in_way += _files_as_folders(repo, goal, leaving)
     if in_way:
         raise StateError(
             f"{what} would overwrite untracked {name_keys(in_way)}",
@@ -170,7 +174,7 @@ def refuse_folders(repo: Repository, goal: Iterable[str], leaving: set[str], wha
         )
 
 
-def _files_as_folders(repo: Repository, goal: Iterable[str], leaving: set[str]) -> list[str]:
+def files_as_folders(repo: Repository, goal: Iterable[str], leaving: set[str]) -> list[str]:
     """Files and links that stay where a folder is to be made."""
     root = f"{repo.tree()}/"
     nearest = {os.path.dirname(key) for key in goal} - {""}

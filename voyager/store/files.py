@@ -21,7 +21,8 @@ from voyager.errors import StateError
 StrPath = str | Path
 
 Half = Callable[[], object]
-watch: Callable[[str, StrPath | int, Half | None], None] | None = None
+Watch = Callable[[str, StrPath | int, Half | None], None]
+watch: Watch | None = None
 
 _O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _O_CLOEXEC = getattr(os, "O_CLOEXEC", 0)

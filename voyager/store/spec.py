@@ -18,8 +18,11 @@ JOURNAL_SEAL_BYTES = 64 * MIB
 SPILL_BYTES = 24 * MIB
 """A transaction whose objects grow beyond this writes a metadata pack instead of the journal."""
 
+BULK_ROWS = 2_000
+"""So many rows staged at once go straight into the tree."""
+
 OVERLAY_ROWS = 50_000
-"""An overlay over this many rows is folded into a staged root (design-store 4)."""
+"""An overlay over this many rows is folded into a staged root."""
 
 MAX_DECODED = {
     # What a reader allocates at most for a claimed length, by kind name (spec 1.4).

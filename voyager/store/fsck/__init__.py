@@ -109,8 +109,7 @@ class _Checkup:
         alive = live_packs(self.root, self.truth)
         for name in sorted(named.difference(alive)):
             self.report.add(Problem("missing", "the pack is missing", f"{name}.pack"))
-        known = named | (self.said.packs if self.said is not None else set(alive))
-        counting = sorted((name for name in alive if name in known), key=lambda name: name in named)
+        counting = self._counting_packs(self.truth)
         strays = [
             path.stem
             for path in sorted((self.root / "packs").glob("*.pack"))
@@ -118,6 +117,16 @@ class _Checkup:
         ]
         self.report.notes += [f"{name}.pack is garbage: nothing names it" for name in strays]
         return counting, strays
+
+    def _counting_packs(self, truth: Truth) -> list[str]:
+        """Packs on disk that an operation or the index names, those of operations last.
+
+        Without an index every pack counts that was not dropped, as for a rebuild.
+        """
+        named = _named_packs(truth)
+        alive = live_packs(self.root, truth)
+        known = named | (self.said.packs if self.said is not None else set(alive))
+        return sorted((name for name in alive if name in known), key=lambda name: name in named)
 
     # -- journal and log -------------------------------------------------------------------------
 
@@ -166,9 +175,7 @@ class _Checkup:
             self._compare(self.truth, end)
 
     def _compare(self, truth: Truth, end: tuple[int, int]) -> None:
-        named = _named_packs(truth)
-        known = named | (self.said.packs if self.said is not None else set())
-        fill(self.store, truth, [name for name in self.packs if name in known], end)
+        fill(self.store, truth, self._counting_packs(truth), end)
         items = self.store.index.read(lambda reading: reading.count("objects"))
         for problem in index.compare(self.root, self.store.index.path, items):
             self.report.add(problem)
@@ -182,9 +189,13 @@ class _Checkup:
         )
 
     def _truth_until(self, position: int) -> Truth:
-        recorded = [
-            each for each in self.truth.recorded if each.segment or each.placed.offset < position
-        ]
+        # By number, since a sealing that was killed may have left them in the log as well.
+        later = {
+            each.operation.seq
+            for each in self.truth.recorded
+            if not each.segment and each.placed.offset >= position
+        }
+        recorded = [each for each in self.truth.recorded if each.operation.seq not in later]
         return replace(self.truth, recorded=recorded, end=position)
 
     # -- objects and packs -----------------------------------------------------------------------
