@@ -8,11 +8,11 @@ from typing import Any
 
 from voyager.repo.add import Added, add
 from voyager.repo.commit import commit
+from voyager.repo.intake import hash_file
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import stage
 from voyager.repo.status import status
-from voyager.repo.intake import hash_file
 from voyager.samples import photo_paths
 from voyager.schema import Box, Label, Region, encode_sample
 

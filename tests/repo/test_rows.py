@@ -46,10 +46,10 @@ def test_remove_by_pattern(photos_repo: Repository) -> None:
 
 def test_remove_refuses_what_is_committed_nowhere(photos_repo: Repository) -> None:
     place(photos_repo, KEYS[0], 5)
-    with pytest.raises(StateError, match=f"'{KEYS[0]}' was edited"):
+    with pytest.raises(StateError, match=f"changes in '{KEYS[0]}'"):
         remove(photos_repo, ["hat"])
     take(photos_repo)
-    with pytest.raises(StateError, match=f"'{KEYS[0]}' has staged changes"):
+    with pytest.raises(StateError, match=f"staged changes to '{KEYS[0]}'"):
         remove(photos_repo, ["hat"])
     assert remove(photos_repo, ["hat"], force=True).keys == KEYS[:2]
     with pytest.raises(NotFoundError, match="hat"):

@@ -245,14 +245,6 @@ def test_a_body_never_expands_beyond_what_its_header_claims() -> None:
         expand(header_of(Kind.ROW, method, stored[:-3], 100_000), stored[:-3])
 
 
-def test_a_window_larger_than_allowed_is_refused() -> None:
-    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=25)
-    data = some_bytes(1, 1 << 16) * 300
-    stored = zstandard.ZstdCompressor(compression_params=parameters).compress(data)
-    with pytest.raises(CorruptError, match="decompress"):
-        expand(header_of(Kind.BLOB, Method.ZSTD, stored, len(data)), stored)
-
-
 def test_a_scan_finds_the_next_header_across_its_window(folder: Path) -> None:
     entry = encode_header(Kind.ROW, Method.RAW, 0, 0, bytes(32), sum_of(b""))
     path = folder / "file"

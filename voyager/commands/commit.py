@@ -11,7 +11,7 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.reports import capped
+from voyager.commands.reports import capped, quoted
 from voyager.commands.sizes import counted
 from voyager.errors import StateError, UsageError
 from voyager.repo.add import add
@@ -117,7 +117,7 @@ def _ask(ctx: Context, repo: Repository, *, amend: bool, allow_empty: bool) -> s
     where = f"On branch {found.head.branch}" if found.head.branch else "HEAD detached"
     notes = ["Say what changed. Lines that begin with # are left out,", "and no text stops it."]
     notes += ["", where, "Changes to be committed:"]
-    notes += [f"    {change.kind}: {change.key}" for change in found.staged[:50]]
+    notes += [f"    {change.kind}: {quoted(change.key)}" for change in found.staged[:50]]
     return edit_text(ctx, repo, old, notes, hint=_HINT)
 
 

@@ -101,7 +101,7 @@ def read_pair(store: Store, words: list[str]) -> list[bytes]:
 def _read_word(store: Store, word: str, found: Range) -> None:
     if word.startswith("^") and len(word) > 1:
         found.without.append(resolve(store, word[1:]))
-    elif ".." in word:
+    elif ".." in word and word.strip("."):
         left, dots, right = _split(word)
         ours, theirs = resolve(store, left or HEAD), resolve(store, right or HEAD)
         if dots == "..":

@@ -17,7 +17,7 @@ from voyager.store.operation import NIL
 from voyager.store.refs import HEAD, HEADS, REMOTES, STASH, TAGS, iter_refs, read_head, read_ref
 from voyager.wire import Ext, decode
 
-_SUFFIX = re.compile(r"~(\d*)|\^(\d*)|@\{(\d+)\}|\^\{(\w*)\}")
+_SUFFIX = re.compile(r"~(\d*)|\^(?!\{)(\d*)|@\{(\d+)\}|\^\{(\w*)\}")
 _BASE = re.compile(r"^(.*?)(?=~|\^|@\{|$)", re.DOTALL)
 _PREFIX = re.compile(r"^[0-9a-f]{4,64}$")
 
@@ -162,7 +162,8 @@ def _before(store: Store, name: str, n: int) -> bytes:
         raise NotFoundError(f"'{name}' has no reflog")
     entries = reflog(store, ref)
     if n >= len(entries):
-        raise NotFoundError(f"the reflog of '{name}' has only {len(entries)} entries")
+        short = name.removeprefix(HEADS)
+        raise NotFoundError(f"the reflog of '{short}' has only {len(entries)} entries")
     return entries[n][1]
 
 

@@ -88,7 +88,7 @@ def _refuse_uncommitted(
     ]
     if staged:
         raise StateError(
-            f"{name_keys(staged)} has staged changes that are committed nowhere",
+            f"staged changes to {name_keys(staged)} are committed nowhere",
             hint="vgr commit, vgr rm --cached to keep the file, or -f",
         )
 
@@ -98,7 +98,7 @@ def _refuse_edited(repo: Repository, dataset: Dataset, keys: list[str]) -> None:
     edited = [entry.key for entry in found.modified]
     if edited:
         raise StateError(
-            f"{name_keys(edited)} was edited and is committed nowhere",
+            f"changes in {name_keys(edited)} are committed nowhere",
             hint="vgr add it, vgr rm --cached to keep the file, or -f",
         )
 

@@ -218,6 +218,7 @@ def _go(
         _finish(repo, txn, staging, goal)
         return Updated()
     running = {
+        "force": force,
         "from": object_ref(fold_staging(txn, staging)),
         "goal": goal.as_value(),
         "kind": txn.kind,
@@ -290,21 +291,33 @@ def _finish(
 
 
 def continue_switch(repo: Repository, *, progress: Progress = no_progress) -> Updated:
-    """Finish an interrupted switch; files equal to either side, or half written, are ours."""
+    """Finish an interrupted switch; files equal to either side, or half written, are ours.
+
+    A forced one goes on to overwrite every other file too, as it was asked to.
+    """
     running = _running(repo)
     goal = Goal.from_value(running["goal"])
     before, after = _sides(repo, running)
-    done = _force_side(repo, before, after, progress)
+    if running["force"]:
+        plan = plan_reset(repo, before, after, progress)
+    else:
+        plan = drop_finished(repo, plan_switch(before, after), before)
+    done = update(repo, plan, after, progress=progress)
     with repo.transaction(running["kind"], running["message"]) as txn:
         _finish(repo, txn, repo.staging, goal, running)
     return done
 
 
 def abort_switch(repo: Repository, *, progress: Progress = no_progress) -> Updated:
-    """Take an interrupted switch back: the files become those of the version it left."""
+    """Take an interrupted switch back: the files become those of the version it left.
+
+    Edits that a forced one has not overwritten yet are left alone.
+    """
     running = _running(repo)
     before, after = _sides(repo, running)
-    done = _force_side(repo, after, before, progress)
+    forced = bool(running["force"])
+    plan = drop_finished(repo, plan_switch(after, before), after, leave_edited=forced)
+    done = update(repo, plan, before, progress=progress)
     with repo.transaction("abort", running["message"]) as txn:
         txn.move(RUNNING, None, old=running)
         txn.on_undo(RUNNING, None)
@@ -324,9 +337,3 @@ def _sides(repo: Repository, running: dict[str, Any]) -> tuple[Dataset, Dataset]
     sides = (bytes(running["from"].data), goal.snapshot)
     before, after = (Dataset(repo.store, read_snapshot(repo.store, side)) for side in sides)
     return before, after
-
-
-def _force_side(repo: Repository, before: Dataset, after: Dataset, progress: Progress) -> Updated:
-    """Bring every file that differs between two versions to the second one."""
-    plan = drop_finished(repo, plan_switch(before, after), before, after)
-    return update(repo, plan, after, progress=progress)

@@ -27,6 +27,7 @@ from voyager.store.spec import MIB
 
 _STREAM_BYTES = 16 * MIB
 _NAMED = 10
+_HAVE_FORCE = ("switch", "checkout")
 _FEW = 1000  # of more files, one look at the whole tree costs less than one at each
 
 
@@ -134,6 +135,7 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
     keys = plan.keys()
     if not keys:
         return
+    may_force = what in _HAVE_FORCE
     found = changes_in(repo, before, paths=keys)
     goal = {tracked.key: tracked for tracked in plan.write}
     leaving = set(plan.remove)
@@ -149,7 +151,7 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
     if dirty:
         raise StateError(
             f"{what} would overwrite changes in {name_keys(dirty)}",
-            hint="vgr commit -a, vgr stash, or -f to give them up",
+            hint="vgr commit -a, vgr stash" + (", or -f to give them up" if may_force else ""),
         )
     in_way = [
         entry.key
@@ -159,7 +161,7 @@ def refuse_if_dirty(repo: Repository, before: Dataset, plan: Plan, what: str) ->
     if in_way:
         raise StateError(
             f"{what} would overwrite untracked {name_keys(in_way)}",
-            hint="move them away, or -f to overwrite",
+            hint="move them away" + (", or -f to overwrite" if may_force else ""),
         )
     refuse_folders(repo, goal, leaving, what)
 
@@ -268,10 +270,13 @@ def _under_link(root: Path, key: str) -> bool:
     return False
 
 
-def drop_finished(repo: Repository, plan: Plan, before: Dataset, after: Dataset) -> Plan:
-    """What is left of the plan of an interrupted switch.
+def drop_finished(
+    repo: Repository, plan: Plan, before: Dataset, *, leave_edited: bool = False
+) -> Plan:
+    """What is left of the plan of an interrupted switch that left `before`.
 
-    A file may be as either version has it, gone, or half written; StateError for any other.
+    A file may be as either version has it, gone, or half written; any other is left out of the
+    plan, or named by a StateError.
     """
     root = repo.tree()
     left = Plan([], [])
@@ -289,7 +294,7 @@ def drop_finished(repo: Repository, plan: Plan, before: Dataset, after: Dataset)
             edited.append(key)
         elif state != "gone":
             left.remove.append(key)
-    if edited:
+    if edited and not leave_edited:
         raise StateError(
             f"{name_keys(edited)} changed since the checkout was interrupted",
             hint="move the file away, then vgr checkout --continue or --abort",

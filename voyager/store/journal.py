@@ -153,8 +153,11 @@ class Journal:
         group_start = start
         for found in scan_entries(self._fd, start, self.size):
             if isinstance(found, Damage):
-                yield found
-                pending, group_start = [], found.offset + found.length
+                # The objects before it are lost with it: their operation can only be here.
+                end = found.offset + found.length
+                start = group_start if pending else found.offset
+                yield Damage(start, end - start, found.reason)
+                pending, group_start = [], end
                 continue
             offset, header = found
             placed = Placed(header.id, offset, header.stored)
