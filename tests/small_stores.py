@@ -6,7 +6,9 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,26 @@ def contents(store: Store) -> dict[str, Any]:
 def objects_of(store: Store) -> dict[bytes, tuple[Kind, bytes]]:
     """Kind and bytes of every id that the index lists."""
     return {entry_id: store.get_any(entry_id) for entry_id in store.iter_prefix(b"")}
+
+
+def in_processes(*actions: Callable[[], object]) -> None:
+    """Run actions at the same time, each in a forked child; all must succeed."""
+    children = []
+    for action in actions:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                action()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * len(children)
 
 
 def copy_store(source: Path, target: Path) -> Path:

@@ -103,13 +103,10 @@ def test_swapped_keys(photos_repo: Repository) -> None:
 
 
 def test_a_file_that_becomes_an_image(photos_repo: Repository) -> None:
-    place(photos_repo, "README.md", 6)
-    with photos_repo.edit(message="swap spaces") as edit:
-        del edit["README.md"]
-    (photos_repo.tree() / "README.md").unlink(missing_ok=True)
     with photos_repo.edit(message="an image now") as edit:
+        del edit["README.md"]
         edit.add_image("README.md", (photos_repo.tree() / KEYS[3]).read_bytes())
-    before, after = photos_repo.at("HEAD~2"), photos_repo.at("HEAD")
+    before, after = photos_repo.at("HEAD~1"), photos_repo.at("HEAD")
     found = diff(before, after)
     assert [(change.space, change.kind) for change in found] == [
         (FILES, "removed"), (SAMPLES, "added")
@@ -258,12 +255,13 @@ def test_names_that_would_break_a_line() -> None:
 
 def test_a_tally() -> None:
     row = encode_sample(sample(1))
+    file = encode_file(FileRow(blob=blob_ref(bytes(32)), bytes=1))
     found = [
         Change("added", "a/1", SAMPLES, after=row),
         Change("added", "a/2", SAMPLES, after=row),
         Change("renamed", "a/b/3", SAMPLES, "c/3", (), row, row),
-        Change("removed", "f", FILES, before=encode_file(FileRow(blob=blob_ref(bytes(32)), bytes=1))),
-    ]  # fmt: skip
+        Change("removed", "f", FILES, before=file),
+    ]
     tally = tally_of(found)
     assert tally.summary() == "2 samples added, 1 renamed; 1 file removed"
     assert list(tally.table()) == [

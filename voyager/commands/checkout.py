@@ -38,9 +38,9 @@ def run(
 ) -> int:
     """Go to any version, or bring back files from it.
 
-    A branch is gone to as by vgr switch; any other revision is stood on, on no branch. With keys,
-    HEAD stays: their rows and files become those of REV, or without REV the files become what is
-    staged. A word that could be a branch or a key is the branch; -- stands before keys.
+    A branch is switched to as with vgr switch; any other revision leaves HEAD on no branch. With
+    keys HEAD stays: their rows and files become those of REV, or without REV the files become what
+    is staged. A word that could be a branch or a key is the branch; -- stands before keys.
 
     JSON: {"branch", "commit", "written", "removed", "skipped"}, with keys {"restored": [key]}.
 

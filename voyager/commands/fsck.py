@@ -41,6 +41,11 @@ def run(
     folder = find(Path.cwd())
     rebuilt = rebuild(folder, ctx.progress("rebuilding the index")) if remake else None
     report = check(folder, full=not quick, progress=ctx.progress("verifying"))
+    if report.ok and not quick:
+        from voyager.repo.check import check_rows
+
+        for problem in check_rows(ctx.open_repository(), ctx.progress("reading rows")):
+            report.add(problem)
     if ctx.json:
         ctx.emit(_as_json(report, rebuilt))
     if rebuilt is not None:

@@ -58,6 +58,7 @@ def place(repo: Repository) -> str:
 
 def already_there(ctx: Context, repo: Repository) -> int:
     """Tell that there is nowhere to go."""
+    repo.refuse_if_running()
     branch = repo.head.branch
     return arrived(ctx, repo, Updated(), f"already on '{branch}'" if branch else "already there")
 

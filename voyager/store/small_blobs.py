@@ -30,11 +30,11 @@ def choose_dictionary(store: Store, txn: Transaction, paths: Sequence[str]) -> b
             return dictionary
     if len(paths) < _TRAIN_FROM:
         return None
-    dictionary = _train(_read_some(paths, _TRAIN_ON))
-    if dictionary is None or not _saves(dictionary, _read_some(paths[1:], 64)):
+    trained = _train(_read_some(paths, _TRAIN_ON))
+    if trained is None or not _saves(trained, _read_some(paths[1:], 64)):
         return None
-    txn.move(DICTIONARY, object_ref(txn.put(Kind.DICTIONARY, dictionary)), old=known)
-    return dictionary
+    txn.move(DICTIONARY, object_ref(txn.put(Kind.DICTIONARY, trained)), old=known)
+    return trained
 
 
 def _read_some(paths: Sequence[str], most: int) -> list[bytes]:

@@ -1,0 +1,60 @@
+"""What fsck can say of rows: the store knows bytes, here their meaning is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from voyager.errors import VoyagerError
+from voyager.repo.keys import key_problem, shown
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot
+from voyager.schema import is_canonical_file, is_canonical_sample
+from voyager.store import prolly
+from voyager.store.fsck import Problem
+from voyager.store.history import iter_history
+from voyager.store.refs import iter_refs
+
+_IS_CANONICAL: dict[str, Callable[[bytes], bool]] = {
+    FILES: is_canonical_file,
+    SAMPLES: is_canonical_sample,
+}
+
+
+def check_rows(repo: Repository, progress: Progress = no_progress) -> Iterator[Problem]:
+    """Rows of any version that are malformed or lie at an impossible key, each chunk read once."""
+    seen: set[bytes] = set()
+    for done, snapshot in enumerate(_snapshots(repo)):
+        progress(done, None)
+        for space, root in read_snapshot(repo.store, snapshot).items():
+            if space in _IS_CANONICAL:
+                yield from _check_map(repo, space, root, seen)
+
+
+def _snapshots(repo: Repository) -> Iterator[bytes]:
+    """Every version that a ref or the staging area reaches, the newest first."""
+    yield repo.staging.snapshot
+    tips = {repo.resolve(ref) for ref in iter_refs(repo.store)}
+    if repo.head.commit is not None:
+        tips.add(repo.head.commit)
+    for _, commit in iter_history(repo.store, tips):
+        yield commit.snapshot_id
+
+
+def _check_map(repo: Repository, space: str, root: bytes, seen: set[bytes]) -> Iterator[Problem]:
+    for node, level in prolly.Map(repo.store, root).walk(seen):
+        if level:
+            continue
+        for key, row in prolly.Map(repo.store, node).items():  # a leaf is a small map of its own
+            name = key.decode(errors="surrogateescape")
+            problem = key_problem(name)
+            if problem is None and not _is_row(space, row):
+                problem = "not a canonical row"
+            if problem is not None:
+                yield Problem("row", problem, f"{space} {shown(name)} in node {node.hex()[:12]}")
+
+
+def _is_row(space: str, row: bytes) -> bool:
+    try:
+        return _IS_CANONICAL[space](row)
+    except VoyagerError:
+        return False
