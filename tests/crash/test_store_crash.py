@@ -1,4 +1,4 @@
-"""The store killed, torn and out of space at every step of commit, seal, gc, compaction and purge."""
+"""The store killed, torn and out of space at every step of commit, seal, gc, compact and purge."""
 
 from __future__ import annotations
 
@@ -179,9 +179,7 @@ def test_a_full_disk_leaves_the_old_or_the_new_state(prepared: Prepared) -> None
         assert sound(path), where
 
 
-def expect_old_or_new(
-    prepared: Prepared, path: Path, where: str, *, also_rebuild: bool
-) -> None:
+def expect_old_or_new(prepared: Prepared, path: Path, where: str, *, also_rebuild: bool) -> None:
     """The store is sound before and after opening, old or new, and doing it again gives new."""
     assert sound(path), where
     with Store.open(path) as store:

@@ -6,10 +6,10 @@ files and history must hold after every step, and no file that nobody took may e
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -115,6 +115,8 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="vgr-model-"))
+        self.clock = 1_767_600_000_000
+        self.tick()
         self.repo = Repository.init(self.folder / "work")
         self.world = World()
         self.undoable: World | None = None
@@ -123,12 +125,19 @@ class Model(RuleBasedStateMachine):
         self.repo.close()
         shutil.rmtree(self.folder)
 
+    @invariant()
+    def tick(self) -> None:
+        """A second goes by at every step, so that commits have the same ids in every run."""
+        self.clock += 1000
+        os.environ["VGR_NOW"] = str(self.clock)
+
     @initialize()
     def begin(self) -> None:
         for key, data in zip(KEYS[:3], CONTENTS, strict=False):
             self.write(key, data)
         self.add_all()
         self.commit()
+        self.undoable = None  # so that there always is a commit to go to
 
     # -- files -----------------------------------------------------------------------------------
 
@@ -300,7 +309,7 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def gc(self) -> None:
-        now = time.time_ns() // 1_000_000 + 1
+        now = self.clock + 1000
         collect(self.repo.store, expire_ms=0, now_ms=now, author="A <a>", prune_all=True)
         kept = self.reachable()
         left = {key: value for key, value in self.world.commits.items() if key in kept}
@@ -409,7 +418,7 @@ class Checked(Model):
 
 @pytest.fixture(autouse=True)
 def _author(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.delenv("VGR_NOW", raising=False)
+    monkeypatch.setenv("VGR_NOW", "0")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("VGR_AUTHOR_NAME", "Ann Lee")

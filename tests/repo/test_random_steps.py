@@ -132,14 +132,12 @@ STEPS: dict[str, Callable[[User], object]] = {
     "add -A": lambda user: take(user.repo, all=True),
     "add -u": lambda user: take(user.repo, all=True, tracked_only=True),
     "commit": User.commit,
-    "commit again": User.commit,
+    "add and commit": lambda user: (take(user.repo, all=True), user.commit()),
     "rm": lambda user: remove(user.repo, [user.key()]),
     "rm --cached": lambda user: remove(user.repo, [user.key()], cached=True),
     "mv": lambda user: move(user.repo, [user.key()], user.key()),
     "restore": lambda user: restore(user.repo, [user.key()]),
-    "restore --staged": lambda user: restore(
-        user.repo, [user.key()], staged=True, worktree=False
-    ),
+    "restore --staged": lambda user: restore(user.repo, [user.key()], staged=True, worktree=False),
     "checkout HEAD~1 key": lambda user: restore(
         user.repo, [user.key()], source="HEAD~1", additive=True
     ),
@@ -154,7 +152,6 @@ STEPS: dict[str, Callable[[User], object]] = {
     "stash -u": lambda user: stash.push(user.repo, untracked=True),
     "stash pop": lambda user: stash.apply(user.repo, stash.find_stash(user.repo), drop=True),
     "undo": lambda user: undo(user.repo),
-    "undo again": lambda user: undo(user.repo),
     "redo": lambda user: undo(user.repo, user.repo.store.last_seq()),
 }
 LOSSY = {"write", "write again", "delete", "restore", "checkout HEAD~1 key", "reset --hard"}
@@ -174,5 +171,3 @@ def test_nothing_is_lost_in_long_stories(empty_repo: Repository, seed: int) -> N
     user = User(empty_repo, seed)
     for _ in range(150):
         user.step()
-
-

@@ -100,6 +100,14 @@ def test_staged_rows_that_would_be_lost_are_named(two: Repository) -> None:
     assert is_clean(two)
 
 
+def test_staged_rows_that_do_not_fit_are_named(two: Repository) -> None:
+    place(two, "bags", 8)
+    take(two)
+    with pytest.raises(StateError, match="do not fit there: 'bags' would be a key and a folder"):
+        go(two, "other")
+    assert two.head.branch == "main"
+
+
 def test_a_staged_removal_comes_along(two: Repository) -> None:
     remove(two, [KEYS[1]])
     go(two, "other")

@@ -1,4 +1,4 @@
-"""gc, compaction, purge, sealing, rebuild and reopening against a model: a dict of what is stored."""
+"""gc, compaction, purge, sealing, rebuild and reopening against a model made of dicts."""
 
 from __future__ import annotations
 
@@ -176,11 +176,13 @@ class Model(RuleBasedStateMachine):
     @rule(expire=st.sampled_from([0, 4, 10_000]), prune=st.booleans())
     def collect(self, expire: int, prune: bool) -> None:
         self.now += 1
-        self.past = [(time, ids) for time, ids in self.past if time > self.now - expire]
         done = collect(self.store, expire_ms=expire, now_ms=self.now, author="gc", prune_all=prune)
         if done.segments_removed:  # a checkpoint says all there is, and is an operation itself
             self.past.append((self.now, self.roots()))
-        live = self.reachable(self.roots() | {each for _, ids in self.past for each in ids})
+        log = self.store.value("LOG")
+        since = max(self.now - expire, log["since"] if log else 0)
+        young = {each for time, ids in self.past if time > since for each in ids}
+        live = self.reachable(self.roots() | young)
         uses = pack_use.survey(self.store, live)
         assert not any(use.is_dead or use.is_wasteful for use in uses.values())
         for found in live - self.purged:
@@ -218,9 +220,7 @@ class Model(RuleBasedStateMachine):
         for name in ("refs/x", "STAGING", "RUNNING", "notes"):
             found = self.held.get(name)
             assert self.store.value(name) == (None if found is None else object_ref(found))
-        assert self.store.overlay() == {
-            ("samples", key): row for key, row in self.overlay.items()
-        }
+        assert self.store.overlay() == {("samples", key): row for key, row in self.overlay.items()}
 
     @invariant()
     def holds_what_is_in_use(self) -> None:

@@ -124,7 +124,7 @@ def test_short_hashes_keep_their_parts_apart() -> None:
     assert len(short_hash("a" * 5000)) == 16
 
 
-# -- a store over it ---------------------------------------------------------------------------------
+# -- a store over it -------------------------------------------------------------------------------
 
 
 def test_opening_follows_the_journal_when_the_index_lost_its_last_writes(
@@ -149,10 +149,9 @@ def test_a_missing_index_is_told_and_an_empty_one_made(store: Store) -> None:
     root = store.root
     store.close()
     (root / "index" / "data.mdb").unlink()
-    with Store.open(root), begin(Store.open(root)) as txn:
+    with Store.open(root) as opened, begin(opened) as txn:
         txn.move("a", 1, old=None)
         txn.commit()
-        txn.store.close()
     (root / "index" / "data.mdb").unlink()
     with pytest.raises(CorruptError, match="index is missing") as caught:
         Store.open(root)

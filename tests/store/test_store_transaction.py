@@ -1,4 +1,4 @@
-"""Transactions: all or nothing, compare-and-swap, two writers, and what is shared is stored once."""
+"""Transactions: all or nothing, compare-and-swap, two writers, what is shared is stored once."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_a_forked_child_reads_and_writes_beside_its_parent(store: Store) -> None
     move(store, "a", 3, 2)
 
 
-# -- packs that several transactions have ------------------------------------------------------------
+# -- packs that several transactions have ----------------------------------------------------------
 
 
 def test_equal_packs_of_two_transactions_do_not_hurt_each_other(store: Store) -> None:
@@ -306,7 +306,7 @@ def test_a_transaction_that_relied_on_what_gc_took_must_try_again(store: Store) 
             txn.commit()
 
 
-# -- kinds and absences ------------------------------------------------------------------------------
+# -- kinds and absences ----------------------------------------------------------------------------
 
 
 def test_another_kind_or_an_absent_id_is_corrupt(store: Store) -> None:

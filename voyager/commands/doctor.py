@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
+from voyager.config import Config
 from voyager.errors import VoyagerError
 from voyager.repo.layout import find_folder
 from voyager.repo.repository import RUNNING, Repository
@@ -23,7 +24,7 @@ Verdict = Literal["ok", "note", "problem"]
 
 _LIBRARIES = (
     *("blake3", "lmdb", "msgpack", "msgspec", "numpy"),
-    *("pathspec", "pillow", "rich", "typer", "zstandard"),
+    *("pillow", "rich", "typer", "zstandard"),
 )
 _EXTRAS = {
     "s3": ("fsspec", "s3fs", "obstore"),
@@ -107,6 +108,7 @@ def _settings(ctx: Context) -> Iterator[Finding]:
         items = [f"{item.name}={item.value}" for item in config.items()]
         unknown = [f"{name} in {path}" for name, path in config.unknown()]
     except VoyagerError as error:
+        ctx.config = Config.load(None, {})  # the defaults, so that the rest can be looked at
         yield _failed("settings", error)
         return
     if unknown:

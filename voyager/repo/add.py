@@ -166,7 +166,7 @@ def _refuse_strictly(options: Options, result: Added) -> None:
 def _refuse_folders(
     dataset: Dataset, changes: list[RowChange], vanished: Iterable[str], *, outside: bool
 ) -> None:
-    """StateError for a key that would be a folder of keys as well (spec 2.5).
+    """StateError for a key that would be a folder of keys as well (spec 3.1).
 
     A file of the working tree can only stand where a folder of keys vanished.
     """

@@ -20,7 +20,7 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 def key_problem(key: str) -> str | None:
-    """Why a key may not name a row, or None when it may (spec 2.5)."""
+    """Why a key may not name a row, or None when it may (spec 3.1)."""
     folder, slash, name = key.rpartition("/")
     problem = _folder_problem(folder) if slash else None
     return problem or _name_problem(key, name)

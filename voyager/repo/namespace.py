@@ -15,7 +15,7 @@ _MOST_KEPT = 200_000
 
 
 class WrittenKeys:
-    """The keys that an edit wrote, to be checked before it commits (spec 2.5).
+    """The keys that an edit wrote, to be checked before it commits (spec 3.1).
 
     Kept small: folders once, and keys only up to a number; beyond it all keys are walked.
     """
@@ -83,7 +83,7 @@ def _is_new(before: Dataset, after: Dataset, key: bytes) -> bool:
 
 
 def check_namespace(before: Dataset, after: Dataset) -> None:
-    """Refuse new keys that another key shadows; InvalidDataError naming both (spec 2.5)."""
+    """Refuse new keys that another key shadows; InvalidDataError naming both (spec 3.1)."""
     written = WrittenKeys()
     for space in TRACKED:
         for key, old, row in changed_rows(before, after, space):

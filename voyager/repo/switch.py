@@ -10,9 +10,10 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from voyager.errors import ExistsError, StateError
+from voyager.errors import ExistsError, InvalidDataError, StateError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
+from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
 from voyager.repo.staging import Overlay, Staging, fold, fold_staging, replace_staging
@@ -182,7 +183,20 @@ def carried_rows(repo: Repository, staging: Staging, there: Dataset) -> Overlay:
             f"staged changes to {name_keys(lost)} would be lost",
             hint="vgr commit, vgr stash, or -f to give them up",
         )
+    _refuse_misfits(there, carried)
     return carried
+
+
+def _refuse_misfits(there: Dataset, carried: Overlay) -> None:
+    """StateError for staged keys that are folders of keys there, or the other way round."""
+    rows = [(space, key, None if row == GONE else row) for (space, key), row in carried.items()]
+    try:
+        check_rows(there, Dataset(there.objects, there.roots, carried), rows)
+    except InvalidDataError as error:
+        raise StateError(
+            f"staged changes do not fit there: {error.message}",
+            hint="vgr commit, vgr stash, or -f to give them up",
+        ) from None
 
 
 def snapshot_with(txn: Transaction, snapshot: bytes | None, overlay: Overlay) -> bytes:

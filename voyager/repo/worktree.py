@@ -7,6 +7,7 @@ taken back. A new file is written in place: half of it is a prefix of the right 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -254,10 +255,12 @@ def update(
 
 
 def _remove(root: Path, key: str) -> None:
-    path = root / key
-    if not _under_link(root, key):
+    path = f"{root}/{key}"
+    if _under_link(root, key) or (os.path.isdir(path) and not os.path.islink(path)):
+        return  # something else stands there: our file is gone already
+    with contextlib.suppress(NotADirectoryError):
         files.remove(path)
-        files.remove_empty_folders(path.parent, root)
+        files.remove_empty_folders(os.path.dirname(path), root)
 
 
 def _under_link(root: Path, key: str) -> bool:

@@ -13,7 +13,8 @@ from voyager.store.pack_index import Reading, Writing, encode_place, short_hash
 TOMBSTONES = "tombstones/"
 """Prefix of the values that say which blobs were purged, by whom and why."""
 LOG = "LOG"
-"""The value that says which operation is the first kept one; those before it expired."""
+"""The value `{first, since}` that gc leaves: operations before number `first` are forgotten, and
+what only those not younger than `since` (ms) refer to may be gone."""
 
 Entries = Iterable[tuple[bytes, int, int]]
 """(id, offset, stored length) of the entries of one file."""
@@ -64,8 +65,8 @@ class Applier:
                 writing.put("reflog", self._hashes[move.name] + seq, b"")
             if move.name.startswith(TOMBSTONES) and new != NIL:
                 writing.delete("objects", bytes.fromhex(move.name.removeprefix(TOMBSTONES)))
-            if move.name == LOG and new != NIL:
-                _forget_operations(writing, msgspec.msgpack.decode(new, type=int))
+            if move.name == LOG and _first_kept(new) > _first_kept(bytes(move.old)):
+                _forget_operations(writing, _first_kept(new))
 
     def _change_overlay(self, writing: Writing) -> None:
         if self.operation.clear or self.operation.checkpoint:
@@ -144,6 +145,12 @@ def _drop_packs(writing: Writing, names: set[str]) -> None:
     gone = [key for key, place in writing.items("objects") if place[:4] in prefixes]
     for key in gone:
         writing.delete("objects", key)
+
+
+def _first_kept(log: bytes) -> int:
+    """The first kept operation that an encoded value of LOG names."""
+    value = msgspec.msgpack.decode(log)
+    return 1 if value is None else int(value["first"])
 
 
 def _forget_operations(writing: Writing, first: int) -> None:

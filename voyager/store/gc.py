@@ -34,7 +34,7 @@ from voyager.store.pack_use import (
 from voyager.store.purge import tombstones
 from voyager.store.reachable import Live, mark
 from voyager.store.rebuild import read_operation
-from voyager.store.repack import remove_packs, repack
+from voyager.store.repack import Expired, remove_packs, repack
 
 Progress = Callable[[int, int | None], None]
 
@@ -99,7 +99,7 @@ def collect(
         if not dry_run:
             with store.lock():
                 seal.seal_journal(store)
-        since = now_ms - expire_ms
+        since = _since(store, now_ms - expire_ms)
         past = _read_past(store, since)
         live = mark(store, _iter_roots(store, since), progress)
         uses = survey(store, live)
@@ -122,7 +122,7 @@ def collect(
                 author=author,
                 time=now_ms,
                 zone=zone,
-                first_kept=first_kept if expired else None,
+                log=Expired(first_kept, since),
                 progress=progress,
             )
             found.packs_written = len(packs)
@@ -203,6 +203,12 @@ def _segments(store: Store) -> list[Path]:
     return sorted((store.root / "log").glob("*.log"))
 
 
+def _since(store: Store, since_ms: int) -> int:
+    """From when on operations keep things alive: what an earlier collection let go is gone."""
+    log = store.value(LOG)
+    return since_ms if log is None else max(since_ms, log["since"])
+
+
 def _iter_roots(store: Store, since_ms: int) -> Iterator[tuple[str, bytes]]:
     """(name, encoded bytes) of all that keeps objects alive."""
     yield from store.index.read(
@@ -261,9 +267,9 @@ def _expire(store: Store, past: _Past) -> tuple[list[_Segment], int]:
 
 def _remove_segments(store: Store) -> None:
     """Remove the segments whose operations are forgotten."""
-    first_kept = store.value(LOG) or 0
+    log = store.value(LOG)
     for path in _segments(store):
-        if int(path.stem) < first_kept:
+        if log is not None and int(path.stem) < log["first"]:
             files.remove(path)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from voyager.errors import CorruptError
 from voyager.store import files
+from voyager.store.apply import LOG
 from voyager.store.entry import HEADER_BYTES, Header
 from voyager.store.ids import Kind
 from voyager.store.objectstore import GENERATION, Store
@@ -24,6 +26,21 @@ from voyager.store.transaction import Transaction
 Progress = Callable[[int, int | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What gc lets go: operations before `first`, and the content of those up to `since` (ms)."""
+
+    first: int
+    since: int
+
+    def note(self, store: Store, txn: Transaction) -> None:
+        """Write it down; to be called before any move."""
+        old = store.value(LOG)
+        if self.first > (1 if old is None else old["first"]):
+            txn.checkpoint()
+        txn.move(LOG, {"first": self.first, "since": self.since}, old=old)
+
+
 def repack(
     store: Store,
     uses: Iterable[PackUse],
@@ -34,13 +51,13 @@ def repack(
     author: str,
     time: int,
     zone: int,
-    first_kept: int | None = None,
+    log: Expired | None = None,
     progress: Progress | None = None,
 ) -> list[SealedPack]:
     """Replace some packs of a store by new ones with what is live; the new packs.
 
     The caller holds the gc lock. Old files go only when the operation that drops them is durable.
-    With `first_kept` that operation is a checkpoint, and operations before it are forgotten.
+    That operation is a checkpoint when `log` lets operations be forgotten.
     """
     victims = sorted(victims, key=lambda use: use.number)
     doomed = {use.number for use in victims}
@@ -48,8 +65,8 @@ def repack(
         store, HOUSEKEEPING, message=message, author=author, time=time, zone=zone, locked=True
     )
     with txn:
-        if first_kept is not None:
-            txn.checkpoint(first_kept)
+        if log is not None:
+            log.note(store, txn)
         rewriter = Rewriter(store, txn, victims, live, progress)
         rewriter.run([use for use in uses if use.number not in doomed])
         gone = [use.name for use in victims if use.name not in rewriter.adopted]

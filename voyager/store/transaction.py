@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from voyager.errors import NotFoundError, RefMoved
 from voyager.store import seal
-from voyager.store.apply import LOG, TOMBSTONES, Applier
+from voyager.store.apply import TOMBSTONES, Applier
 from voyager.store.entry import compress
 from voyager.store.ids import Kind, blob_id, object_id
 from voyager.store.journal import Encoded, Journal, digest_of, encode_operation_entry
@@ -219,17 +219,16 @@ class Transaction:
         """Let undo put back this value of `name` rather than the old one."""
         self._restore.append((name, raw(value)))
 
-    def checkpoint(self, first_kept: int) -> None:
-        """Let the operation say every value and staged row, and forget those before `first_kept`.
+    def checkpoint(self) -> None:
+        """Let the operation say every value and staged row, so that those before it can go.
 
-        So the log up to here can go. To be called once, before any move.
+        To be called once, before any move.
         """
         self._checkpoint = True
         for name, value in self.store.index.read(lambda reading: list(reading.items("values"))):
             self._moves[name.decode()] = Move(name.decode(), Raw(value), Raw(value))
         for (space, key), row in self.store.overlay().items():
             self._changes[space, key] = Change(space, key, Raw(row), Raw(row))
-        self.move(LOG, first_kept, old=self.store.value(LOG))
 
     # -- the end ---------------------------------------------------------------------------------
 

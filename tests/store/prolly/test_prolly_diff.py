@@ -11,6 +11,7 @@ from prolly_content import Rows, after, key_pools, numbered, row
 from voyager.store.ids import Kind
 from voyager.store.objects import MemoryObjects
 from voyager.store.prolly import build, diff, edit, three_way
+from voyager.store.prolly.boundary import NATURAL, boundary_hash
 from voyager.wire import encode as encode_row
 
 
@@ -83,6 +84,18 @@ def test_the_cost_follows_the_changes() -> None:
     reads = Reads(objects)
     assert list(diff(reads, base, base)) == []
     assert len(reads.kinds) == 1
+
+
+def test_a_new_end_of_a_leaf_costs_no_more() -> None:
+    """The last keys of the leaves are then not the same on both sides."""
+    candidates = (b"train/010000.jpg-%d" % n for n in range(10_000))
+    natural = next(key for key in candidates if boundary_hash(0, key) < NATURAL)
+    objects = MemoryObjects()
+    old = build(objects, numbered(20_000).items())
+    new = edit(objects, old, [(natural, encode_row(1))])
+    reads = Reads(objects)
+    assert list(diff(reads, old, new)) == [(natural, None, encode_row(1))]
+    assert len(reads.kinds) < 20
 
 
 def test_differences_come_one_by_one() -> None:

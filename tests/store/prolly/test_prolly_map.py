@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prolly_content import Rows, key_pools, numbered, row
 
+from voyager.errors import InvalidDataError
 from voyager.store.objects import MemoryObjects
 from voyager.store.prolly import Map, build
 from voyager.store.prolly.map import after_prefix
@@ -115,6 +116,11 @@ def test_children_by_another_separator() -> None:
 )
 def test_after_prefix(prefix: bytes, after: bytes | None) -> None:
     assert after_prefix(prefix) == after
+
+
+def test_many_keys_out_of_order_are_refused() -> None:
+    with pytest.raises(InvalidDataError, match="b'a' follows b'b'"):
+        list(map_of({b"a": encode_row(1)}).get_many([b"b", b"a"]))
 
 
 def test_a_small_cache_gives_the_same_rows() -> None:

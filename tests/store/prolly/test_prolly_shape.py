@@ -19,7 +19,14 @@ from voyager.errors import InvalidDataError
 from voyager.store.ids import Kind
 from voyager.store.objects import MemoryObjects
 from voyager.store.prolly import Map, build, edit
-from voyager.store.prolly.boundary import NATURAL, Chunker, boundary_hash, chunk_ends
+from voyager.store.prolly.boundary import (
+    NATURAL,
+    Chunker,
+    boundary_hash,
+    chunk_ends,
+    left_bound,
+    right_bound,
+)
 from voyager.store.prolly.node import CHUNK_BYTES, Node, NodeReader, encode, entry_sizes, node_size
 from voyager.wire import blob_ref, is_canonical, object_ref
 from voyager.wire import encode as encode_row
@@ -97,14 +104,16 @@ def test_build_makes_what_the_words_of_the_spec_make(
     assert {i: data for i, (_, data) in objects.entries.items()} == expected.objects
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from([0, 2, 3, 4, 200]), st.sampled_from([10, 5000, 17000]))),
-    st.lists(st.integers(0, 40), max_size=5),
+# Few different hashes, so that there are ties: four equal bytes are too rare to find real keys.
+ENTRIES = st.lists(
+    st.tuples(st.sampled_from([0, 2, 3, 4, 200]), st.sampled_from([10, 5000, 17000])), max_size=40
 )
+
+
+@given(ENTRIES, st.lists(st.integers(0, 40), max_size=5))
 def test_feeding_in_pieces_cuts_like_feeding_at_once(
     entries: list[tuple[int, int]], pieces: list[int]
 ) -> None:
-    """Ties of hashes included: four equal bytes are too rare to come by with real keys."""
     hashes = [bytes([first, 0, 0, 0]) for first, _ in entries]
     sizes = [size for _, size in entries]
     ends = chunk_ends(0, hashes, sizes)
@@ -119,6 +128,21 @@ def test_feeding_in_pieces_cuts_like_feeding_at_once(
             left = max(NATURAL, hashes[start - 1])
     found += [start + end for end in chunk_ends(0, hashes[start:], sizes[start:], left)]
     assert found == ends
+
+
+@given(ENTRIES, st.data())
+def test_a_stretch_between_two_cuts_is_cut_like_the_whole(
+    entries: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    hashes = [bytes([first, 0, 0, 0]) for first, _ in entries]
+    sizes = [size for _, size in entries]
+    ends = chunk_ends(0, hashes, sizes)
+    cuts = st.sampled_from([0, *ends[:-1]])
+    start, stop = sorted([data.draw(cuts), data.draw(cuts)])
+    left = left_bound(hashes[start - 1]) if start else NATURAL
+    right = right_bound(hashes[stop - 1]) if stop else NATURAL
+    found = chunk_ends(0, hashes[start:stop], sizes[start:stop], left, right)
+    assert [start + end for end in found] == [end for end in ends if start < end <= stop]
 
 
 def naive_ends(hashes: list[bytes], sizes: list[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from voyager.errors import CorruptError
-from voyager.store.prolly.node import Entry, Node, NodeReader, StoredNode
+from voyager.store.prolly.node import Node, NodeReader, StoredNode
 
 
 class Cursor:
@@ -33,24 +33,14 @@ class Cursor:
         return twin
 
     @property
-    def node(self) -> Node:
-        """The node that the entry is in."""
-        return self._path[-1]
-
-    @property
-    def at(self) -> int:
-        """The index of the entry in its node."""
-        return self._at[-1]
-
-    @property
     def key(self) -> bytes:
         """The key of the entry: of a node, its last key."""
         return self._path[-1].keys[self._at[-1]]
 
     @property
-    def entry(self) -> Entry:
-        node, at = self._path[-1], self._at[-1]
-        return node.counts[at], node.cells[at]
+    def cell(self) -> bytes:
+        """The encoded value of the entry: a row, or a reference to a long row or a node."""
+        return self._path[-1].cells[self._at[-1]]
 
     def child(self) -> StoredNode:
         """The node that the entry stands for; only above level 0."""
@@ -62,7 +52,7 @@ class Cursor:
 
     def is_last(self) -> bool:
         """Whether no entry of the level follows."""
-        if self.at < len(self.node.keys) - 1:
+        if self._at[-1] < len(self._path[-1].keys) - 1:
             return False
         return all(at == len(node.keys) - 1 for node, at in zip(self._path, self._at, strict=True))
 

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
+from voyager.errors import InvalidDataError
 from voyager.store.objects import ObjectReader
 from voyager.store.prolly.cursor import Cursor
 from voyager.store.prolly.node import CACHE_BYTES, NodeReader, StoredNode, ref_id
@@ -45,11 +46,18 @@ class Map:
         return None if found is None else resolve(self._objects, found[0].cells[found[1]])
 
     def get_many(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yield (key, row or None) for keys that rise; cheaper than as many `get`."""
+        """Yield (key, row or None) for keys in order; cheaper than as many `get`.
+
+        Raises InvalidDataError when a key is below the one before.
+        """
         cursor = Cursor(self._nodes, self.root)
+        last = b""
         for key in keys:
+            if key < last:
+                raise InvalidDataError(f"keys must rise, {key!r} follows {last!r}")
             there = cursor.seek(key) and cursor.key == key
-            yield key, resolve(self._objects, cursor.entry[1]) if there else None
+            yield key, resolve(self._objects, cursor.cell) if there else None
+            last = key
 
     def items(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, row) with start <= key < stop, in key order."""
@@ -115,17 +123,18 @@ class Map:
         """
         seen = set() if seen is None else seen
         top = self._nodes.above(self.root)
-        waiting = [(self.root, top.level - 1)]
+        waiting = [(self.root, top.level - 1, top.last_key)]
         while waiting:
-            node_id, level = waiting.pop()
+            node_id, level, last_key = waiting.pop()
             if node_id in seen:
                 continue
             seen.add(node_id)
             yield node_id, level
             if level > 0:
                 node = self._nodes.load(node_id)
-                below = map(ref_id, reversed(node.cells))
-                waiting += [(child, level - 1) for child in below]
+                node.expect(level, last_key)
+                below = zip(map(ref_id, node.cells), node.keys, strict=True)
+                waiting += [(child, level - 1, key) for child, key in below][::-1]
 
     def _find(self, key: bytes) -> tuple[StoredNode, int] | None:
         node = self._nodes.load(self.root)
