@@ -100,9 +100,7 @@ def fill_store(store: Store, *, sealed: bool = True) -> dict[str, bytes]:
     rows[b"r0007"] = {"n": -7, "text": "changed " * 40}
     ids["merge"] = commit(store, "main", rows, parents=[ids["first"], ids["side"]])
     with begin(store, "tag") as txn:
-        tag = Tag(
-            author=AUTHOR, message="m", name="v1", target=object_ref(ids["first"]), time=NOW
-        )
+        tag = Tag(author=AUTHOR, message="m", name="v1", target=object_ref(ids["first"]), time=NOW)
         ids["tag"] = txn.put_value(Kind.TAG, tag)
         txn.move("refs/tags/v1", object_ref(ids["tag"]), old=None)
         txn.move("HEAD", "refs/heads/main", old=None)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from photo_repos import PHOTOS, files_of, take
+from photo_repos import PHOTOS, files_of, say, take
 
 from voyager.errors import VoyagerError
 from voyager.repo import branches, stash
@@ -21,6 +21,7 @@ from voyager.repo.snapshot import TRACKED
 from voyager.repo.status import status
 from voyager.repo.switch import reset, switch, switch_to_new
 from voyager.repo.undo import undo
+from voyager.store.ids import blob_id
 from voyager.store.refs import Head
 
 NAMES = ("a", "b", "a/x", "a/y", "b/c/z", "d.jpg", "e e.jpg", "d.jpg/inner")
@@ -47,6 +48,30 @@ class User:
         lost = [key for key, blob in precious.items() if blob not in kept]
         assert not lost, (lost, self.log[-12:])
         self._check()
+
+    def step_and_back(self) -> None:
+        """A step that is one operation, and its undo: refs, staging and tracked files as before."""
+        repo, before = self.repo, self._state()
+        first = repo.store.last_seq()
+        self.step()
+        new = range(first + 1, repo.store.last_seq() + 1)
+        steps = [number for number in new if repo.store.operation(number).kind != "begin"]
+        if len(steps) != 1 or repo.store.operation(steps[0]).undoes:
+            return
+        self.log.append("  and back")
+        try:
+            undo(repo, steps[0])
+        except VoyagerError as error:
+            self.log.append(f"  refused: {error}")
+            return
+        assert self._state() == before, self.log[-3:]
+        self._check()
+
+    def _state(self) -> object:
+        """HEAD, refs and every staged row."""
+        staged = self.repo.staged()
+        rows = [list(staged.rows(space)) for space in TRACKED]
+        return self.repo.head, self.repo.store.values("refs/"), self.repo.staging.base, rows
 
     def _contents_on_disk(self) -> set[bytes]:
         return {hash_file(self.repo.tree() / key) for key in files_of(self.repo)}
@@ -111,6 +136,11 @@ class User:
         revision = self.random.choice(["HEAD", "HEAD~1", "HEAD@{1}"])
         reset(self.repo, self.repo.resolve(revision), mode)
 
+    def label(self) -> None:
+        keys = list(self.repo.staged())
+        if keys:
+            say(self.repo, self.random.choice(keys), self.random.choice(["straw", "felt hat"]))
+
     def commit(self) -> None:
         commit(self.repo, "step")
 
@@ -120,13 +150,14 @@ def _content(number: int) -> bytes:
 
 
 CONTENTS = [_content(number) for number in range(6)]
-_BLOBS = [__import__("blake3").blake3(content).digest() for content in CONTENTS]
+_BLOBS = [blob_id(content) for content in CONTENTS]
 
 STEPS: dict[str, Callable[[User], object]] = {
     "write": User.write,
     "write again": User.write,
     "delete": User.delete,
     "rename file": User.rename_file,
+    "label": User.label,
     "add": lambda user: take(user.repo),
     "add key": lambda user: take(user.repo, user.key()),
     "add -A": lambda user: take(user.repo, all=True),
@@ -161,13 +192,15 @@ LOSSY = {"write", "write again", "delete", "restore", "checkout HEAD~1 key", "re
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_is_lost(empty_repo: Repository, seed: int) -> None:
     user = User(empty_repo, seed)
-    for _ in range(60):
+    for _ in range(30):
         user.step()
+        user.step_and_back()
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("seed", range(100, 200))
 def test_nothing_is_lost_in_long_stories(empty_repo: Repository, seed: int) -> None:
     user = User(empty_repo, seed)
-    for _ in range(150):
+    for _ in range(100):
         user.step()
+        user.step_and_back()

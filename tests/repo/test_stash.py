@@ -113,6 +113,15 @@ def test_no_key_becomes_a_folder_of_keys(photos_repo: Repository) -> None:
     assert is_clean(photos_repo)
 
 
+def test_a_stash_that_cannot_go_back_is_not_made(photos_repo: Repository) -> None:
+    os.unlink(photos_repo.tree() / "README.md")
+    place(photos_repo, "README.md/mine.jpg", 5)
+    with pytest.raises(StateError, match=r"README\.md/mine\.jpg"):
+        stash.push(photos_repo)
+    assert stash.stashes(photos_repo) == []
+    assert (photos_repo.tree() / "README.md/mine.jpg").exists()
+
+
 def test_drop_and_undo(photos_repo: Repository) -> None:
     for number in range(2):
         place(photos_repo, KEYS[0], 5 + number)

@@ -49,6 +49,8 @@ def run(
       $ vgr branch relabel main~2
       $ vgr branch -d relabel
     """
+    if sum((delete, delete_any, rename)) > 1:
+        raise UsageError("-d, -D and -m exclude each other", hint="vgr branch --help")
     repo = ctx.open_repository()
     words = list(names or ())
     if delete or delete_any:

@@ -11,11 +11,11 @@ from voyager.commands.reports import already_there, arrived, place, shown_keys
 from voyager.commands.sizes import counted
 from voyager.commands.words import has_key, key_of
 from voyager.errors import NotFoundError, UsageError
-from voyager.repo.branches import find_branch, previous_head
+from voyager.repo.branches import branch_names, find_branch, previous_head
 from voyager.repo.repository import Repository
 from voyager.repo.rows import restore
 from voyager.repo.switch import abort_switch, continue_switch, switch, switch_to_new
-from voyager.store.refs import HEADS, Head, read_ref
+from voyager.store.refs import Head
 
 
 def run(
@@ -95,7 +95,7 @@ def _part(ctx: Context, repo: Repository, words: list[str]) -> tuple[str | None,
 
 
 def _names_revision(repo: Repository, word: str) -> bool:
-    if word == "-" or read_ref(repo.store, HEADS + word) is not None or word == repo.head.branch:
+    if word == "-" or word in branch_names(repo):
         return True
     try:
         repo.resolve(word)
@@ -110,7 +110,7 @@ def _head_of(repo: Repository, revision: str | None) -> Head:
         return repo.head
     if revision == "-":
         return previous_head(repo)
-    if read_ref(repo.store, HEADS + revision) is not None or revision == repo.head.branch:
+    if revision in branch_names(repo):
         return find_branch(repo, revision)
     return Head(None, repo.resolve(revision))
 

@@ -77,7 +77,9 @@ def _told(found: Collected, *, dry_run: bool) -> list[str]:
     if words:
         lines.append(f"not in use: {', '.join(words)}")
     packs = found.packs_removed
-    if dry_run:
+    if not packs and not found.freed:
+        lines.append("nothing to free")
+    elif dry_run:
         lines.append(f"would rewrite {counted(packs, 'pack')} and free {size_text(found.freed)}")
     elif found.freed >= 0:
         lines.append(f"rewrote {counted(packs, 'pack')}, freed {size_text(found.freed)}")

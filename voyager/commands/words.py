@@ -58,9 +58,9 @@ def _refuse_both(repo: Repository, word: str) -> None:
 
 def key_of(repo: Repository, word: str) -> str:
     """The key, folder or glob that a path names, as seen from where the command was started."""
-    if repo.root is None:
+    if repo.root is None and word:
         return word.strip("/")
-    return key_of_path(repo.root, word, Path.cwd())
+    return key_of_path(repo.root or repo.folder, word, Path.cwd())
 
 
 def refuse_unknown(words: Words, versions: Sequence[Dataset]) -> None:

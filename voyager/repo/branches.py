@@ -54,15 +54,21 @@ def branches(repo: Repository, *, remote: bool = False) -> list[Branch]:
 
 def find_branch(repo: Repository, name: str) -> Head:
     """The branch of that name, for HEAD to point at; NotFoundError with a near miss."""
-    commit = read_ref(repo.store, HEADS + name)
-    head = repo.head
-    if commit is None and name != head.branch:
+    known = branch_names(repo)
+    if name not in known:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, [branch.name for branch in branches(repo)], 1)
+        near = get_close_matches(name, known, 1)
         hint = f"did you mean '{near[0]}'?" if near else "vgr branch lists them"
         raise NotFoundError(f"no branch '{name}'", hint=hint)
-    return Head(name, commit)
+    return Head(name, read_ref(repo.store, HEADS + name))
+
+
+def branch_names(repo: Repository) -> list[str]:
+    """The names of the branches, and the current one though it may have no commits yet."""
+    names = [full.removeprefix(HEADS) for full in iter_refs(repo.store, HEADS)]
+    current = repo.head.branch
+    return names if current is None or current in names else [*names, current]
 
 
 def create(repo: Repository, name: str, commit: bytes, *, force: bool = False) -> Branch:

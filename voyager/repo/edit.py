@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -34,6 +35,7 @@ from voyager.store.spec import MIB
 from voyager.wire import blob_ref
 
 _FLUSH_BYTES = 32 * MIB
+_CHECKED_FIRST = 64
 
 
 @dataclass(slots=True)
@@ -68,7 +70,8 @@ class Edit:
         self._flushed = self._base
         self._pending = {SAMPLES: _Pending({}), FILES: _Pending({})}
         self._known_blobs: set[bytes] = set()
-        self._keys = WrittenKeys()
+        is_new = not any(self._base.count(space) for space in TRACKED)
+        self._keys = WrittenKeys(keep=not is_new)
         self._txn = repo.transaction("edit", self._message.split("\n", 1)[0])
         return self
 
@@ -111,24 +114,52 @@ class Edit:
 
     def update(self, samples: Iterable[tuple[str, Sample]]) -> int:
         """Put many samples, in bounded memory; fastest in key order. How many."""
+        left = iter(samples)
+        counter = itertools.count(1)
         with bulk.paused_gc():
-            rows = _Counted(self._encoded(samples))
             if self._roots.get(SAMPLES) is None and not self._pending[SAMPLES].rows:
-                ascending = _Ascending(rows, self._keys.note)
-                self._roots[SAMPLES] = prolly.build(self._txn, ascending)
-                if ascending.broke_off_at is not None:
-                    self._note(SAMPLES, *ascending.broke_off_at)
-            for key, row in rows:
-                self._note(SAMPLES, key, row)
-        return rows.count
+                broke_off: list[tuple[str, Sample]] = []
+                rising = self._rising(left, counter, broke_off)
+                self._roots[SAMPLES] = prolly.build(self._txn, rising)
+                left = itertools.chain(broke_off, left)
+            for (key, sample), number in zip(left, counter, strict=False):
+                self._check_some(number, sample)
+                self._put(key, sample)
+        return next(counter) - 1
 
-    def _encoded(self, samples: Iterable[tuple[str, Sample]]) -> Iterator[tuple[bytes, bytes]]:
-        known = self._known_blobs
-        for key, sample in samples:
+    def _rising(
+        self,
+        samples: Iterator[tuple[str, Sample]],
+        counter: Iterator[int],
+        broke_off: list[tuple[str, Sample]],
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Encoded rows as long as keys rise: what can be built into a tree in one pass.
+
+        The first sample whose key does not goes into `broke_off`. One loop, since a second
+        generator would cost a tenth of a row.
+        """
+        known, note = self._known_blobs, self._keys.note
+        last = b""
+        for name, sample in samples:
+            key = name.encode()
+            if key <= last:
+                broke_off.append((name, sample))
+                return
+            self._check_some(next(counter), sample)
             blob = sample.image.blob
             if blob is not None and blob.data not in known:
-                self._need_blob(key, bytes(blob.data))
-            yield key.encode(), encode_sample(sample)
+                self._need_blob(name, bytes(blob.data))
+            note(key)
+            last = key
+            yield key, encode_sample(sample)
+
+    def _check_some(self, number: int, sample: Sample) -> None:
+        """Check the types of the first samples and of some later ones.
+
+        Checking costs more than encoding; who builds samples wrongly does it from the start.
+        """
+        if number & 4095 == 0 or number <= _CHECKED_FIRST:
+            check_sample(sample)
 
     def add_image(self, key: str, data: bytes, *, split: str | None = None) -> Sample:
         """Store image bytes and put a sample for them; an existing sample keeps its labels."""
@@ -238,36 +269,3 @@ class Edit:
         txn.commit()
         if plan is not None and plan.keys():
             update(repo, plan, after, before_token=before.token)
-
-
-class _Counted:
-    """Rows passing by, counted."""
-
-    def __init__(self, rows: Iterator[tuple[bytes, bytes]]) -> None:
-        self._rows = rows
-        self.count = 0
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        for row in self._rows:
-            self.count += 1
-            yield row
-
-
-class _Ascending:
-    """Rows as long as their keys rise: what can be built into a tree in one pass."""
-
-    def __init__(self, rows: Iterable[tuple[bytes, bytes]], note: Callable[[bytes], None]) -> None:
-        self._rows = rows
-        self._note = note
-        self.broke_off_at: tuple[bytes, bytes] | None = None
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        last = b""
-        for row in self._rows:
-            key = row[0]
-            if key <= last:
-                self.broke_off_at = row
-                return
-            self._note(key)
-            last = key
-            yield row

@@ -119,7 +119,7 @@ def parse_rule(line: str) -> Rule | None:
     folders_only = glob.endswith("/")
     glob = glob.removesuffix("/")
     anchored = "/" in glob
-    expression = _expression_of(glob.removeprefix("/"))
+    expression = glob_expression(glob.removeprefix("/"))
     if not expression:
         return None
     if not anchored:
@@ -148,8 +148,8 @@ _TOKEN = re.compile(
 )
 
 
-def _expression_of(glob: str) -> str:
-    """The regular expression of a pattern; empty when the pattern can match nothing."""
+def glob_expression(glob: str) -> str:
+    """The regular expression of a pattern, for whole paths; empty when it can match nothing."""
     parts = []
     end = 0
     for token in _TOKEN.finditer(glob):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
+from voyager.repo.ignore import glob_expression
 from voyager.repo.snapshot import TRACKED
 
 MAX_KEY_BYTES = 1024
@@ -74,6 +74,8 @@ def _is_text(key: str) -> bool:
 def check_key(key: str) -> str:
     """The key; UsageError when it may not name a row."""
     problem = key_problem(key)
+    if problem is None and ".vgr" in key.split("/"):
+        problem = "inside a .vgr"  # the working tree would take the folder for a repository
     if problem is not None:
         raise UsageError(f"'{shown(key)}' cannot be a key: {problem}")
     return key
@@ -84,6 +86,8 @@ def key_of_path(root: Path, text: str, cwd: Path) -> str:
 
     The path is not followed through its own last link, and need not exist.
     """
+    if not text:
+        raise UsageError("an empty path names nothing", hint="a . names everything below")
     path = os.path.normpath(cwd / text)
     top = os.path.realpath(root)
     for candidate in (
@@ -102,22 +106,15 @@ class KeyPattern:
     """A key, a folder of keys, or a glob (`*` crosses no '/', `**` does)."""
 
     def __init__(self, text: str) -> None:
+        if not _is_text(text):
+            raise UsageError(f"'{shown(text)}' is no key: the name is not UTF-8")
         self.text = "" if text in (".", "/") else text.rstrip("/")
         self.is_glob = bool(_GLOB.search(text))
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        pieces = []
-        for piece in re.split(r"(\*\*/?)", self.text):
-            if piece == "**/":
-                pieces.append("(?:.*/)?")
-            elif piece == "**":
-                pieces.append(".*")
-            else:
-                translated = fnmatch.translate(piece)
-                inner = translated[translated.index(":") + 1 : translated.rindex(")")]
-                pieces.append(inner.replace(".*", "[^/]*").replace("(?>", "(?:"))
-        return re.compile("".join(pieces) + r"(?:/.*)?\Z", re.DOTALL)
+        expression = glob_expression(self.text) or re.escape(self.text)
+        return re.compile(expression + r"(?:/.*)?\Z", re.DOTALL)
 
     @cached_property
     def fixed(self) -> str:
@@ -142,7 +139,7 @@ def match_keys(dataset: Dataset, patterns: Iterable[str]) -> list[tuple[str, str
         matched = list(_match(dataset, KeyPattern(text)))
         found.update((key, space) for space, key in matched)
         if not matched and len(found) == before:
-            raise NotFoundError(f"no key matches '{text}'", hint="vgr ls")
+            raise NotFoundError(f"no key matches '{shown(text) or '.'}'", hint="vgr ls")
     return [(space, key) for key, space in sorted(found.items())]
 
 

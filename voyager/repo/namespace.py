@@ -12,6 +12,7 @@ from voyager.repo.snapshot import FILES, SAMPLES, TRACKED
 from voyager.repo.staging import RowChange
 
 _MOST_KEPT = 200_000
+_DOT = ord(".")
 
 
 class WrittenKeys:
@@ -20,23 +21,28 @@ class WrittenKeys:
     Kept small: folders once, and keys only up to a number; beyond it all keys are walked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = True) -> None:
         self._folders: set[bytes] = set()
         self._keys: set[bytes] = set()
         self._folder = b""  # of the last key, with its slash: sorted keys share it
-        self._overflow = False
+        self._overflow = not keep
 
     def note(self, key: bytes) -> None:
         """Take note of a key; InvalidDataError when it may not name a row."""
         folder = self._folder
-        if not (folder and key.startswith(folder)) or b"/" in key[len(folder) :]:
+        start = len(folder)
+        if not start or not key.startswith(folder) or key.find(b"/", start) >= 0:
             self._enter(key)
-            folder = self._folder
+            start = len(self._folder)
         size = len(key)
-        name = key[len(folder) :]
-        if not name or name in (b".", b"..", b".vgr") or b"\0" in name or size > MAX_KEY_BYTES:
-            _refuse(key)
-        if size - len(folder) > MAX_COMPONENT_BYTES:
+        # What begins with a dot, is long or holds NUL gets the slow look.
+        if (
+            size - start - 1 >= MAX_COMPONENT_BYTES
+            or size == start
+            or key[start] == _DOT
+            or size > MAX_KEY_BYTES
+            or b"\0" in key
+        ) and key_problem(key.decode(errors="surrogateescape")) is not None:
             _refuse(key)
         if not self._overflow:
             self._keys.add(key)

@@ -67,6 +67,8 @@ def peel(store: Store, object_id: bytes) -> bytes:
 
 def full_name(store: Store, name: str) -> str | None:
     """The full ref name behind a short one, in git's order of precedence."""
+    if not name.isprintable():
+        return None  # as `check_name` has it
     for candidate in (name, TAGS + name, HEADS + name, REMOTES + name):
         if candidate.startswith("refs/") and read_ref(store, candidate) is not None:
             return candidate

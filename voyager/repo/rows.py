@@ -174,8 +174,9 @@ def _refuse_taken(repo: Repository, dataset: Dataset, pairs: list[tuple[str, str
         if dataset.space_of(name) is not None or name in taken:
             raise ExistsError(f"'{shown(name)}' is a key, not a folder")
     if repo.root is not None:
-        for folder in files_as_folders(repo, taken, set()):
-            raise ExistsError(f"'{shown(folder)}' is a file or link, not a folder")
+        barred = files_as_folders(repo, taken, set())
+        if barred:
+            raise ExistsError(f"{name_keys(barred)} is a file or link, not a folder")
         for _, old, new in pairs:
             _refuse_untracked(repo.root, old, new)
 

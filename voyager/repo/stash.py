@@ -75,6 +75,8 @@ def push(
         raise StateError("there is no commit to go back to", hint="vgr commit -m 'first version'")
     if repo.root is not None:
         add(repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress)
+        # Refused now rather than when the stash is made and the way back is barred.
+        plan_safely(repo, repo.staged(), repo.dataset_of(head.commit), "stash")
     staging = repo.staging
     with repo.transaction("stash-store", message) as txn:
         snapshot = fold_staging(txn, staging)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blake3 import blake3
+
 from voyager.errors import CorruptError
 from voyager.store import files, seal
 from voyager.store.apply import Applier, put_applied, register_file, register_pack
@@ -293,15 +295,23 @@ def salvage(journal: Journal) -> tuple[list[Recorded], list[Damage], int]:
             damage += held[1]
             whole, held = held[2], None
         record = Recorded("", placed, operation, tuple(pending))
-        if doubt:
+        if doubt and not _group_is_whole(journal, record):
             held = record, doubt, end
         else:
             recorded.append(record)
+            damage += doubt
             whole = end
         pending, doubt = [], []
     if held is not None:
         doubt = held[1] + doubt
     return recorded, damage + doubt, whole
+
+
+def _group_is_whole(journal: Journal, record: Recorded) -> bool:
+    """Whether the damage before an operation is that of earlier groups."""
+    length, digest = record.operation.length, record.operation.digest
+    start = record.placed.offset - length
+    return start >= HEAD_BYTES and blake3(journal.read(start, length)).digest() == digest
 
 
 def read_operation(journal: Journal, offset: int, header: Header) -> Operation | None:

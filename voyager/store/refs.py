@@ -17,7 +17,7 @@ REMOTES = "refs/remotes/"
 STASH = "refs/stash/"
 
 _FORBIDDEN = re.compile(
-    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|\.lock(/|$)|(^|/)\.|^@$|^-"
+    r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|^/|/$|\.$|\.lock(/|$)|(^|/)\.|^@$|^-"
 )
 
 

@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from voyager.store.entry import compress, decode_header, expand
+import zstandard
+
+from voyager.store.entry import Method, decode_header, expand
 from voyager.store.ids import Kind
 from voyager.store.journal import Encoded, encode_entry
 from voyager.store.pack import PackWriter
@@ -41,7 +43,7 @@ class ObjectSpool:
         self._ids: set[bytes] = set()
         self._batch: dict[bytes, Raw] = {}
         self._batch_bytes = 0
-        self._in_flight: deque[tuple[dict[bytes, Raw], Future[list[Encoded]]]] = deque()
+        self._in_flight: deque[tuple[dict[bytes, Raw], Future[list[bytes]]]] = deque()
         self._stored: dict[bytes, Encoded] = {}
         self._stored_bytes = 0
         self._spilled: dict[bytes, tuple[Kind, int, int]] = {}
@@ -82,7 +84,9 @@ class ObjectSpool:
 
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="vgr-compress")
         batch = self._take_batch()
-        self._in_flight.append((batch, self._worker.submit(_encode_batch, batch)))
+        bodies = [data for _, data in batch.values()]
+        if bodies:
+            self._in_flight.append((batch, self._worker.submit(_compress_many, bodies)))
         while len(self._in_flight) > _MOST_IN_FLIGHT:
             self._land()
 
@@ -93,10 +97,10 @@ class ObjectSpool:
         return batch if len(new) == len(batch) else {i: batch[i] for i in batch if i in new}
 
     def _land(self) -> None:
-        _, future = self._in_flight[0]
-        entries = future.result()
+        batch, future = self._in_flight[0]
+        stored = future.result()
         self._in_flight.popleft()
-        self._keep(entries)
+        self._keep(_encode_batch(batch, stored))
 
     def _keep(self, entries: list[Encoded]) -> None:
         for entry in entries:
@@ -117,7 +121,8 @@ class ObjectSpool:
         """(entries for the journal, the metadata pack to seal or None)."""
         while self._in_flight:
             self._land()
-        self._keep(_encode_batch(self._take_batch()))
+        batch = self._take_batch()
+        self._keep(_encode_batch(batch, _compress_many([data for _, data in batch.values()])))
         self.close()
         return list(self._stored.values()), self._pack
 
@@ -133,9 +138,22 @@ class ObjectSpool:
             self._pack.discard()
 
 
-def _encode_batch(batch: dict[bytes, Raw]) -> list[Encoded]:
-    encoded = []
-    for entry_id, (kind, data) in batch.items():
-        method, stored = compress(data)
-        encoded.append(encode_entry(kind, entry_id, method, stored, len(data)))
-    return encoded
+def _compress_many(bodies: list[bytes]) -> list[bytes]:
+    """Compress a batch in one call that lets go of the interpreter lock just once.
+
+    Letting go of it for every body makes the two threads wait for each other.
+    """
+    if not bodies:
+        return []
+    compressed = zstandard.ZstdCompressor(level=1).multi_compress_to_buffer([*bodies], threads=1)
+    return [bytes(compressed[number]) for number in range(len(compressed))]
+
+
+def _encode_batch(batch: dict[bytes, Raw], stored: list[bytes]) -> list[Encoded]:
+    """The entries of a batch: compressed where that saved something, else as they are."""
+    return [
+        encode_entry(kind, entry_id, Method.ZSTD, body, len(data))
+        if len(body) < len(data)
+        else encode_entry(kind, entry_id, Method.RAW, data, len(data))
+        for (entry_id, (kind, data)), body in zip(batch.items(), stored, strict=True)
+    ]

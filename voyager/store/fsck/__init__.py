@@ -206,16 +206,17 @@ class _Checkup:
         walk.run()
         if not full:
             return
-        check_maps(self.store, walk.depths, self.report)
+        check_maps(self.store, walk.snapshots(), self.report)
+        places = [placed for each in self.truth.recorded for placed in each.objects]
+        if not places:
+            return
         with Journal(self.root / "journal", salvaging=True) as journal:
-            for record in self.truth.recorded:
-                for placed in record.objects:
-                    entry = journal.read(placed.offset, HEADER_BYTES + placed.stored)
-                    header = decode_header(entry)
-                    data = expand(header, entry[HEADER_BYTES:])
-                    where = f"{header.kind.label} {header.id.hex()}"
-                    for problem in inspect(self.store, where, data):
-                        self.report.add(problem)
+            for placed in places:
+                entry = journal.read(placed.offset, HEADER_BYTES + placed.stored)
+                header = decode_header(entry)
+                data = expand(header, entry[HEADER_BYTES:])
+                for problem in inspect(self.store, f"{header.kind.label} {header.id.hex()}", data):
+                    self.report.add(problem)
 
     def check_packs(self, progress: Progress | None, *, full: bool) -> None:
         """Every byte of every pack; of packs that nothing names only whether they were purged."""

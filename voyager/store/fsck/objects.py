@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ Kinds = frozenset[Kind]
 
 _BIN_PREFIX = bytes([0xC4, ID_BYTES])
 _TELL_EVERY = 1024
+_NO_DEPTH = 1 << 63
 _REF_KINDS = {
     HEADS: Kinds({Kind.COMMIT}),
     REMOTES: Kinds({Kind.COMMIT}),
@@ -63,8 +64,6 @@ class Reachability:
     ) -> None:
         self.store = store
         self.report = report
-        self.depths: dict[bytes, int] = {}
-        """Snapshots, by the depth of a commit that names them."""
         self._promised = promised
         self._progress = progress
         self._seen: set[bytes] = set()
@@ -72,6 +71,7 @@ class Reachability:
         self._todo: list[tuple[bytes, str]] = []
         self._demands: list[tuple[bytes, Kinds, str]] = []
         self._kinds: dict[bytes, Kind] = {}
+        self._depths: dict[bytes, int] = {}  # of commits, by the snapshot they name
         self._shallow = {bytes(ref.data) for ref in store.value(SHALLOW) or []}
 
     def run(self) -> None:
@@ -88,6 +88,11 @@ class Reachability:
             self._check_kind(object_id, kinds, name)
         self.report.counts["objects"] = len(self._seen)
         self.report.counts["blobs"] = len(self._blobs)
+
+    def snapshots(self) -> list[bytes]:
+        """The snapshots that were met, in the order of history; those of no commit last."""
+        found = [each for each, kind in self._kinds.items() if kind is Kind.SNAPSHOT]
+        return sorted(found, key=lambda each: self._depths.get(each, _NO_DEPTH))
 
     def _start(self, name: str, value: Any) -> None:
         for prefix, kinds in _REF_KINDS.items():
@@ -125,10 +130,10 @@ class Reachability:
         here = f"{kind.label} {object_id.hex()}"
         if kind in _NOTED:
             self._kinds[object_id] = kind
-            self._look_inside(object_id, kind, data, here)
+            self._look_inside(kind, data, here)
         self._follow(data, here, may_lack_parents=object_id in self._shallow)
 
-    def _look_inside(self, object_id: bytes, kind: Kind, data: bytes, here: str) -> None:
+    def _look_inside(self, kind: Kind, data: bytes, here: str) -> None:
         try:
             if kind is Kind.COMMIT:
                 commit = msgspec.msgpack.decode(data, type=Commit)
@@ -136,12 +141,10 @@ class Reachability:
                 self._demands += [
                     (parent, Kinds({Kind.COMMIT}), here) for parent in commit.parent_ids
                 ]
-                self.depths[commit.snapshot_id] = commit.depth
+                self._depths[commit.snapshot_id] = commit.depth
             elif kind is Kind.TAG:
                 tag = msgspec.msgpack.decode(data, type=Tag)
                 self._demand(tag.target, _REF_KINDS[TAGS], here)
-            else:
-                self.depths.setdefault(object_id, 1 << 62)
         except msgspec.DecodeError as error:
             self.report.add(Problem("object", f"it does not decode: {error}", here))
 
@@ -176,14 +179,14 @@ class Reachability:
         self.report.add(Problem("missing", f"blob {blob_id.hex()} is missing", here))
 
 
-def check_maps(store: Store, snapshots: dict[bytes, int], report: Report) -> None:
-    """Check every map of every snapshot, each against the one before it in history.
+def check_maps(store: Store, snapshots: Iterable[bytes], report: Report) -> None:
+    """Check every map of every snapshot, each against the one before it.
 
-    `snapshots` maps ids to a depth, so that a neighbour differs little and the cost follows that.
+    In the order of history neighbours differ little, and the cost follows the differences.
     """
     right: set[bytes] = set()
     last: dict[str, bytes] = {}
-    for snapshot_id in sorted(snapshots, key=lambda found: snapshots[found]):
+    for snapshot_id in snapshots:
         try:
             roots = decode(store.get(snapshot_id, Kind.SNAPSHOT))
             spaces = {space: bytes(ref.data) for space, ref in roots.items()}
