@@ -16,7 +16,8 @@ help:
 	@echo 'make clean   remove .venv'
 
 demo: $(VENV)/.installed
-	$(BIN)/vgr demo
+	@rm -rf build/demo
+	$(BIN)/vgr demo build/demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto

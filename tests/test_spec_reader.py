@@ -57,8 +57,8 @@ class Stranger:
     def _iter_entries(self, data: bytes, at: int) -> Iterator[tuple[int, bytes, bytes]]:
         dictionary: bytes | None = None
         while at < len(data):
-            magic, kind, method, _, stored, real, entry_id, body_sum, head_sum = (
-                HEADER.unpack_from(data, at)
+            magic, kind, method, _, stored, real, entry_id, body_sum, head_sum = HEADER.unpack_from(
+                data, at
             )
             assert magic == b"VgrE"
             assert blake3(data[at : at + 64]).digest(8) == head_sum

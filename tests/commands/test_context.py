@@ -11,8 +11,8 @@ from sealed_world import World
 
 from voyager.commands import context as module
 from voyager.commands.context import Context
-from voyager.repo.layout import find_folder
 from voyager.errors import NotFoundError
+from voyager.repo.layout import find_folder
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from photo_repos import PHOTOS, files_of, say, take
+from photo_repos import PHOTOS, files_of, save, say, take
 
 from voyager.errors import VoyagerError
 from voyager.repo import branches, stash
@@ -163,7 +163,7 @@ STEPS: dict[str, Callable[[User], object]] = {
     "add -A": lambda user: take(user.repo, all=True),
     "add -u": lambda user: take(user.repo, all=True, tracked_only=True),
     "commit": User.commit,
-    "add and commit": lambda user: (take(user.repo, all=True), user.commit()),
+    "add and commit": lambda user: save(user.repo, "step"),
     "rm": lambda user: remove(user.repo, [user.key()]),
     "rm --cached": lambda user: remove(user.repo, [user.key()], cached=True),
     "mv": lambda user: move(user.repo, [user.key()], user.key()),

@@ -137,6 +137,31 @@ def is_clean_but_for(repo: Repository, untracked: list[str]) -> bool:
     return found.clean and found.untracked == untracked
 
 
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("hat/?.jpg", KEYS[:2]),
+        ("hat/[!1].jpg", [KEYS[1]]),
+        ("h*", KEYS[:2]),
+        ("**/3.*", [KEYS[2]]),
+        ("shoes/**", KEYS[2:]),
+        ("[.*]/1.jpg", []),
+        ("ha?/..", []),
+        ("hat?1.jpg", []),
+        ("hat/[", []),
+        ("caf\udce9", None),
+    ],
+)
+def test_what_a_pattern_names(
+    photos_repo: Repository, pattern: str, named: list[str] | None
+) -> None:
+    if named:
+        assert remove(photos_repo, [pattern], dry_run=True).keys == named
+        return
+    with pytest.raises(UsageError if named is None else NotFoundError):
+        remove(photos_repo, [pattern], dry_run=True)
+
+
 # -- restore --------------------------------------------------------------------------------------
 
 

@@ -115,6 +115,8 @@ def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[st
     named = [top for source in sources for top in _tops(dataset, source.rstrip("/"))]
     tops = list(dict.fromkeys(named))
     folder = target.rstrip("/")
+    if folder:
+        check_key(folder)
     into = folder != target or len(tops) > 1 or _is_folder(repo, dataset, folder)
     for top in tops:
         pairs += _pairs(dataset, top, folder, into=into)

@@ -146,7 +146,7 @@ def _compress_many(bodies: list[bytes]) -> list[bytes]:
     if not bodies:
         return []
     compressed = zstandard.ZstdCompressor(level=1).multi_compress_to_buffer([*bodies], threads=1)
-    return [bytes(compressed[number]) for number in range(len(compressed))]
+    return [compressed[number].tobytes() for number in range(len(compressed))]
 
 
 def _encode_batch(batch: dict[bytes, Raw], stored: list[bytes]) -> list[Encoded]:

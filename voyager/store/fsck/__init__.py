@@ -22,6 +22,7 @@ from voyager.store.fsck.child import ChildDied
 from voyager.store.fsck.objects import Reachability, check_maps, inspect
 from voyager.store.fsck.packs import PackCheck
 from voyager.store.fsck.report import Problem, Report
+from voyager.store.ids import Kind
 from voyager.store.journal import HEAD_BYTES, Journal
 from voyager.store.objectstore import Store, check_spec
 from voyager.store.pack_index import PackIndex
@@ -214,6 +215,8 @@ class _Checkup:
             for placed in places:
                 entry = journal.read(placed.offset, HEADER_BYTES + placed.stored)
                 header = decode_header(entry)
+                if header.kind is Kind.DICTIONARY:
+                    continue
                 data = expand(header, entry[HEADER_BYTES:])
                 for problem in inspect(self.store, f"{header.kind.label} {header.id.hex()}", data):
                     self.report.add(problem)
