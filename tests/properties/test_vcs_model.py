@@ -119,7 +119,16 @@ class Model(RuleBasedStateMachine):
         self.tick()
         self.repo = Repository.init(self.folder / "work")
         self.world = World()
-        self.undoable: World | None = None
+        self.undoable = None
+
+    @property
+    def undoable(self) -> World | None:
+        """The world before the last step, where that was one operation."""
+        return self._undoable
+
+    @undoable.setter
+    def undoable(self, world: World | None) -> None:
+        self._undoable, self.files_follow = world, False
 
     def teardown(self) -> None:
         self.repo.close()
@@ -275,8 +284,11 @@ class Model(RuleBasedStateMachine):
         found = {key: before.disk[key] for key in before.staged if key in before.disk}
         taken = replace(before, staged=found)
         if self.refused(lambda: stash.push(self.repo, "aside")):
-            assert found == before.base
-            self.world = taken
+            in_way = before.disk.keys() & before.base.keys() - before.staged.keys()
+            assert found == before.base or in_way
+            rows = {row.key: row.blob for row in self.repo.staged().tracked()}
+            if rows == {key: blob_id(data) for key, data in found.items()}:
+                self.world = taken
             return
         made = self.repo.resolve("stash")
         commits = {**before.commits, made: (found, [before.commit])}
@@ -301,8 +313,14 @@ class Model(RuleBasedStateMachine):
     def undo(self) -> None:
         before, back = self.world, self.undoable
         assert back is not None
-        undo(self.repo)
-        self.world = replace(back, commits=before.commits)
+        if self.refused(lambda: undo(self.repo)):
+            assert self.files_follow
+            assert before.disk != before.staged
+            return
+        disk = before.disk
+        if self.files_follow:
+            disk = laid_out(disk, before.staged, back.staged)
+        self.world = replace(back, commits=before.commits, disk=disk)
         self.undoable = None
 
     # -- the store -------------------------------------------------------------------------------
@@ -385,6 +403,7 @@ class Model(RuleBasedStateMachine):
                 assert disk.get(key) == before.disk[key] or before.disk[key] == staged.get(key)
         self.world = replace(before, staged=staged, disk=disk, **changes)
         self.undoable = None if forget else before
+        self.files_follow = True
 
     def any_commit(self, data: st.DataObject) -> bytes:
         stashes = set(self.world.stashes)

@@ -198,7 +198,7 @@ def test_nothing_is_lost(empty_repo: Repository, seed: int) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("seed", range(100, 200))
+@pytest.mark.parametrize("seed", range(100, 130))
 def test_nothing_is_lost_in_long_stories(empty_repo: Repository, seed: int) -> None:
     user = User(empty_repo, seed)
     for _ in range(100):

@@ -136,6 +136,7 @@ def test_undo_of_a_push_brings_everything_back(photos_repo: Repository) -> None:
     make_changes(photos_repo)
     stash.push(photos_repo)
     undo(photos_repo)
+    assert stash.stashes(photos_repo) == []
     assert said(photos_repo, KEYS[1]) == ["felt"]
     assert (photos_repo.tree() / KEYS[0]).read_bytes() == PHOTOS[6].read_bytes()
     assert not (photos_repo.tree() / KEYS[2]).exists()

@@ -48,8 +48,8 @@ def test_bad_names(name: str) -> None:
 def test_names_are_those_that_git_takes(name: str) -> None:
     command = ["git", "check-ref-format", "--branch", name]
     git = subprocess.run(command, check=False, capture_output=True)
-    if name.startswith("@{"):
-        return  # git reads these as an earlier branch
+    if name == "@" or name.startswith("@{"):
+        return  # git reads these as HEAD and as an earlier branch
     try:
         check_name(name)
         ours = True

@@ -12,7 +12,7 @@ from voyager.repo.diff import changed_rows, counts, diff
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
-from voyager.repo.switch import switch
+from voyager.repo.switch import Goal, go
 from voyager.repo.worktree import name_keys, plan_safely, update
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import STASH, iter_refs, move_ref
@@ -75,12 +75,10 @@ def push(
         raise StateError("there is no commit to go back to", hint="vgr commit -m 'first version'")
     if repo.root is not None:
         add(repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress)
-        # Refused now rather than when the stash is made and the way back is barred.
-        plan_safely(repo, repo.staged(), repo.dataset_of(head.commit), "stash")
     staging = repo.staging
-    with repo.transaction("stash-store", message) as txn:
+    parent = read_commit(repo.store, head.commit)
+    with repo.transaction("stash", message) as txn:
         snapshot = fold_staging(txn, staging)
-        parent = read_commit(repo.store, head.commit)
         if snapshot == parent.snapshot_id:
             raise StateError("nothing to stash", hint="vgr status")
         time, zone = repo.config.now()
@@ -94,11 +92,9 @@ def push(
             time=time,
             zone=zone,
         )
-        move_ref(txn, _next_name(repo), made, old=None)
-        txn.commit()
-    changes = counts(diff(repo.dataset_of(head.commit), repo.dataset_of(made)))
-    switch(repo, head, carry=False, kind="stash", progress=progress)
-    return Stashed(made, changes)
+        ref = (_next_name(repo), None, made)
+        go(repo, txn, staging, Goal(head, head.commit, parent.snapshot_id, ref), progress=progress)
+    return Stashed(made, counts(diff(repo.dataset_of(head.commit), repo.dataset_of(made))))
 
 
 def _next_name(repo: Repository) -> str:

@@ -41,16 +41,18 @@ class Goal:
     """Where a switch goes.
 
     `base` is the commit to stand on, `snapshot` the staged root (the commit's own, or with staged
-    rows carried along), `ref` a branch to set to `base` as well: (full name, old id or None).
+    rows carried along), `ref` a ref to move as well: (full name, old id, new id).
     """
 
     head: Head
     base: bytes | None
     snapshot: bytes
-    ref: tuple[str, bytes | None] | None = None
+    ref: tuple[str, bytes | None, bytes | None] | None = None
 
     def as_value(self) -> dict[str, Any]:
-        ref = None if self.ref is None else [self.ref[0], _ref_or_none(self.ref[1])]
+        ref = None
+        if self.ref is not None:
+            ref = [self.ref[0], _ref_or_none(self.ref[1]), _ref_or_none(self.ref[2])]
         head = self.head.branch or _ref_or_none(self.head.commit)
         return {
             "base": _ref_or_none(self.base),
@@ -67,7 +69,7 @@ class Goal:
             Head(head, base) if isinstance(head, str) else Head(None, bytes(head.data)),
             base,
             bytes(value["root"].data),
-            None if ref is None else (ref[0], _id_or_none(ref[1])),
+            None if ref is None else (ref[0], _id_or_none(ref[1]), _id_or_none(ref[2])),
         )
 
 
@@ -84,7 +86,6 @@ def switch(
     head: Head,
     *,
     force: bool = False,
-    carry: bool = True,
     create: bool = False,
     overwrite: bool = False,
     kind: str = "switch",
@@ -92,24 +93,22 @@ def switch(
 ) -> Updated:
     """Let HEAD, staging area and working tree go to a branch or commit.
 
-    Staged rows that the two commits agree on are carried along, as git does, unless `carry` is
-    off; `create` makes the branch, `overwrite` even where it exists. Raises StateError naming what
-    would be lost, unless `force`, which gives up staged rows and edited files.
+    Staged rows that the two commits agree on are carried along, as git does; `create` makes the
+    branch, `overwrite` even where it exists. Raises StateError naming what would be lost, unless
+    `force`, which gives up staged rows and edited files.
     """
     repo.refuse_if_running()
     staging = repo.staging
-    carried: Overlay = {}
-    if carry and not force:
-        carried = carried_rows(repo, staging, repo.dataset_of(head.commit))
+    carried = {} if force else carried_rows(repo, staging, repo.dataset_of(head.commit))
     ref = None
     if create and head.branch is not None:
         name = HEADS + head.branch
-        ref = (name, read_ref(repo.store, name) if overwrite else None)
+        ref = (name, read_ref(repo.store, name) if overwrite else None, head.commit)
     with repo.transaction(kind, _describe(head)) as txn:
         there = None if head.commit is None else read_commit(repo.store, head.commit).snapshot_id
         snapshot = snapshot_with(txn, there, carried)
         goal = Goal(head, head.commit, snapshot, ref)
-        return _go(repo, txn, staging, goal, force=force, progress=progress)
+        return go(repo, txn, staging, goal, force=force, progress=progress)
 
 
 def switch_to_new(
@@ -150,7 +149,7 @@ def reset(
     """
     repo.refuse_if_running()
     staging, head = repo.staging, repo.head
-    ref = None if head.branch is None else (HEADS + head.branch, head.commit)
+    ref = None if head.branch is None else (HEADS + head.branch, head.commit, commit)
     there = Head(head.branch, commit)
     with repo.transaction(f"reset-{mode}", _describe(Head(None, commit))) as txn:
         if mode == "soft":
@@ -160,7 +159,7 @@ def reset(
             snapshot = snapshot_with(txn, target, {})
         goal = Goal(there, commit, snapshot, ref)
         if mode == "hard":
-            return _go(repo, txn, staging, goal, force=True, progress=progress)
+            return go(repo, txn, staging, goal, force=True, progress=progress)
         _finish(repo, txn, staging, goal)
     return Updated()
 
@@ -215,14 +214,14 @@ def _describe(head: Head) -> str:
 # -- the two operations ---------------------------------------------------------------------------
 
 
-def _go(
+def go(
     repo: Repository,
     txn: Transaction,
     staging: Staging,
     goal: Goal,
     *,
-    force: bool,
-    progress: Progress,
+    force: bool = False,
+    progress: Progress = no_progress,
 ) -> Updated:
     """Change the files between a `begin` operation and the one that moves; without files, move."""
     before = repo.staged_view(staging)
@@ -288,12 +287,12 @@ def _finish(
     goal: Goal,
     running: dict[str, Any] | None = None,
 ) -> None:
-    """Move HEAD, the staging area and a branch to the goal, all at once."""
+    """Move HEAD, the staging area and a ref to the goal, all at once."""
     now = repo.head
     if goal.head.branch != now.branch or (now.detached and goal.head.commit != now.commit):
         move_head(txn, goal.head, old=now)
-    if goal.ref is not None and goal.ref[1] != goal.base:
-        move_ref(txn, goal.ref[0], goal.base, old=goal.ref[1])
+    if goal.ref is not None and goal.ref[1] != goal.ref[2]:
+        move_ref(txn, goal.ref[0], goal.ref[2], old=goal.ref[1])
     replace_staging(txn, staging, base=goal.base, snapshot=goal.snapshot)
     if running is not None:
         txn.move(RUNNING, None, old=running)

@@ -162,13 +162,14 @@ def _row_behind(then: Dataset, change: Change, entry: bytes) -> bytes | None:
 
 
 def _roots_at(repo: Repository, operation: Operation) -> Roots:
-    """The staged roots that an operation's overlay lay on."""
-    for number in reversed(repo.store.moves_of(STAGING)):
-        if number <= operation.seq:
+    """The staged roots that an operation's overlay lay on: what the next move of them found."""
+    value = repo.store.value(STAGING)
+    for number in repo.store.moves_of(STAGING):
+        if number > operation.seq:
             moves = {move.name: move for move in repo.store.operation(number).moves}
-            value = decode(bytes(moves[STAGING].new))
-            return read_snapshot(repo.store, bytes(value["root"].data))
-    raise StateError(f"operation {operation.seq} is too old to be undone", hint="vgr op log")
+            value = decode(bytes(moves[STAGING].old))
+            break
+    return read_snapshot(repo.store, bytes(value["root"].data))
 
 
 def _refuse_split_head(repo: Repository, operation: Operation) -> None:

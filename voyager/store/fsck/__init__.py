@@ -10,23 +10,21 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from voyager.errors import CorruptError
 from voyager.store import files
 from voyager.store.apply import TOMBSTONES
 from voyager.store.entry import HEADER_BYTES, Damage, decode_header, expand
-from voyager.store.fsck import index
-from voyager.store.fsck.child import ChildDied
+from voyager.store.fsck.index import judge, named_packs
 from voyager.store.fsck.objects import Reachability, check_maps, inspect
 from voyager.store.fsck.packs import PackCheck
 from voyager.store.fsck.report import Problem, Report
 from voyager.store.ids import Kind
-from voyager.store.journal import HEAD_BYTES, Journal
+from voyager.store.journal import Journal
 from voyager.store.objectstore import Store, check_spec
 from voyager.store.pack_index import PackIndex
-from voyager.store.rebuild import Truth, fill, live_packs, read_truth
+from voyager.store.rebuild import fill, read_truth
 from voyager.store.spec import SPEC_VERSION
 
 __all__ = ["Problem", "Report", "check"]
@@ -86,118 +84,49 @@ class _Checkup:
         self.root = root
         self.report = report
         self.truth = read_truth(root)
-        self.said = self._ask()
-        self.packs, self.strays = self._find_packs()
+        self.verdict = judge(root, folder, self.truth)
+        if self.verdict.filled:
+            folder /= "right"
         self.store = Store(root, PackIndex(folder, durable=False), read_only=False)
+        if not self.verdict.filled:
+            fill(self.store, self.truth, self.verdict.packs, (self.truth.number, self.truth.end))
         report.counts["operations"] = len(self.truth.recorded)
 
     def close(self) -> None:
         self.store.close()
 
-    def _ask(self) -> index.Said | None:
-        try:
-            return index.ask(self.root)
-        except ChildDied as error:
-            self._blame_index(f"it cannot be opened: {error}")
-            return None
-
-    def _blame_index(self, what: str) -> None:
-        self.report.add(Problem("index", what, "index", fixable_by_rebuild=True))
-
-    def _find_packs(self) -> tuple[list[str], list[str]]:
-        """Packs that count, those named last, and packs that nothing names."""
-        named = _named_packs(self.truth)
-        alive = live_packs(self.root, self.truth)
-        for name in sorted(named.difference(alive)):
-            self.report.add(Problem("missing", "the pack is missing", f"{name}.pack"))
-        counting = self._counting_packs(self.truth)
-        strays = [
-            path.stem
-            for path in sorted((self.root / "packs").glob("*.pack"))
-            if path.stem not in counting
-        ]
-        self.report.notes += [f"{name}.pack is garbage: nothing names it" for name in strays]
-        return counting, strays
-
-    def _counting_packs(self, truth: Truth) -> list[str]:
-        """Packs on disk that an operation or the index names, those of operations last.
-
-        Without an index every pack counts that was not dropped, as for a rebuild.
-        """
-        named = _named_packs(truth)
-        alive = live_packs(self.root, truth)
-        known = named | (self.said.packs if self.said is not None else set(alive))
-        return sorted((name for name in alive if name in known), key=lambda name: name in named)
-
-    # -- journal and log -------------------------------------------------------------------------
+    def check_index(self) -> None:
+        """How the index differs from what packs, log and journal say, and which packs it lacks."""
+        self.report.notes += self.verdict.notes
+        for problem in self.verdict.problems():
+            self.report.add(problem)
+        for name in sorted(named_packs(self.truth)):
+            if not self.store.pack_path(name).exists():
+                self.report.add(Problem("missing", "the pack is missing", f"{name}.pack"))
 
     def check_journal(self) -> None:
         """Damage in log and journal; a torn end that was never applied is none."""
-        applied = self.said.applied if self.said is not None else None
         for name, damage in self.truth.damage:
             where = f"{name} at byte {damage.offset}"
-            if name == "journal" and self._is_torn_end(damage, applied):
+            if name == "journal" and self._is_torn_end(damage):
                 self.report.notes.append(f"{where}: a torn write, cut by the next opening")
             else:
                 kind = "journal" if name == "journal" else "log"
                 self.report.add(Problem(kind, damage.reason, where, fixable_by_rebuild=True))
-        if applied is not None and applied[0] == self.truth.number and applied[1] > self.truth.end:
+        applied, end = self.verdict.applied, self.truth.end
+        if applied is not None and applied[0] == self.truth.number and applied[1] > end:
             what = "what the index has applied is not in the journal any more"
-            where = f"journal at byte {self.truth.end}"
+            where = f"journal at byte {end}"
             self.report.add(Problem("journal", what, where, fixable_by_rebuild=True))
 
-    def _is_torn_end(self, damage: Damage, applied: tuple[int, int] | None) -> bool:
+    def _is_torn_end(self, damage: Damage) -> bool:
+        applied = self.verdict.applied
         return (
             applied is not None
             and self.truth.head_fits
             and applied[0] == self.truth.number
             and damage.offset >= max(applied[1], self.truth.end)
         )
-
-    # -- the index -------------------------------------------------------------------------------
-
-    def check_index(self) -> None:
-        """Compare the index with one made anew; that one serves the checks after this."""
-        end = self.truth.number, self.truth.end
-        if self.said is None:
-            fill(self.store, self.truth, self.packs, end)
-            return
-        applied = self.said.applied
-        if self.truth.head_fits and applied[0] + 1 == end[0]:
-            self.report.notes.append("the journal was sealed; the next opening indexes it")
-            fill(self.store, self.truth, self.packs, end)
-        elif applied[1] != end[1] and self._is_boundary(applied[1]):
-            self.report.notes.append("the journal is ahead of the index; the next opening follows")
-            self._compare(self._truth_until(applied[1]), applied)
-            fill(self.store, self.truth, self.packs, end)
-        else:
-            if applied != end and self.truth.head_fits:
-                self._blame_index("it has applied the journal up to where no operation ends")
-            self._compare(self.truth, end)
-
-    def _compare(self, truth: Truth, end: tuple[int, int]) -> None:
-        fill(self.store, truth, self._counting_packs(truth), end)
-        items = self.store.index.read(lambda reading: reading.count("objects"))
-        for problem in index.compare(self.root, self.store.index.path, items):
-            self.report.add(problem)
-
-    def _is_boundary(self, position: int) -> bool:
-        """Whether the journal holds whole groups up to `position`, and more behind."""
-        return position == HEAD_BYTES or any(
-            each.placed.offset + HEADER_BYTES + each.placed.stored == position
-            for each in self.truth.recorded
-            if not each.segment
-        )
-
-    def _truth_until(self, position: int) -> Truth:
-        # By number, since a sealing that was killed may have left them in the log as well.
-        later = {
-            each.operation.seq
-            for each in self.truth.recorded
-            if not each.segment and each.placed.offset >= position
-        }
-        recorded = [each for each in self.truth.recorded if each.operation.seq not in later]
-        return replace(self.truth, recorded=recorded, end=position)
 
     # -- objects and packs -----------------------------------------------------------------------
 
@@ -226,7 +155,7 @@ class _Checkup:
         purged = {
             bytes.fromhex(name.removeprefix(TOMBSTONES)) for name in self.store.values(TOMBSTONES)
         }
-        paths = [self.store.pack_path(name) for name in self.packs]
+        paths = [self.store.pack_path(name) for name in self.verdict.packs]
         total = sum(path.stat().st_size for path in paths)
         for path in paths:
             run = PackCheck(path, purged, self._inspect if full else None)
@@ -235,19 +164,13 @@ class _Checkup:
             self.report.counts.update(packs=1, entries=run.entries, bytes=run.size)
             if progress is not None:
                 progress(self.report.counts["bytes"], total)
-        for name in self.strays:
-            for problem in PackCheck(self.store.pack_path(name), purged, None).run():
+        for path in sorted((self.root / "packs").glob("*.pack")):
+            if path in paths:
+                continue
+            self.report.notes.append(f"{path.name} is garbage: nothing names it")
+            for problem in PackCheck(path, purged, None).run():
                 if problem.kind == "purged":
                     self.report.add(problem)
 
     def _inspect(self, where: str, data: bytes) -> list[Problem]:
         return list(inspect(self.store, where, data))
-
-
-def _named_packs(truth: Truth) -> set[str]:
-    """Packs that operations brought in and none dropped."""
-    named: set[str] = set()
-    for record in truth.recorded:
-        named -= {name.hex() for name in record.operation.dropped}
-        named |= {name.hex() for name in record.operation.added}
-    return named

@@ -1,205 +1,161 @@
-"""Comparing the pack index with one made anew from packs, log and journal, in a child process.
+"""Judging the pack index by one made anew from packs, log and journal, in a child process.
 
-LMDB has no checksums. Each table is walked from end to end, and each key is looked up as well,
-since a flip in an inner page misleads a look-up and no walk.
+LMDB has no checksums: a damaged one gives wrong answers, or crashes the process that looks.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from voyager.errors import CorruptError
-from voyager.store.entry import HEADER_BYTES, decode_header
-from voyager.store.fsck.child import ChildDied, run_in_child
+from voyager.store.entry import HEADER_BYTES
+from voyager.store.fsck.child import ChildDied, allow, run_in_child
 from voyager.store.fsck.report import Problem
+from voyager.store.fsck.tables import Comparison, bounded
 from voyager.store.journal import HEAD_BYTES
-from voyager.store.pack_index import PackIndex, Place, Reading, decode_place, encode_place
+from voyager.store.objectstore import Store
+from voyager.store.pack_index import PackIndex
+from voyager.store.rebuild import Truth, fill, live_packs
 
-Item = tuple[bytes, bytes]
-Same = Callable[[bytes, bytes, bytes], bool]
-"""(key, value in the index, right value) → whether the first may stand for the second."""
-
-_EXACT = ("values", "overlay", "reflog")
-_SHOWN = 20
-"""Differences told per table; one damaged page easily makes thousands."""
 _SECONDS = 10
 _ITEMS_PER_SECOND = 10_000
-_LONG = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the index says of itself: how far the journal is applied, and the names of packs."""
+@dataclass(slots=True)
+class Verdict:
+    """What was found of the index.
 
-    applied: tuple[int, int]
-    packs: set[str]
+    `applied` is how far it says it has applied the journal, `packs` are the packs that count, for
+    an operation or the index names them; None and all that were not dropped when it cannot be read.
+    """
+
+    applied: tuple[int, int] | None
+    packs: list[str]
+    filled: bool = False  # whether the index beside it holds all that the truth says
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def problems(self) -> list[Problem]:
+        return [
+            Problem("index", what, where, fixable_by_rebuild=True) for where, what in self.wrong
+        ]
 
 
-def ask(root: Path) -> Said:
-    """Look at the index in a child; ChildDied when it cannot even be opened."""
+def judge(root: Path, folder: Path, truth: Truth) -> Verdict:
+    """Compare the index of a store with what `truth` and its packs say.
 
-    def body() -> tuple[bytes | None, list[bytes]]:
-        index = PackIndex(root / "index", read_only=True)
-        return index.read(
-            lambda reading: (
-                reading.get("meta", b"applied"),
-                [name for _, name in _bounded(reading.items("packs"))],
-            )
+    Leaves an index of all that in `folder`, for the caller to look things up in.
+    """
+    right = folder / "right"
+    right.mkdir()
+    try:
+        said = run_in_child(partial(_judge_here, root, right, truth), seconds=_SECONDS)
+        verdict = Verdict(tuple(said["applied"]), said["packs"], said["filled"])
+        verdict.wrong = [(where, what) for where, what in said["wrong"]]
+        verdict.notes = said["notes"]
+    except ChildDied as error:
+        verdict = Verdict(None, counting_packs(root, truth, None))
+        verdict.wrong.append(("index", f"reading it fails: {error}"))
+    return verdict
+
+
+def _judge_here(root: Path, folder: Path, truth: Truth) -> dict[str, Any]:
+    """`judge` in the child: the fields of a verdict as plain values."""
+    index = PackIndex(root / "index", read_only=True)
+    applied, registered = _look(index)
+    verdict = Verdict(applied, counting_packs(root, truth, registered))
+    end = truth.number, truth.end
+    if truth.head_fits and applied[0] + 1 == end[0]:
+        verdict.notes.append("the journal was sealed; the next opening indexes it")
+    elif applied[1] != end[1] and _is_boundary(truth, applied[1]):
+        verdict.notes.append("the journal is ahead of the index; the next opening follows")
+        _compare(root, index, folder, _until(truth, applied[1]), applied, registered, verdict)
+    else:
+        if applied != end and truth.head_fits:
+            what = "it has applied the journal up to where no operation ends"
+            verdict.wrong.append(("index", what))
+        verdict.filled = True
+        _compare(root, index, folder, truth, end, registered, verdict)
+    return {
+        "applied": applied,
+        "filled": verdict.filled,
+        "notes": verdict.notes,
+        "packs": verdict.packs,
+        "wrong": verdict.wrong,
+    }
+
+
+def _look(index: PackIndex) -> tuple[tuple[int, int], set[str]]:
+    """How far an index has applied the journal, and the packs it registers."""
+    applied, names = index.read(
+        lambda reading: (
+            reading.get("meta", b"applied"),
+            [name for _, name in bounded(reading.items("packs"))],
         )
-
-    applied, names = run_in_child(body, seconds=_SECONDS)
+    )
     packs = {name.decode(errors="replace") for name in names if not name.endswith(b".log")}
     if applied is None:
-        return Said((1, HEAD_BYTES), packs)
-    return Said(
-        (int.from_bytes(applied[:8], "little"), int.from_bytes(applied[8:], "little")), packs
+        return (1, HEAD_BYTES), packs
+    return (int.from_bytes(applied[:8], "little"), int.from_bytes(applied[8:], "little")), packs
+
+
+def _compare(
+    root: Path,
+    index: PackIndex,
+    folder: Path,
+    truth: Truth,
+    end: tuple[int, int],
+    registered: set[str],
+    verdict: Verdict,
+) -> None:
+    allow(0)  # it is damaged files that a child may be stuck in, not long ones
+    with Store(root, PackIndex(folder, durable=False), read_only=False) as expected:
+        fill(expected, truth, counting_packs(root, truth, registered), end)
+        items = expected.index.read(lambda reading: reading.count("objects"))
+        allow(_SECONDS + items // _ITEMS_PER_SECOND)
+        verdict.wrong += expected.index.read(
+            lambda right: index.read(lambda mine: list(Comparison(root, mine, right).run()))
+        )
+
+
+def counting_packs(root: Path, truth: Truth, registered: set[str] | None) -> list[str]:
+    """Packs on disk that an operation or the index names, those of operations last.
+
+    Without an index every pack counts that was not dropped, as for a rebuild.
+    """
+    named = named_packs(truth)
+    alive = live_packs(root, truth)
+    known = set(alive) if registered is None else named | registered
+    return sorted((name for name in alive if name in known), key=lambda name: name in named)
+
+
+def named_packs(truth: Truth) -> set[str]:
+    """Packs that operations brought in and none dropped."""
+    named: set[str] = set()
+    for record in truth.recorded:
+        named -= {name.hex() for name in record.operation.dropped}
+        named |= {name.hex() for name in record.operation.added}
+    return named
+
+
+def _is_boundary(truth: Truth, position: int) -> bool:
+    """Whether the journal holds whole groups up to `position`, and more behind."""
+    return position == HEAD_BYTES or any(
+        each.placed.offset + HEADER_BYTES + each.placed.stored == position
+        for each in truth.recorded
+        if not each.segment
     )
 
 
-def compare(root: Path, expected: Path, items: int) -> list[Problem]:
-    """Every difference between the index of a store and the one in folder `expected`."""
-
-    def body() -> list[tuple[str, str]]:
-        actual = PackIndex(root / "index", read_only=True)
-        wanted = PackIndex(expected, read_only=True)
-        return wanted.read(
-            lambda right: actual.read(lambda left: list(_Comparison(root, left, right).run()))
-        )
-
-    try:
-        found = run_in_child(body, seconds=_SECONDS + items // _ITEMS_PER_SECOND)
-    except ChildDied as error:
-        found = [("index", f"reading it fails: {error}")]
-    return [Problem("index", what, where, fixable_by_rebuild=True) for where, what in found]
-
-
-class _Comparison:
-    """One pass over all tables of the index to judge (`mine`) and of the right one."""
-
-    def __init__(self, root: Path, mine: Reading, right: Reading) -> None:
-        self.root = root
-        self.mine, self.right = mine, right
-        self._my_names = _names(mine)
-        self._right_names = _names(right)
-        self._fds: dict[str, int] = {}
-
-    def run(self) -> Iterator[tuple[str, str]]:
-        """(where, what) of every difference."""
-        for table in _EXACT:
-            yield from self._table(table, lambda _, mine, right: mine == right)
-        yield from self._packs()
-        yield from self._table("operations", self._same_place)
-        yield from self._table("objects", self._same_place_or_twin)
-
-    def _table(self, table: str, same: Same) -> Iterator[tuple[str, str]]:
-        shown = more = walked = 0
-        for what in self._differences(table, same):
-            if what is None:
-                walked += 1
-            elif shown < _SHOWN:
-                shown += 1
-                yield f"index table {table}", what
-            else:
-                more += 1
-        if more:
-            yield f"index table {table}", f"{more} more differences"
-        if walked != self.mine.count(table):
-            yield f"index table {table}", "its count is wrong"
-
-    def _differences(self, table: str, same: Same) -> Iterator[str | None]:
-        """What is wrong, and None for every item walked in the index."""
-        limit = 2 * self.right.count(table) + 1000
-        walk = _bounded(self.mine.items(table), limit)
-        for key, mine, right in _merge(walk, self.right.items(table)):
-            if mine is not None:
-                yield None
-            if right is None:
-                yield f"{key.hex()} leads to nothing that is stored"
-            elif mine is None:
-                yield f"{key.hex()} is missing"
-            elif not same(key, mine, right):
-                yield f"{key.hex()} is wrong"
-            elif self.mine.get(table, key) != mine:
-                yield f"{key.hex()} is not found by a look-up"
-
-    def _packs(self) -> Iterator[tuple[str, str]]:
-        # Segments of the log are not compared: one that a killed sealing left is no difference.
-        mine, right = (
-            {name for name in names.values() if not name.endswith(".log")}
-            for names in (self._my_names, self._right_names)
-        )
-        for name in sorted(mine ^ right):
-            what = "is missing" if name in right else "leads to nothing that is stored"
-            yield "index table packs", f"{name} {what}"
-        walked = 0
-        for key, value in self.mine.items("packs"):
-            walked += 1
-            if self.mine.get("packs", key) != value:
-                yield "index table packs", f"{key.hex()} is not found by a look-up"
-        if walked != self.mine.count("packs"):
-            yield "index table packs", "its count is wrong"
-
-    def _same_place(self, _: bytes, mine: bytes, right: bytes) -> bool:
-        here, there = decode_place(mine), decode_place(right)
-        return (self._my_names.get(here.file), *here[1:]) == (
-            self._right_names[there.file],
-            *there[1:],
-        )
-
-    def _same_place_or_twin(self, key: bytes, mine: bytes, right: bytes) -> bool:
-        """Whether a place is right; an id that is stored twice may be indexed at either."""
-        return self._same_place(key, mine, right) or self._is_at(key, decode_place(mine))
-
-    def _is_at(self, entry_id: bytes, place: Place) -> bool:
-        name = self._my_names.get(place.file)
-        if name is None or name not in self._right_names.values():
-            return False
-        try:
-            header = decode_header(os.pread(self._fd(name), HEADER_BYTES, place.offset))
-        except (CorruptError, OSError, OverflowError):
-            return False
-        return header.id == entry_id and encode_place(*place[:2], header.stored) == (
-            encode_place(*place[:2], _LONG if place.stored is None else place.stored)
-        )
-
-    def _fd(self, name: str) -> int:
-        if name not in self._fds:
-            path = self.root / "packs" / f"{name}.pack" if name != "journal" else self.root / name
-            self._fds[name] = os.open(path, os.O_RDONLY)
-        return self._fds[name]
-
-
-def _names(reading: Reading) -> dict[int, str]:
-    names = {0: "journal"}
-    for key, name in _bounded(reading.items("packs")):
-        names[int.from_bytes(key, "big")] = name.decode(errors="replace")
-    return names
-
-
-def _bounded(items: Iterator[Item], limit: int = 1_000_000) -> Iterator[Item]:
-    """The items, unless there is no end of them."""
-    for count, item in enumerate(items):
-        if count > limit:
-            raise CorruptError("a table has no end")
-        yield item
-
-
-def _merge(
-    mine: Iterator[Item], right: Iterator[Item]
-) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-    """(key, value on the left, value on the right) over two sorted walks."""
-    here, there = next(mine, None), next(right, None)
-    while here is not None or there is not None:
-        if there is None or (here is not None and here[0] < there[0]):
-            assert here is not None
-            yield here[0], here[1], None
-            here = next(mine, None)
-        elif here is None or there[0] < here[0]:
-            yield there[0], None, there[1]
-            there = next(right, None)
-        else:
-            yield here[0], here[1], there[1]
-            here, there = next(mine, None), next(right, None)
+def _until(truth: Truth, position: int) -> Truth:
+    """What was true when the journal ended at `position`."""
+    # By number, since a sealing that was killed may have left operations in the log as well.
+    later = {
+        each.operation.seq
+        for each in truth.recorded
+        if not each.segment and each.placed.offset >= position
+    }
+    recorded = [each for each in truth.recorded if each.operation.seq not in later]
+    return replace(truth, recorded=recorded, end=position)
