@@ -83,20 +83,6 @@ def fail_at(number: int, action: Action, *, code: int = errno.ENOSPC) -> BaseExc
     return None
 
 
-def interrupt_at(number: int, action: Action) -> BaseException | None:
-    """Run an action in this process with Ctrl-C just after a sync or other step `number`."""
-
-    def interrupt(name: str, half: files.Half | None) -> None:
-        raise KeyboardInterrupt
-
-    with _watching(_at(number, interrupt)):
-        try:
-            action()
-        except BaseException as error:
-            return error
-    return None
-
-
 def _at(number: int, strike: Callable[[str, files.Half | None], None]) -> files.Watch:
     count = 0
 

@@ -239,6 +239,19 @@ def test_an_image_that_is_not_stored(photos_repo: Repository) -> None:
             edit["nothing"]
 
 
+def test_labels_of_a_purged_image(photos_repo: Repository) -> None:
+    from voyager.repo.purge import purge_blobs
+
+    blob = photos_repo.at("HEAD")[KEYS[0]].image.blob_id
+    assert blob is not None
+    purge_blobs(photos_repo, [blob], "asked to")
+    with photos_repo.edit(message="its labels stay") as edit:
+        edit[KEYS[0]] = edit[KEYS[0]].replace(split="test")
+        edit["copy"] = edit[KEYS[0]].replace(uid=UID)
+    assert photos_repo.at("HEAD")[KEYS[0]].split == "test"
+    assert is_clean(photos_repo)
+
+
 def test_a_key_that_is_a_folder(photos_repo: Repository) -> None:
     with pytest.raises(InvalidDataError, match="hat"), photos_repo.edit(message="wrong") as edit:
         edit["hat"] = PENDING

@@ -38,6 +38,7 @@ def run(
       $ vgr cat HEAD
     """
     repo = ctx.open_repository()
+    emit = ctx.emit if len(names) == 1 else ctx.emit_line
     for name in names:
         found = _find(repo, name)
         if verify:
@@ -45,9 +46,9 @@ def run(
         header = repo.store.header(found)
         if header.kind is not Kind.BLOB:
             data = repo.store.get(found, header.kind)
-            ctx.emit({"id": found.hex(), "kind": header.kind.label, **_content(header.kind, data)})
+            emit({"id": found.hex(), "kind": header.kind.label, **_content(header.kind, data)})
         elif ctx.json:
-            ctx.emit({"id": found.hex(), "kind": "blob", "bytes": header.real})
+            emit({"id": found.hex(), "kind": "blob", "bytes": header.real})
         else:
             _refuse_terminal(name)
             for chunk in repo.store.iter_blob(found):

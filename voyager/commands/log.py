@@ -30,7 +30,9 @@ def run(
         typer.Argument(metavar="REV|A..B|KEY", help="where to begin, and keys to follow"),
     ] = None,
     *,
-    limit: Annotated[int | None, typer.Option("-n", "--max-count", min=0, help="so many")] = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", "--max-count", metavar="N", min=0, help="at most N")
+    ] = None,
     oneline: Annotated[bool, typer.Option("--oneline", help="a commit a line")] = False,
     graph: Annotated[bool, typer.Option("--graph", help="draw how branches join")] = False,
     stat: Annotated[bool, typer.Option("--stat", help="count what each commit changed")] = False,

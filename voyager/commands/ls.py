@@ -37,7 +37,7 @@ def run(
     long: Annotated[bool, typer.Option("-l", "--long", help="size, split, labels")] = False,
     directory: Annotated[bool, typer.Option("-d", "--tree", help="one level of folders")] = False,
     files: Annotated[bool, typer.Option("--files", help="files that are no images, too")] = False,
-    limit: Annotated[int | None, typer.Option("-n", min=0, help="so many")] = None,
+    limit: Annotated[int | None, typer.Option("-n", metavar="N", min=0, help="at most N")] = None,
 ) -> None:
     """List the samples of a version, by default of the one that the next commit would hold.
 

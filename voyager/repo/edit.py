@@ -29,6 +29,7 @@ from voyager.schema import (
     sample_uid,
 )
 from voyager.store import bulk, prolly
+from voyager.store.apply import TOMBSTONES
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import Head
 from voyager.store.spec import MIB
@@ -194,7 +195,8 @@ class Edit:
     def _need_blob(self, key: str, blob: bytes) -> None:
         if blob in self._known_blobs:
             return
-        if not self._txn.knows_blob(blob):
+        was_purged = self._repo.store.value(TOMBSTONES + blob.hex()) is not None
+        if not was_purged and not self._txn.knows_blob(blob):  # labels outlive a purged image
             raise NotFoundError(
                 f"the image of '{key}' is not in the store: {blob.hex()}",
                 hint="e.add_image(key, data) stores it; Image(uri=…) leaves it pending",

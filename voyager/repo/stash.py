@@ -77,18 +77,19 @@ def push(
         add(repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress)
     staging = repo.staging
     parent = read_commit(repo.store, head.commit)
+    label = head.branch or head.commit.hex()[:10]
+    message = message or f"WIP on {label}: {parent.subject}"
     with repo.transaction("stash", message) as txn:
         snapshot = fold_staging(txn, staging)
         if snapshot == parent.snapshot_id:
             raise StateError("nothing to stash", hint="vgr status")
         time, zone = repo.config.now()
-        label = head.branch or head.commit.hex()[:10]
         made = write_commit(
             txn,
             snapshot=snapshot,
             parents=[head.commit],
             author=str(repo.config.author()),
-            message=message or f"WIP on {label}: {parent.subject}",
+            message=message,
             time=time,
             zone=zone,
         )

@@ -33,8 +33,8 @@ from voyager.store.pack_use import (
 )
 from voyager.store.purge import tombstones
 from voyager.store.reachable import Live, mark
-from voyager.store.rebuild import read_operation
 from voyager.store.repack import Expired, remove_packs, repack
+from voyager.store.truth import read_operation
 
 Progress = Callable[[int, int | None], None]
 
@@ -118,7 +118,7 @@ def collect(
                 uses.values(),
                 victims,
                 live,
-                message=f"{len(victims)} packs written anew",
+                message=_message(victims, expired),
                 author=author,
                 time=now_ms,
                 zone=zone,
@@ -133,6 +133,15 @@ def collect(
         _remove_segments(store)
         found.freed = before - _bytes_in(store.root)
     return found
+
+
+def _message(victims: list[PackUse], expired: list[_Segment]) -> str:
+    done = []
+    if victims:
+        done.append(f"{len(victims)} packs written anew")
+    if expired:
+        done.append(f"{sum(segment.operations for segment in expired)} operations expired")
+    return ", ".join(done)
 
 
 def compact(
@@ -277,7 +286,11 @@ def _count(
     live: Live, uses: dict[int, PackUse], victims: list[PackUse], expired: list[_Segment]
 ) -> Collected:
     dead = {
-        content: sum(use.indexed - use.live for use in uses.values() if use.content is content)
+        content: sum(
+            use.indexed - use.live - use.has_dictionary
+            for use in uses.values()
+            if use.content is content
+        )
         for content in Content
     }
     return Collected(

@@ -17,6 +17,7 @@ from voyager.store import files
 from voyager.store.apply import TOMBSTONES, Applier, file_number, overlay_rows
 from voyager.store.entry import HEADER_BYTES, Damage, Header, decode_header, expand
 from voyager.store.ids import Kind, id_of
+from voyager.store.index_place import index_folder
 from voyager.store.journal import HEAD_BYTES, Journal, journal_head
 from voyager.store.operation import Operation, decode_operation
 from voyager.store.pack import PackFiles, SealedPack, iter_body, scan_pack
@@ -67,13 +68,16 @@ class Store:
         """
         check_spec(root)
         read_only = read_only or not os.access(root, os.W_OK)
-        if not read_only:
+        index = index_folder(root)
+        if index != root / "index":
+            files.make_folder(index)  # on this machine for the first time, or emptied: made anew
+        elif not read_only:
             with files.FileLock(root / "lock", what="write lock"):
-                if not (root / "index" / "data.mdb").exists() and journal_is_long(root):
+                if not (index / "data.mdb").exists() and journal_is_long(root):
                     raise CorruptError(
-                        "the pack index is missing", hint="vgr fsck --rebuild", path=root / "index"
+                        "the pack index is missing", hint="vgr fsck --rebuild", path=index
                     )
-        store = cls(root, PackIndex(root / "index", read_only=read_only), read_only=read_only)
+        store = cls(root, PackIndex(index, read_only=read_only), read_only=read_only)
         try:
             store.refresh()
         except BaseException:

@@ -14,6 +14,7 @@ from voyager.store import files
 from voyager.store.apply import TOMBSTONES
 from voyager.store.entry import Damage
 from voyager.store.ids import Kind
+from voyager.store.mend import DAMAGED
 from voyager.store.objectstore import Store
 from voyager.store.pack import Content, read_prefixes, scan_pack
 from voyager.store.pack_use import PackUse, registered, survey
@@ -124,8 +125,9 @@ def _remove_unnamed(store: Store, ids: Collection[bytes]) -> None:
     Under the gc lock nobody writes a pack, so every unfinished one is left over.
     """
     known = set(registered(store).values())
-    for path in (store.root / "trash").glob("*.pack"):
-        files.remove(path)
+    for path in (store.root / "trash").iterdir():
+        if path.suffix == ".pack" or path.name.startswith(DAMAGED):
+            files.remove(path)
     for path in (store.root / "packs").iterdir():
         if path.name.startswith("tmp-"):
             files.remove(path)

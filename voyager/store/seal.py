@@ -56,7 +56,7 @@ def seal_journal(store: Store) -> None:
         pack = pack_objects(store.root, journal, objects)
         if pack is not None:
             try:
-                operations.append(record_pack(journal, operations[-1][0], pack))
+                operations.append(record_packs(journal, operations[-1][0], [pack.name]))
             except OSError:
                 store.remove_strays([pack])
                 raise
@@ -106,22 +106,29 @@ def pack_objects(root: Path, journal: Journal, objects: Iterable[Placed]) -> Sea
         writer.discard()
 
 
-def record_pack(journal: Journal, last: Operation, pack: SealedPack) -> tuple[Operation, Placed]:
-    """Append an operation that names the pack made of this journal.
+def record_packs(
+    journal: Journal,
+    last: Operation | None,
+    added: Iterable[str],
+    dropped: Iterable[str] = (),
+    message: str = "journal sealed",
+) -> tuple[Operation, Placed]:
+    """Append an operation that names packs made of this journal or instead of others.
 
     Without it an equal pack that gc dropped once would stay dropped for a rebuild.
     """
     length, digest = digest_of([])
     operation = Operation(
-        added=[bytes.fromhex(pack.name)],
+        added=[bytes.fromhex(name) for name in added],
         digest=digest,
+        dropped=[bytes.fromhex(name) for name in dropped],
         kind=HOUSEKEEPING,
         length=length,
-        message="journal sealed",
+        message=message,
         nonce=os.urandom(16),
-        seq=last.seq + 1,
-        time=last.time,
-        zone=last.zone,
+        seq=1 if last is None else last.seq + 1,
+        time=0 if last is None else last.time,
+        zone=0 if last is None else last.zone,
     )
     return operation, journal.append(journal.size, [encode_operation_entry(operation)])[0]
 

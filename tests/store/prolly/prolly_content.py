@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cache
 
+from voyager.store.ids import Kind
+from voyager.store.objects import MemoryObjects
 from voyager.store.prolly.boundary import NATURAL, boundary_hash
 from voyager.wire import encode
 
@@ -18,6 +20,19 @@ PAYLOADS = {
     "even": (400,),
     "large": (100, 500, 9000, 16000, 17000, 40000),
 }
+
+
+class Reads(MemoryObjects):
+    """What another memory store holds, noting what is read of it."""
+
+    def __init__(self, objects: MemoryObjects) -> None:
+        super().__init__()
+        self.entries = objects.entries
+        self.kinds: list[Kind] = []
+
+    def get(self, object_id: bytes, kind: Kind) -> bytes:
+        self.kinds.append(kind)
+        return super().get(object_id, kind)
 
 
 def row(random_: random.Random, payload: str) -> bytes:

@@ -6,7 +6,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prolly_content import Rows, after, key_pools, numbered, row
+from prolly_content import Reads, Rows, after, key_pools, numbered, row
 
 from voyager.store.ids import Kind
 from voyager.store.objects import MemoryObjects
@@ -106,15 +106,3 @@ def test_differences_come_one_by_one() -> None:
     reads = Reads(objects)
     assert next(diff(reads, a, b))[0] == b"train/000000.jpg"
     assert len(reads.kinds) < 50
-
-
-class Reads:
-    """Notes what is read."""
-
-    def __init__(self, objects: MemoryObjects) -> None:
-        self.kinds: list[Kind] = []
-        self._objects = objects
-
-    def get(self, object_id: bytes, kind: Kind) -> bytes:
-        self.kinds.append(kind)
-        return self._objects.get(object_id, kind)

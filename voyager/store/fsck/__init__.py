@@ -24,8 +24,9 @@ from voyager.store.ids import Kind
 from voyager.store.journal import Journal
 from voyager.store.objectstore import Store, check_spec
 from voyager.store.pack_index import PackIndex
-from voyager.store.rebuild import fill, read_truth
+from voyager.store.rebuild import fill
 from voyager.store.spec import SPEC_VERSION
+from voyager.store.truth import read_truth
 
 __all__ = ["Problem", "Report", "check"]
 

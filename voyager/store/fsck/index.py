@@ -14,10 +14,12 @@ from voyager.store.entry import HEADER_BYTES
 from voyager.store.fsck.child import ChildDied, allow, run_in_child
 from voyager.store.fsck.report import Problem
 from voyager.store.fsck.tables import Comparison, bounded
+from voyager.store.index_place import index_folder
 from voyager.store.journal import HEAD_BYTES
 from voyager.store.objectstore import Store
 from voyager.store.pack_index import PackIndex
-from voyager.store.rebuild import Truth, fill, live_packs
+from voyager.store.rebuild import fill
+from voyager.store.truth import Truth, live_packs
 
 _SECONDS = 10
 _ITEMS_PER_SECOND = 10_000
@@ -63,7 +65,7 @@ def judge(root: Path, folder: Path, truth: Truth) -> Verdict:
 
 def _judge_here(root: Path, folder: Path, truth: Truth) -> dict[str, Any]:
     """`judge` in the child: the fields of a verdict as plain values."""
-    index = PackIndex(root / "index", read_only=True)
+    index = PackIndex(index_folder(root), read_only=True)
     applied, registered = _look(index)
     verdict = Verdict(applied, counting_packs(root, truth, registered))
     end = truth.number, truth.end

@@ -27,7 +27,7 @@ def iter_differing(
     objects: ObjectReader, roots: Sequence[bytes]
 ) -> Iterator[tuple[bytes, list[bytes | None]]]:
     """Yield (key, the row in each map) where not all maps agree, in key order."""
-    nodes = NodeReader(objects)
+    nodes = NodeReader(objects, cache_bytes=0)  # no node is asked for twice
     sides = [nodes.above(root) for root in roots]
     level = min(side.level for side in sides)
     sides = [_lowered(nodes, side, level) for side in sides]
@@ -127,9 +127,8 @@ def _differing_rows(sides: list[Iterator[Node]]) -> Iterator[tuple[bytes, list[b
     while any(head.keys for head in heads):
         limit = min(head.last_key for head in heads if head.keys)
         stops = [bisect_right(head.keys, limit) for head in heads]
-        yield from _unequal_rows(
-            [head.part(0, stop) for head, stop in zip(heads, stops, strict=True)]
-        )
+        parts = [head.part(0, stop) for head, stop in zip(heads, stops, strict=True)]
+        yield from _unequal_rows(parts)
         heads = [
             head.part(stop) if stop < len(head.keys) else next(side, end)
             for head, stop, side in zip(heads, stops, sides, strict=True)

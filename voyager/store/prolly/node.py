@@ -188,24 +188,23 @@ def broken(node_id: bytes, fault: str) -> CorruptError:
 
 
 class NodeReader:
-    """Loads nodes, checks each against its parent, and keeps the latest `cache_bytes` of them."""
+    """Loads nodes, checks each against its parent, and keeps `cache_bytes` of the latest.
+
+    Leaves have one half of that to themselves, or passing by they would drive out the nodes above
+    them that every lookup needs.
+    """
 
     def __init__(self, objects: ObjectReader, cache_bytes: int = CACHE_BYTES) -> None:
         self.objects = objects
-        self._cache: OrderedDict[bytes, StoredNode] = OrderedDict()
-        self._room = cache_bytes
+        self._leaves = _Latest(cache_bytes // 2)
+        self._inner = _Latest(cache_bytes // 2)
 
     def load(self, node_id: bytes) -> StoredNode:
         """The node of an id; CorruptError when it is absent or no node."""
-        node = self._cache.get(node_id)
+        node = self._inner.get(node_id) or self._leaves.get(node_id)
         if node is None:
             node = decode(node_id, self.objects.get(node_id, Kind.NODE))
-            self._keep(node)
-            return node
-        try:
-            self._cache.move_to_end(node_id)
-        except KeyError:
-            self._keep(node)  # another thread has just let it go
+            (self._inner if node.level else self._leaves).keep(node)
         return node
 
     def child(self, parent: Node, at: int) -> StoredNode:
@@ -219,7 +218,7 @@ class NodeReader:
     def size(self, parent: Node, at: int) -> int:
         """The length of the node under entry `at`, unread."""
         node_id = ref_id(parent.cells[at])
-        node = self._cache.get(node_id)
+        node = self._inner.get(node_id) or self._leaves.get(node_id)
         return len(self.objects.get(node_id, Kind.NODE)) if node is None else node.size
 
     def above(self, root: bytes) -> Node:
@@ -229,11 +228,28 @@ class NodeReader:
             raise broken(root, f"claims {node.rows} rows")
         return Node(node.level + 1, [node.last_key], [node.rows], [msgspec.Raw(REF_HEAD + root)])
 
-    def _keep(self, node: StoredNode) -> None:
-        if self._cache.setdefault(node.id, node) is node:
+
+class _Latest:
+    """The nodes used last, up to a number of encoded bytes but one at least."""
+
+    def __init__(self, room: int) -> None:
+        self._nodes: OrderedDict[bytes, StoredNode] = OrderedDict()
+        self._room = room
+
+    def get(self, node_id: bytes) -> StoredNode | None:
+        node = self._nodes.get(node_id)
+        if node is not None:
+            try:
+                self._nodes.move_to_end(node_id)
+            except KeyError:
+                self.keep(node)  # another thread has just let it go
+        return node
+
+    def keep(self, node: StoredNode) -> None:
+        if self._nodes.setdefault(node.id, node) is node:
             self._room -= node.size
-        while self._room < 0 and len(self._cache) > 1:
-            self._room += self._cache.popitem(last=False)[1].size
+        while self._room < 0 and len(self._nodes) > 1:
+            self._room += self._nodes.popitem(last=False)[1].size
 
 
 def ref_id(cell: bytes) -> bytes:
