@@ -65,7 +65,7 @@ def read_commit(objects: ObjectReader, commit_id: bytes) -> Commit:
     """A commit by id; CorruptError when it is missing or no commit."""
     try:
         return _commit_decoder.decode(objects.get(commit_id, Kind.COMMIT))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptError(f"commit {commit_id.hex()} does not decode: {error}") from error
 
 
@@ -73,7 +73,7 @@ def read_tag(objects: ObjectReader, tag_id: bytes) -> Tag:
     """An annotated tag by id."""
     try:
         return _tag_decoder.decode(objects.get(tag_id, Kind.TAG))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptError(f"tag {tag_id.hex()} does not decode: {error}") from error
 
 

@@ -70,7 +70,7 @@ def decode_operation(data: bytes) -> Operation:
     """Parse an operation; CorruptError for bytes that are none."""
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptError(f"an operation does not decode: {error}") from error
 
 

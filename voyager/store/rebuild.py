@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voyager.store import files
 from voyager.store.apply import Applier, put_applied, register_file, register_pack
+from voyager.store.index_place import index_folder
 from voyager.store.mend import mend, mend_journal, say
 from voyager.store.objectstore import Store, check_spec, pack_entries
 from voyager.store.pack_index import TABLES, PackIndex, Writing, reopen

@@ -145,7 +145,7 @@ class Reachability:
             elif kind is Kind.TAG:
                 tag = msgspec.msgpack.decode(data, type=Tag)
                 self._demand(tag.target, _REF_KINDS[TAGS], here)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.report.add(Problem("object", f"it does not decode: {error}", here))
 
     def _follow(self, data: bytes, here: str, *, may_lack_parents: bool = False) -> None:
