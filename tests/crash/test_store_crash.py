@@ -179,6 +179,41 @@ def test_a_full_disk_leaves_the_old_or_the_new_state(prepared: Prepared) -> None
         assert sound(path), where
 
 
+def test_a_killed_rebuild_can_be_done_again(folder: Path) -> None:
+    """With damage in journal, log and a pack, which it cuts out on the way."""
+    base = folder / "base"
+    with Store.init(base) as store:
+        fill_store(store)
+        commit(store, "other", {b"k": {"n": 1}}, blobs=[some_bytes(9, 400), some_bytes(10, 400)])
+        place = store.place(blob_id(some_bytes(9, 400)))
+        assert place is not None
+        damaged = Path(store.path_of(place.file)).relative_to(base)
+    for name, at in ((damaged, place.offset + 80), ("journal", 100), (first_log(base), 60)):
+        with open(base / name, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1]))
+    path = copy_store(base, folder / "steps")
+    steps = steps_of(lambda: rebuild(path))
+    with Store.open(path) as store:
+        after = contents(store)
+    for number, step in enumerate(steps, start=1):
+        shutil.rmtree(path)
+        copy_store(base, path)
+        assert die_at(number, lambda: rebuild(path))
+        rebuild(path)
+        with Store.open(path) as store:
+            found = contents(store)
+        for part in ("values", "overlay", "objects"):
+            assert found[part] == after[part], f"step {number}: {step}"
+        assert {problem.kind for problem in fsck.check(path).problems} <= {"missing", "map"}
+
+
+def first_log(root: Path) -> Path:
+    return min((root / "log").iterdir()).relative_to(root)
+
+
 def expect_old_or_new(prepared: Prepared, path: Path, where: str, *, also_rebuild: bool) -> None:
     """The store is sound before and after opening, old or new, and doing it again gives new."""
     assert sound(path), where

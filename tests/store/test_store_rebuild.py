@@ -14,6 +14,7 @@ from small_stores import (
     commit,
     contents,
     fill_store,
+    objects_of,
     seal_now,
     some_bytes,
 )
@@ -25,8 +26,9 @@ from voyager.store.ids import Kind
 from voyager.store.journal import HEAD_BYTES, Group, Journal
 from voyager.store.objectstore import Store
 from voyager.store.operation import NIL
+from voyager.store.purge import purge
 from voyager.store.rebuild import rebuild
-from voyager.wire import encode, object_ref
+from voyager.wire import blob_ref, encode, object_ref
 
 
 def lose_index(root: Path) -> None:
@@ -280,3 +282,108 @@ def test_a_pack_that_was_dropped_is_not_taken_for_alive(store: Store) -> None:
     again, _ = rebuilt(store)
     with again:
         assert contents(again) == before
+
+
+# -- packs -----------------------------------------------------------------------------------------
+
+
+def blob_pack(store: Store, blobs: list[bytes]) -> tuple[Path, list[bytes]]:
+    """A pack of these blobs, which a value holds; its path and their ids."""
+    with begin(store) as txn:
+        ids = [txn.put_blob(blob) for blob in blobs]
+        txn.move("blobs", [blob_ref(found) for found in ids], old=None)
+        txn.commit()
+    (path,) = (store.root / "packs").glob("*.pack")
+    return path, ids
+
+
+@pytest.mark.parametrize(
+    ("at", "lost"),
+    [(0, set()), (16 + 30, {0}), (16 + 100, {0}), (16 + 572 + 5, {1}), (-5, set()), (-70, set())],
+    ids=["head", "header", "body", "second header", "trailer", "index"],
+)
+def test_a_damaged_pack_loses_what_is_damaged_alone(store: Store, at: int, lost: set[int]) -> None:
+    blobs = [some_bytes(n, 500) for n in range(4)]
+    path, ids = blob_pack(store, blobs)
+    size = path.stat().st_size
+    flip(path, at % size)
+    assert not fsck.check(store.root).ok
+    again, damage = rebuilt(store)
+    with again:
+        assert path.name in damage[0]
+        assert path.exists() == (not lost)
+        for n, found in enumerate(ids):
+            if n in lost:
+                with pytest.raises(CorruptError, match="missing"):
+                    again.get_blob(found)
+            else:
+                assert again.get_blob(found) == blobs[n]
+        assert {each.kind for each in fsck.check(again.root).problems} <= {"missing"}
+        aside = again.root / "trash" / f"damaged-{path.stem}"
+        assert [each.name for each in (again.root / "trash").iterdir()] == [aside.name] * len(lost)
+        with begin(again) as txn:
+            for blob in blobs:
+                txn.put_blob(blob)
+            txn.commit()
+        assert [again.get_blob(found) for found in ids] == blobs
+        assert fsck.check(again.root).problems == []
+        collect(again, expire_ms=DAY, now_ms=NOW, author="gc")
+        assert aside.exists() == bool(lost)
+        collect(again, expire_ms=DAY, now_ms=NOW, author="gc", prune_all=True)
+        assert not aside.exists()
+
+
+def test_a_pack_that_is_nothing_but_damage_goes(store: Store) -> None:
+    path, ids = blob_pack(store, [some_bytes(n, 500) for n in range(4)])
+    path.write_bytes(b"?" * 3000)
+    again, _ = rebuilt(store)
+    with again:
+        assert not any(found in again for found in ids)
+        assert {each.kind for each in fsck.check(again.root).problems} == {"missing"}
+    assert list((again.root / "packs").iterdir()) == []
+
+
+def test_a_damaged_pack_with_a_dictionary_keeps_it(store: Store) -> None:
+    fill_store(store)
+    refs = store.value("tiny")
+    before = objects_of(store)
+    place = store.place(bytes(refs[3].data))
+    assert place is not None
+    flip(Path(store.path_of(place.file)), place.offset + 75)
+    again, damage = rebuilt(store)
+    with again:
+        assert len(damage) == 1
+        del before[bytes(refs[3].data)]
+        assert objects_of(again) == before
+        assert [each.kind for each in fsck.check(again.root).problems] == ["missing"]
+
+
+def test_without_its_dictionary_a_pack_keeps_what_does_not_need_it(store: Store) -> None:
+    dictionary = b"".join(b"header of tiny image %d; " % number for number in range(60))
+    with begin(store) as txn:
+        txn.use_dictionary(dictionary)
+        small = txn.put_blob(b"header of tiny image 7; 7")
+        plain = txn.put_blob(some_bytes(1, 300))
+        txn.move("a", [blob_ref(small), blob_ref(plain)], old=None)
+        txn.commit()
+    (path,) = (store.root / "packs").glob("*.pack")
+    flip(path, 16 + 72 + 20)
+    again, _ = rebuilt(store)
+    with again:
+        assert again.get_blob(plain) == some_bytes(1, 300)
+        assert small not in again
+        assert [each.kind for each in fsck.check(again.root).problems] == ["missing"]
+
+
+def test_a_purge_takes_damaged_packs_out_of_the_trash(store: Store) -> None:
+    path, ids = blob_pack(store, [some_bytes(n, 500) for n in range(4)])
+    flip(path, 16 + 100)
+    again, _ = rebuilt(store)
+    with again:
+        purge(again, [ids[2]], reason="r", who="w", now_ms=NOW)
+        held = [
+            path.name
+            for path in again.root.rglob("*")
+            if path.is_file() and some_bytes(2, 500) in path.read_bytes()
+        ]
+        assert held == []

@@ -88,18 +88,22 @@ def key_of_path(root: Path, text: str, cwd: Path) -> str:
     """
     if not text:
         raise UsageError("an empty path names nothing", hint="a . names everything below")
-    path = os.path.normpath(cwd / text)
-    top = os.path.realpath(root)
-    for candidate in (
-        path,
-        os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)),
-    ):
-        for base in (str(root), top):
-            if candidate == base:
-                return ""
-            if candidate.startswith(base + "/"):
-                return candidate[len(base) + 1 :]
-    raise UsageError(f"'{text}' is outside the working tree {root}")
+    path = os.path.normpath(os.path.join(cwd, text))
+    key = _below(str(root), path)
+    if key is None:
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        found = (_below(base, real) for base in (str(root), os.path.realpath(root)))
+        key = next((key for key in found if key is not None), None)
+    if key is None:
+        raise UsageError(f"'{text}' is outside the working tree {root}")
+    return key
+
+
+def _below(folder: str, path: str) -> str | None:
+    """A path relative to a folder, None for one that does not lie in it."""
+    if path == folder:
+        return ""
+    return path[len(folder) + 1 :] if path.startswith(folder + "/") else None
 
 
 class KeyPattern:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
-from voyager.repo.dataset import Dataset
+from voyager.repo.dataset import Dataset, tracked_row
+from voyager.repo.file_moves import move_files
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
 from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES
+from voyager.repo.snapshot import SAMPLES, TRACKED
 from voyager.repo.staging import RowChange, Staging, overlay_of, stage
 from voyager.repo.worktree import (
     Plan,
@@ -26,7 +27,6 @@ from voyager.repo.worktree import (
     update,
 )
 from voyager.schema import decode_sample, encode_sample
-from voyager.store import files
 from voyager.store.history import read_commit
 
 
@@ -111,33 +111,39 @@ def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[st
     repo.refuse_if_running()
     staging = repo.staging
     dataset = repo.staged_view(staging)
-    pairs: list[tuple[str, str, str]] = []
-    named = [top for source in sources for top in _tops(dataset, source.rstrip("/"))]
-    tops = list(dict.fromkeys(named))
+    tops = _tops_of(dataset, [source.rstrip("/") for source in sources])
     folder = target.rstrip("/")
     if folder:
         check_key(folder)
     into = folder != target or len(tops) > 1 or _is_folder(repo, dataset, folder)
-    for top in tops:
-        pairs += _pairs(dataset, top, folder, into=into)
-    _refuse_taken(repo, dataset, pairs)
-    changes: list[RowChange] = [(space, old.encode(), None) for space, old, _ in pairs]
-    changes += [
-        (space, new.encode(), dataset.row(space, old.encode())) for space, old, new in pairs
-    ]
+    targets = {top: _target_of(top, folder, into=into) for top in tops}
+    moves = [move for top in tops for move in _moves(dataset, top, targets[top])]
+    _refuse_taken(repo, dataset, targets, moves)
+    changes: list[RowChange] = [(space, old.encode(), None) for space, old, _, _ in moves]
+    changes += [(space, new.encode(), row) for space, _, new, row in moves]
     with repo.transaction("mv", f"{' '.join(sources)} {target}"[:200]) as txn:
         stage(txn, staging, changes)
         txn.commit()
     if repo.root is not None:
-        for _, old, new in pairs:
-            _move_file(repo.root, old, new)
-    return [(old, new) for _, old, new in pairs]
+        found = [(tracked_row(space, old.encode(), row), new) for space, old, new, row in moves]
+        with_files = [(tracked, new) for tracked, new in found if tracked is not None]
+        move_files(repo, dataset, repo.staged(), with_files)
+    return [(old, new) for _, old, new, _ in moves]
 
 
 def _is_folder(repo: Repository, dataset: Dataset, folder: str) -> bool:
     if not folder or dataset.has_folder(folder):
         return True
     return repo.root is not None and os.path.isdir(repo.root / folder)
+
+
+def _tops_of(dataset: Dataset, sources: Iterable[str]) -> list[str]:
+    """The keys and folders that are meant; UsageError for one that lies in another."""
+    tops = list(dict.fromkeys(top for source in sources for top in _tops(dataset, source)))
+    for folder in folders_of_all(top.encode() for top in tops):
+        if folder.decode() in tops:
+            raise UsageError(f"'{shown(folder.decode())}' and something in it cannot both move")
+    return tops
 
 
 def _tops(dataset: Dataset, source: str) -> list[str]:
@@ -151,55 +157,64 @@ def _tops(dataset: Dataset, source: str) -> list[str]:
     return list(dict.fromkeys("/".join(key.split("/")[:depth]) for _, key in found))
 
 
-def _pairs(dataset: Dataset, source: str, target: str, *, into: bool) -> list[tuple[str, str, str]]:
-    prefix = target
-    if into:
-        prefix = "/".join(filter(None, (target, os.path.basename(source))))
-    if prefix == source or prefix.startswith(source + "/"):
-        raise UsageError(f"cannot move '{shown(source)}' into itself")
-    return [
-        (space, key, check_key(prefix + key[len(source) :]))
-        for space, key in match_keys(dataset, [source])
+def _target_of(top: str, target: str, *, into: bool) -> str:
+    """What a key or folder is called afterwards."""
+    name = "/".join(filter(None, (target, os.path.basename(top)))) if into else target
+    if name == top or name.startswith(top + "/"):
+        raise UsageError(f"cannot move '{shown(top)}' into itself")
+    return name
+
+
+_Move = tuple[str, str, str, bytes]
+"""Space, old key, new key, row."""
+
+
+def _moves(dataset: Dataset, top: str, target: str) -> Iterator[_Move]:
+    """The rows at or below a key or folder, with their new keys, in key order."""
+    space = dataset.space_of(top)
+    if space is not None:
+        row = dataset.row(space, top.encode())
+        if row is not None:
+            yield space, top, check_key(target), row
+        return
+    below = [
+        (key.decode(), space, row)
+        for space in TRACKED
+        for key, row in dataset.rows_below(space, f"{top}/".encode())
     ]
+    for key, space, row in sorted(below):
+        yield space, key, check_key(target + key[len(top) :]), row
 
 
-def _refuse_taken(repo: Repository, dataset: Dataset, pairs: list[tuple[str, str, str]]) -> None:
+def _refuse_taken(
+    repo: Repository, dataset: Dataset, targets: Mapping[str, str], moves: Sequence[_Move]
+) -> None:
+    """ExistsError for new names that are there already, as keys, folders or files."""
     taken: dict[str, str] = {}
-    for _, old, new in pairs:
-        other = taken.setdefault(new, old)
-        if other != old:
-            raise ExistsError(f"'{shown(other)}' and '{shown(old)}' would both be '{shown(new)}'")
-        if dataset.space_of(new) is not None or dataset.has_folder(new):
-            raise ExistsError(f"'{shown(new)}' exists already", hint=f"vgr rm '{shown(new)}'")
-    for folder in folders_of_all(new.encode() for new in taken):
-        name = folder.decode()
-        if dataset.space_of(name) is not None or name in taken:
-            raise ExistsError(f"'{shown(name)}' is a key, not a folder")
+    for top, name in targets.items():
+        other = taken.setdefault(name, top)
+        if other != top:
+            raise ExistsError(f"'{shown(other)}' and '{shown(top)}' would both be '{shown(name)}'")
+        if dataset.space_of(name) is not None or dataset.has_folder(name):
+            raise ExistsError(f"'{shown(name)}' exists already", hint=f"vgr rm '{shown(name)}'")
+    for folder in folders_of_all(name.encode() for name in taken):
+        if dataset.space_of(folder.decode()) is not None:
+            raise ExistsError(f"'{shown(folder.decode())}' is a key, not a folder")
     if repo.root is not None:
-        barred = files_as_folders(repo, taken, set())
+        barred = files_as_folders(repo, [new for _, _, new, _ in moves], set())
         if barred:
             raise ExistsError(f"{name_keys(barred)} is a file or link, not a folder")
-        for _, old, new in pairs:
+        for _, old, new, _ in moves:
             _refuse_untracked(repo.root, old, new)
 
 
 def _refuse_untracked(root: Path, old: str, new: str) -> None:
     """Refuse to move onto a file; a new spelling of the old name is no other file."""
-    if not os.path.lexists(root / new):
+    source, target = f"{root}/{old}", f"{root}/{new}"
+    if not os.path.lexists(target):
         return
-    same = os.path.lexists(root / old) and os.path.samestat(
-        os.lstat(root / old), os.lstat(root / new)
-    )
-    if not same:
+    if not os.path.lexists(source) or not os.path.samestat(os.lstat(source), os.lstat(target)):
         raise ExistsError(f"an untracked '{shown(new)}' is in the way", hint="move it away")
-
-
-def _move_file(root: Path, old: str, new: str) -> None:
-    if not os.path.lexists(root / old):
-        return
-    files.make_folder((root / new).parent)
-    files.rename(root / old, root / new)
-    files.remove_empty_folders((root / old).parent, root)
 
 
 def restore(

@@ -112,10 +112,13 @@ def _mend_packs(root: Path) -> list[str]:
     if not damaged:
         return []
     added = [_copy_good(root, name, looked) for name, looked in damaged.items() if looked.good]
+    # One that lost no entry was replaced by its equal, under its own name.
+    dropped = damaged.keys() - set(added)
     last = truth.recorded[-1].operation if truth.recorded else None
     with Journal(root / "journal", write=True) as journal:
-        seal.record_packs(journal, last, added, damaged, f"{len(damaged)} packs mended")
-    for name in damaged:
+        message = f"{len(damaged)} packs mended"
+        seal.record_packs(journal, last, added, sorted(dropped), message)
+    for name in sorted(dropped):
         # Not under its own name: it is to stay until operations of its time expire.
         files.rename(root / "packs" / f"{name}.pack", root / "trash" / f"{DAMAGED}{name}")
         files.remove(root / "packs" / f"{name}.idx")
