@@ -125,6 +125,25 @@ def test_two_of_one_name_do_not_move_into_one_folder(empty_repo: Repository) -> 
     assert is_clean(empty_repo)
 
 
+def test_a_folder_and_something_in_it_do_not_both_move(photos_repo: Repository) -> None:
+    with pytest.raises(UsageError, match="'hat' and something in it"):
+        move(photos_repo, ["hat", KEYS[0]], "caps")
+    assert is_clean(photos_repo)
+
+
+def test_move_into_a_vgr_folder_is_refused(photos_repo: Repository) -> None:
+    for target in (".vgr/x.jpg", "sub/.vgr/x.jpg"):
+        with pytest.raises(UsageError, match="cannot be a key"):
+            move(photos_repo, [KEYS[0]], target)
+
+
+def test_move_of_a_vanished_file_moves_the_row(photos_repo: Repository) -> None:
+    os.unlink(photos_repo.tree() / KEYS[0])
+    move(photos_repo, ["hat"], "caps")
+    assert status(photos_repo).deleted == ["caps/1.jpg"]
+    assert files_of(photos_repo) == ["README.md", "caps/2.jpg", *KEYS[2:]]
+
+
 def test_move_of_an_edited_file_moves_the_edit(photos_repo: Repository) -> None:
     place(photos_repo, KEYS[0], 5)
     move(photos_repo, [KEYS[0]], "moved.jpg")

@@ -18,6 +18,7 @@ from small_stores import (
     commit,
     contents,
     fill_store,
+    in_processes,
     objects_of,
     quick_folder,
     seal_now,
@@ -480,3 +481,41 @@ def test_the_author_is_written_down() -> None:
         with begin(store) as txn:
             txn.change("samples", b"k", encode({}), old=NIL)
             txn.commit()
+
+
+def test_writers_readers_and_collections_beside_each_other(store: Store) -> None:
+    """Every collection moves the blobs that are read, for each commit makes others garbage."""
+    root = store.root
+    kept = [some_bytes(n, 400) for n in range(6)]
+    with begin(store) as txn:
+        txn.move("kept", [blob_ref(txn.put_blob(blob)) for blob in kept], old=None)
+        txn.commit()
+    store.close()
+
+    def write() -> None:
+        with Store.open(root) as mine:
+            for n in range(12):
+                with begin(mine) as txn:
+                    blobs = [blob_ref(txn.put_blob(some_bytes(n, 300))), mine.value("kept")[n % 6]]
+                    row = txn.put_value(Kind.REPORT, {"blobs": blobs, "n": n})
+                    txn.move("moving", object_ref(row), old=mine.value("moving"))
+                    txn.commit()
+
+    def sweep() -> None:
+        with Store.open(root) as mine:
+            for _ in range(12):
+                collect_all(mine)
+
+    def read() -> None:
+        with Store.open(root) as mine:
+            for n in range(300):
+                blob = kept[n % 6]
+                assert mine.get_blob(blob_id(blob)) == blob
+                assert b"".join(mine.iter_blob(blob_id(blob))) == blob
+
+    in_processes(write, sweep, read)
+    with Store.open(root) as after:
+        assert [after.get_blob(blob_id(blob)) for blob in kept] == kept
+        last = after.get(bytes(after.value("moving").data), Kind.REPORT)
+        assert {found for _, found in iter_references(last)} <= set(after.iter_prefix(b""))
+    assert fsck.check(root).problems == []

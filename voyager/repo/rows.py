@@ -10,8 +10,7 @@ from pathlib import Path
 
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
-from voyager.repo.dataset import Dataset, tracked_row
-from voyager.repo.file_moves import move_files
+from voyager.repo.dataset import Dataset
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
 from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -27,6 +26,7 @@ from voyager.repo.worktree import (
     update,
 )
 from voyager.schema import decode_sample, encode_sample
+from voyager.store import files
 from voyager.store.history import read_commit
 
 
@@ -125,9 +125,7 @@ def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[st
         stage(txn, staging, changes)
         txn.commit()
     if repo.root is not None:
-        found = [(tracked_row(space, old.encode(), row), new) for space, old, new, row in moves]
-        with_files = [(tracked, new) for tracked, new in found if tracked is not None]
-        move_files(repo, dataset, repo.staged(), with_files)
+        _move_files(str(repo.root), [(old, new) for _, old, new, _ in moves])
     return [(old, new) for _, old, new, _ in moves]
 
 
@@ -215,6 +213,18 @@ def _refuse_untracked(root: Path, old: str, new: str) -> None:
         return
     if not os.path.lexists(source) or not os.path.samestat(os.lstat(source), os.lstat(target)):
         raise ExistsError(f"an untracked '{shown(new)}' is in the way", hint="move it away")
+
+
+def _move_files(root: str, moves: list[tuple[str, str]]) -> None:
+    """Move the files of keys, where there are any."""
+    for folder in sorted({os.path.dirname(new) for _, new in moves}):
+        files.make_folder(f"{root}/{folder}")
+    for old, new in moves:
+        if os.path.lexists(f"{root}/{old}"):
+            files.rename(f"{root}/{old}", f"{root}/{new}")
+    left = {os.path.dirname(key) for move in moves for key in move} - {""}
+    for folder in sorted(left, reverse=True):
+        files.remove_empty_folders(f"{root}/{folder}", root)
 
 
 def restore(
