@@ -32,19 +32,19 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 def test_later_layers_win(store: Path, environ: dict[str, str]) -> None:
     config = Config.load(store, environ)
-    assert config.item("gc.grace_days") == ("gc.grace_days", 14, "default", None)
-    config.set("gc.grace_days", "20", "user", write)
+    assert config.item("gc.reflog_expire_days") == ("gc.reflog_expire_days", 90, "default", None)
+    config.set("gc.reflog_expire_days", "20", "user", write)
     config.set("user.name", "File", "user", write)
-    assert config.get_int("gc.grace_days") == 20
-    config.set("gc.grace_days", "30", "repository", write)
+    assert config.get_int("gc.reflog_expire_days") == 20
+    config.set("gc.reflog_expire_days", "30", "repository", write)
     again = Config.load(store, environ | {"VGR_AUTHOR_NAME": "Env"})
-    item = again.item("gc.grace_days")
+    item = again.item("gc.reflog_expire_days")
     assert item is not None
     assert item[1:] == (30, "repository", str(store / "config.toml"))
     assert again.item("user.name") == ("user.name", "Env", "environment", "VGR_AUTHOR_NAME")
     assert again.item("user.name", only="user") is not None
     assert again.item("user.name", only="repository") is None
-    assert Config.load(None, environ).get_int("gc.grace_days") == 20
+    assert Config.load(None, environ).get_int("gc.reflog_expire_days") == 20
 
 
 def test_every_default_is_a_value_of_its_kind() -> None:
@@ -58,7 +58,7 @@ def test_every_default_is_a_value_of_its_kind() -> None:
     [
         ("ui.progress", "Off", False),
         ("ui.progress", "1", True),
-        ("gc.grace_days", "0", 0),
+        ("gc.reflog_expire_days", "0", 0),
         ("core.ignorecase", "true", "true"),
         ("core.ignorecase", True, "true"),
         ("user.name", "Ann Öhm 李", "Ann Öhm 李"),
@@ -72,8 +72,8 @@ def test_values_are_parsed(name: str, text: str | bool, value: object) -> None:
     ("name", "text"),
     [
         ("ui.progress", "maybe"),
-        ("gc.grace_days", "-1"),
-        ("gc.grace_days", "1.5"),
+        ("gc.reflog_expire_days", "-1"),
+        ("gc.reflog_expire_days", "1.5"),
         ("core.ignorecase", "no"),
         ("user.name", " "),
         ("user.name", "a\nb"),
@@ -95,15 +95,15 @@ def test_unknown_names_are_refused_with_the_nearest(environ: dict[str, str]) -> 
 
 
 def test_a_bad_value_in_a_file_stops_only_its_reader(store: Path, environ: dict[str, str]) -> None:
-    (store / "config.toml").write_text("gc.grace_days = 'soon'\nfuture.thing = 1\n")
+    (store / "config.toml").write_text("gc.reflog_expire_days = 'soon'\nfuture.thing = 1\n")
     config = Config.load(store, environ)
     assert config.get("ui.color") == "auto"
     with pytest.raises(InvalidDataError, match="whole number") as caught:
-        config.get_int("gc.grace_days")
+        config.get_int("gc.reflog_expire_days")
     assert caught.value.path == str(store / "config.toml")
-    assert caught.value.hint == "vgr config --unset gc.grace_days"
+    assert caught.value.hint == "vgr config --unset gc.reflog_expire_days"
     assert list(config.unknown()) == [("future.thing", store / "config.toml")]
-    config.unset("gc.grace_days", "repository", write)
+    config.unset("gc.reflog_expire_days", "repository", write)
     config.unset("future.thing", "repository", write)
     assert (store / "config.toml").read_text() == ""
 

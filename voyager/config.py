@@ -66,7 +66,6 @@ SETTINGS: dict[str, Setting] = {
             choices=("auto", "true", "false"),
         ),
         Setting("gc.reflog_expire_days", "number", 90, "days that undo and the reflog reach back"),
-        Setting("gc.grace_days", "number", 14, "days that gc keeps what nothing points to"),
         Setting(
             "ui.color",
             "choice",

@@ -87,7 +87,7 @@ def test_an_edited_image_keeps_what_is_said_of_it(photos_repo: Repository) -> No
     assert len(sample.regions) == 1
     assert photos_repo.staged().image_bytes(KEYS[0]) == PHOTOS[number].read_bytes()
     assert done.noted[0][0] == KEYS[0]
-    assert "1 regions stay" in done.noted[0][1] or "1 region stays" in done.noted[0][1]
+    assert "its regions (1) stay as they were" in done.noted[0][1]
 
 
 def _size(photo: Path) -> tuple[int, int]:

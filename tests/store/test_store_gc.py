@@ -33,6 +33,7 @@ from voyager.store.objectstore import DICTIONARY, GENERATION, SHALLOW, Store
 from voyager.store.operation import NIL
 from voyager.store.pack import Content, PackWriter
 from voyager.store.reachable import BLOB_PREFIX, OBJECT_PREFIX, find_ids, mark
+from voyager.store.rebuild import rebuild
 from voyager.wire import blob_ref, encode, iter_references, object_ref
 
 
@@ -172,7 +173,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(store: Store) -> None
 def test_a_collection_of_another_kind_of_time_does_not_miss_what_an_earlier_one_took(
     store: Store,
 ) -> None:
-    """Operations that stay in the log after `--expire now` no longer hold their content."""
+    """Operations that expired hold their content no more, even while they are in the log."""
     first = commit(store, "main", {b"k": {"n": 1}}, time=NOW)
     drop(store, "refs/heads/main", time=NOW + 5)
     with begin(store, time=NOW + 10) as txn:
@@ -180,7 +181,8 @@ def test_a_collection_of_another_kind_of_time_does_not_miss_what_an_earlier_one_
         txn.commit()
     collect(store, expire_ms=0, now_ms=NOW + 7, author="gc")
     assert first not in store
-    assert store.operation(1), "its segment holds a young operation too"
+    assert [each.seq for each in store.operations()] == [5, 4, 3], "what expired is not shown"
+    assert list((store.root / "log").iterdir()), "its segment holds a young operation too"
     collect(store, expire_ms=90 * DAY, now_ms=NOW + 20, author="gc")
     assert fsck.check(store.root).problems == []
 
@@ -337,14 +339,13 @@ def test_an_expired_log_is_replaced_by_a_checkpoint(store: Store) -> None:
     assert len(store.moves_of("young")) == 1
     assert len(list((store.root / "log").iterdir())) == 1
     assert store.get_blob(ids["staged"])
-    log = store.value("LOG")
-    assert log["first"] == min(operation.seq for operation in store.operations())
+    assert store.value("LOG") == min(operation.seq for operation in store.operations())
     checkpoint = next(iter(store.operations()))
     assert checkpoint.checkpoint
     assert (checkpoint.author, checkpoint.zone) == ("gc", 60)
 
 
-def test_operations_of_a_segment_expire_together(store: Store) -> None:
+def test_operations_expire_one_by_one_and_segments_with_their_last(store: Store) -> None:
     for number in range(6):
         with begin(store, time=NOW + number * DAY) as txn:
             txn.move("a", number, old=number - 1 if number else None)
@@ -352,12 +353,17 @@ def test_operations_of_a_segment_expire_together(store: Store) -> None:
         if number % 2:
             seal_now(store)
     collect(store, expire_ms=DAY, now_ms=NOW + 4 * DAY - 1, author="gc")
-    kept = [operation.seq for operation in store.operations()]
-    assert 1 not in kept
-    assert 2 not in kept
-    assert {3, 4, 5, 6} <= set(kept)
-    assert store.value("a") == 5
-    assert store.moves_of("a") == [3, 4, 5, 6]
+    assert [operation.seq for operation in store.operations()] == [7, 6, 5, 4]
+    assert [path.name for path in sorted((store.root / "log").iterdir())] == [
+        "0000000000000003.log",
+        "0000000000000005.log",
+    ]
+    assert (store.value("a"), store.value("LOG")) == (5, 4)
+    assert store.moves_of("a") == [4, 5, 6]
+    before = contents(store)
+    rebuild(store.root)
+    assert contents(store) == before
+    assert fsck.check(store.root).problems == []
 
 
 def test_a_damaged_log_stops_the_collection(store: Store) -> None:

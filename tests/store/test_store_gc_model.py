@@ -47,6 +47,8 @@ class Model(RuleBasedStateMachine):
         self.references: dict[bytes, set[bytes]] = {}
         self.past: list[tuple[int, set[bytes]]] = []
         self.purged: set[bytes] = set()
+        self.since = 0
+        self.first: int | None = None
 
     def teardown(self) -> None:
         self.store.close()
@@ -70,6 +72,13 @@ class Model(RuleBasedStateMachine):
 
     def live(self) -> set[bytes]:
         return self.reachable(self.roots())
+
+    def held_by_operations(self, since: int) -> set[bytes]:
+        """What the operations refer to that are younger than `since`, and were at every gc."""
+        self.since = max(self.since, since if self.store.value("LOG") != self.first else 0)
+        self.first = self.store.value("LOG")
+        bound = max(self.since, since)
+        return {each for time, ids in self.past if time > bound for each in ids}
 
     # -- rules -----------------------------------------------------------------------------------
 
@@ -179,10 +188,7 @@ class Model(RuleBasedStateMachine):
         done = collect(self.store, expire_ms=expire, now_ms=self.now, author="gc", prune_all=prune)
         if done.segments_removed:  # a checkpoint says all there is, and is an operation itself
             self.past.append((self.now, self.roots()))
-        log = self.store.value("LOG")
-        since = max(self.now - expire, log["since"] if log else 0)
-        young = {each for time, ids in self.past if time > since for each in ids}
-        live = self.reachable(self.roots() | young)
+        live = self.reachable(self.roots() | self.held_by_operations(self.now - expire))
         uses = pack_use.survey(self.store, live)
         assert not any(use.is_dead or use.is_wasteful for use in uses.values())
         for found in live - self.purged:

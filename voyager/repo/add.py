@@ -358,7 +358,7 @@ class _Stager:
                 (
                     taken.source.key,
                     f"its size went from {old[0]}×{old[1]} to {new[0]}×{new[1]}; "
-                    f"{len(sample.regions)} regions stay as they were",
+                    f"its regions ({len(sample.regions)}) stay as they were",
                 )
             )
 

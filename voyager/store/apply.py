@@ -13,8 +13,7 @@ from voyager.store.pack_index import Reading, Writing, encode_place, short_hash
 TOMBSTONES = "tombstones/"
 """Prefix of the values that say which blobs were purged, by whom and why."""
 LOG = "LOG"
-"""The value `{first, since}` that gc leaves: operations before number `first` are forgotten, and
-what only those not younger than `since` (ms) refer to may be gone."""
+"""The value that holds the number of the first operation that gc did not let expire."""
 
 Entries = Iterable[tuple[bytes, int, int]]
 """(id, offset, stored length) of the entries of one file."""
@@ -65,8 +64,8 @@ class Applier:
                 writing.put("reflog", self._hashes[move.name] + seq, b"")
             if move.name.startswith(TOMBSTONES) and new != NIL:
                 writing.delete("objects", bytes.fromhex(move.name.removeprefix(TOMBSTONES)))
-            if move.name == LOG and _first_kept(new) > _first_kept(bytes(move.old)):
-                _forget_operations(writing, _first_kept(new))
+            if move.name == LOG and new != bytes(move.old):
+                _forget_operations(writing, msgspec.msgpack.decode(new, type=int))
 
     def _change_overlay(self, writing: Writing) -> None:
         if self.operation.clear or self.operation.checkpoint:
@@ -147,23 +146,19 @@ def _drop_packs(writing: Writing, names: set[str]) -> None:
         writing.delete("objects", key)
 
 
-def _first_kept(log: bytes) -> int:
-    """The first kept operation that an encoded value of LOG names."""
-    value = msgspec.msgpack.decode(log)
-    return 1 if value is None else int(value["first"])
-
-
 def _forget_operations(writing: Writing, first: int) -> None:
-    """Forget the operations before number `first`, and the segments that begin before it."""
+    """Forget the operations before number `first`, and the segments that end before it."""
     bound = first.to_bytes(8, "big")
+    segments = {
+        int(name.removesuffix(b".log")): key
+        for key, name in writing.items("packs")
+        if name.endswith(b".log")
+    }
+    begins = max((start for start in segments if start <= first), default=first)
     stale = {
         "operations": [key for key, _ in writing.items("operations") if key < bound],
         "reflog": [key for key, _ in writing.items("reflog") if key[16:] < bound],
-        "packs": [
-            key
-            for key, name in writing.items("packs")
-            if name.endswith(b".log") and int(name.removesuffix(b".log")) < first
-        ],
+        "packs": [key for start, key in segments.items() if start < begins],
     }
     for table, keys in stale.items():
         for key in keys:

@@ -33,7 +33,7 @@ from voyager.store.pack_use import (
 )
 from voyager.store.purge import tombstones
 from voyager.store.reachable import Live, mark
-from voyager.store.repack import Expired, remove_packs, repack
+from voyager.store.repack import Expiry, remove_packs, repack
 from voyager.store.truth import read_operation
 
 Progress = Callable[[int, int | None], None]
@@ -64,18 +64,20 @@ class Collected:
 
 @dataclass(slots=True)
 class _Past:
-    """What the log says: its segments, and the packs that were dropped and not brought in again."""
+    """What the log says.
 
-    segments: list[_Segment] = field(default_factory=list)
+    `first` is the first operation that is young, as all behind it are taken to be; `ends` maps
+    segments to their last operation. `dropped` packs were not brought in again.
+    """
+
+    first: int
+    operations: int = 0
+    ends: dict[Path, int] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
 
-
-@dataclass(slots=True)
-class _Segment:
-    path: Path
-    first: int
-    operations: int
-    young: bool
+    def expired(self) -> list[Path]:
+        """The segments that hold no young operation."""
+        return [path for path, last in self.ends.items() if last < self.first]
 
 
 def collect(
@@ -99,30 +101,28 @@ def collect(
         if not dry_run:
             with store.lock():
                 seal.seal_journal(store)
-        since = _since(store, now_ms - expire_ms)
-        past = _read_past(store, since)
-        live = mark(store, _iter_roots(store, since), progress)
+        past = _read_past(store, now_ms - expire_ms)
+        live = mark(store, _iter_roots(store, past.first), progress)
         uses = survey(store, live)
         victims = _choose(store, uses)
-        expired, first_kept = _expire(store, past)
-        found = _count(live, uses, victims, expired)
+        found = _count(live, uses, victims, past)
         if dry_run:
             strays = _strays(store, past.dropped, expire_ms, prune_all=prune_all)
             found.strays_removed = len(strays)
-            found.freed = _expected_gain(victims, expired, strays)
+            found.freed = _expected_gain(victims, [*past.expired(), *strays])
             return found
         before = _bytes_in(store.root)
-        if victims or expired:
+        if victims or past.expired():
             packs = repack(
                 store,
                 uses.values(),
                 victims,
                 live,
-                message=_message(victims, expired),
+                message=_message(found),
                 author=author,
                 time=now_ms,
                 zone=zone,
-                log=Expired(first_kept, since),
+                expiry=Expiry(past.first, past.expired()),
                 progress=progress,
             )
             found.packs_written = len(packs)
@@ -130,17 +130,18 @@ def collect(
         strays = _strays(store, past.dropped, expire_ms, prune_all=prune_all)
         found.strays_removed = len(strays)
         _remove(store, strays)
-        _remove_segments(store)
+        for path in past.expired():
+            files.remove(path)
         found.freed = before - _bytes_in(store.root)
     return found
 
 
-def _message(victims: list[PackUse], expired: list[_Segment]) -> str:
+def _message(found: Collected) -> str:
     done = []
-    if victims:
-        done.append(f"{len(victims)} packs written anew")
-    if expired:
-        done.append(f"{sum(segment.operations for segment in expired)} operations expired")
+    if found.packs_removed:
+        done.append(f"{found.packs_removed} packs written anew")
+    if found.operations_expired:
+        done.append(f"{found.operations_expired} operations expired")
     return ", ".join(done)
 
 
@@ -195,16 +196,19 @@ def _content_of(path: str) -> int:
 
 def _read_past(store: Store, since_ms: int) -> _Past:
     """Read log and journal; CorruptError when either is damaged."""
-    past = _Past()
+    kept = store.value(LOG) or 1
+    past = _Past(first=store.last_seq() + 1)
     for path in [*_segments(store), store.root / "journal"]:
-        operations, young = 0, False
+        last = 0
         for operation in _iter_operations(path):
-            operations += 1
-            young = young or operation.time > since_ms
+            last = operation.seq
+            if last >= kept and operation.time > since_ms:
+                past.first = min(past.first, last)
             past.dropped |= {name.hex() for name in operation.dropped}
             past.dropped -= {name.hex() for name in operation.added}
         if path.suffix == ".log":
-            past.segments.append(_Segment(path, int(path.stem), operations, young))
+            past.ends[path] = last
+    past.operations = max(past.first - kept, 0)
     return past
 
 
@@ -212,14 +216,8 @@ def _segments(store: Store) -> list[Path]:
     return sorted((store.root / "log").glob("*.log"))
 
 
-def _since(store: Store, since_ms: int) -> int:
-    """From when on operations keep things alive: what an earlier collection let go is gone."""
-    log = store.value(LOG)
-    return since_ms if log is None else max(since_ms, log["since"])
-
-
-def _iter_roots(store: Store, since_ms: int) -> Iterator[tuple[str, bytes]]:
-    """(name, encoded bytes) of all that keeps objects alive."""
+def _iter_roots(store: Store, first: int) -> Iterator[tuple[str, bytes]]:
+    """(name, encoded bytes) of all that keeps objects alive; `first` is a young operation."""
     yield from store.index.read(
         lambda reading: [(name.decode(), value) for name, value in reading.items("values")]
     )
@@ -228,7 +226,7 @@ def _iter_roots(store: Store, since_ms: int) -> Iterator[tuple[str, bytes]]:
     # The log is read again rather than kept, for it can be long.
     for path in [*_segments(store), store.root / "journal"]:
         for operation in _iter_operations(path):
-            if operation.time > since_ms:
+            if operation.seq >= first:
                 yield f"operation {operation.seq}", operation.encode()
 
 
@@ -264,27 +262,7 @@ def _choose(store: Store, uses: dict[int, PackUse]) -> list[PackUse]:
     return list(victims.values())
 
 
-def _expire(store: Store, past: _Past) -> tuple[list[_Segment], int]:
-    """The oldest segments without a young operation, and the first operation to keep."""
-    expired: list[_Segment] = []
-    for segment in past.segments:
-        if segment.young:
-            return expired, segment.first
-        expired.append(segment)
-    return expired, store.last_seq() + 1
-
-
-def _remove_segments(store: Store) -> None:
-    """Remove the segments whose operations are forgotten."""
-    log = store.value(LOG)
-    for path in _segments(store):
-        if log is not None and int(path.stem) < log["first"]:
-            files.remove(path)
-
-
-def _count(
-    live: Live, uses: dict[int, PackUse], victims: list[PackUse], expired: list[_Segment]
-) -> Collected:
+def _count(live: Live, uses: dict[int, PackUse], victims: list[PackUse], past: _Past) -> Collected:
     dead = {
         content: sum(
             use.indexed - use.live - use.has_dictionary
@@ -300,15 +278,14 @@ def _count(
         dead_blobs=dead[Content.BLOBS],
         packs_before=len(uses),
         packs_removed=len(victims),
-        operations_expired=sum(segment.operations for segment in expired),
-        segments_removed=len(expired),
+        operations_expired=past.operations,
+        segments_removed=len(past.expired()),
     )
 
 
-def _expected_gain(victims: list[PackUse], expired: list[_Segment], strays: list[Path]) -> int:
+def _expected_gain(victims: list[PackUse], others: list[Path]) -> int:
     gain = sum(use.size - use.live_bytes for use in victims)
-    gain += sum(segment.path.stat().st_size for segment in expired)
-    return gain + sum(path.stat().st_size for path in strays)
+    return gain + sum(path.stat().st_size for path in others)
 
 
 def _bytes_in(root: Path) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voyager.errors import CorruptError
@@ -27,18 +27,19 @@ Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Expired:
-    """What gc lets go: operations before `first`, and the content of those up to `since` (ms)."""
+class Expiry:
+    """What gc lets expire: the operations before `first`, and maybe the segments they are in."""
 
     first: int
-    since: int
+    segments: list[Path] = field(default_factory=list)
 
     def note(self, store: Store, txn: Transaction) -> None:
         """Write it down; to be called before any move."""
-        old = store.value(LOG)
-        if self.first > (1 if old is None else old["first"]):
+        if self.segments:
             txn.checkpoint()
-        txn.move(LOG, {"first": self.first, "since": self.since}, old=old)
+        old = store.value(LOG)
+        if self.first > (old or 1):
+            txn.move(LOG, self.first, old=old)
 
 
 def repack(
@@ -51,13 +52,13 @@ def repack(
     author: str,
     time: int,
     zone: int,
-    log: Expired | None = None,
+    expiry: Expiry | None = None,
     progress: Progress | None = None,
 ) -> list[SealedPack]:
     """Replace some packs of a store by new ones with what is live; the new packs.
 
     The caller holds the gc lock. Old files go only when the operation that drops them is durable.
-    That operation is a checkpoint when `log` lets operations be forgotten.
+    That operation is a checkpoint when segments of the log are to go as well.
     """
     victims = sorted(victims, key=lambda use: use.number)
     doomed = {use.number for use in victims}
@@ -65,8 +66,8 @@ def repack(
         store, HOUSEKEEPING, message=message, author=author, time=time, zone=zone, locked=True
     )
     with txn:
-        if log is not None:
-            log.note(store, txn)
+        if expiry is not None:
+            expiry.note(store, txn)
         rewriter = Rewriter(store, txn, victims, live, progress)
         rewriter.run([use for use in uses if use.number not in doomed])
         gone = [use.name for use in victims if use.name not in rewriter.adopted]
