@@ -37,8 +37,8 @@ def _name_problem(key: str, name: str) -> str | None:
         return f"longer than {MAX_KEY_BYTES} bytes"
     if "\0" in key:
         return "a NUL byte"
-    if key == ".vgr":
-        return "inside .vgr"
+    if name == ".vgr":
+        return "inside a .vgr"  # the working tree would take the folder for a repository
     if name in ("", ".", ".."):
         return f"a component '{name}'"
     if size > MAX_COMPONENT_BYTES and len(name.encode()) > MAX_COMPONENT_BYTES:
@@ -51,9 +51,6 @@ def _folder_problem(folder: str) -> str | None:
     """The same for the folders of a key, of which there are few and far fewer than keys."""
     if not folder or folder.startswith("/"):
         return "an absolute path"
-    first, _, _ = folder.partition("/")
-    if first == ".vgr":
-        return "inside .vgr"
     parts = (_name_problem(folder, part) for part in folder.split("/"))
     return next((problem for problem in parts if problem is not None), None)
 
@@ -74,8 +71,6 @@ def _is_text(key: str) -> bool:
 def check_key(key: str) -> str:
     """The key; UsageError when it may not name a row."""
     problem = key_problem(key)
-    if problem is None and ".vgr" in key.split("/"):
-        problem = "inside a .vgr"  # the working tree would take the folder for a repository
     if problem is not None:
         raise UsageError(f"'{shown(key)}' cannot be a key: {problem}")
     return key
