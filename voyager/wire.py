@@ -46,6 +46,10 @@ _decoder = msgspec.msgpack.Decoder()
 _ODD_FLOAT = re.compile(rb"\xcb(?:[\x7f\xff][\xf0-\xff]|\x80\0{7})", re.DOTALL)
 
 
+may_hold_odd_float = _ODD_FLOAT.search
+"""A cheap first look for `refuse_odd_floats`: None when encoded bytes hold nothing odd."""
+
+
 def blob_ref(blob_id: bytes) -> Ext:
     """The reference value of a blob id (32 bytes)."""
     return Ext(BLOB_EXT, blob_id)
@@ -71,7 +75,7 @@ def encode(value: Any) -> bytes:
 
 def refuse_odd_floats(data: bytes) -> None:
     """Raise InvalidDataError when encoded `data` holds NaN, an infinity or -0.0."""
-    if _ODD_FLOAT.search(data) and _has_odd_float(_decoder.decode(data)):
+    if may_hold_odd_float(data) and _has_odd_float(_decoder.decode(data)):
         raise InvalidDataError("numbers must be finite, and zero has no sign")
 
 

@@ -45,10 +45,8 @@ class Model(RuleBasedStateMachine):
         self.overlay: dict[bytes, bytes] = {}
         self.content: dict[bytes, tuple[Kind, bytes]] = {}
         self.references: dict[bytes, set[bytes]] = {}
-        self.past: list[tuple[int, set[bytes]]] = []
+        self.past: list[tuple[int, int, set[bytes]]] = []
         self.purged: set[bytes] = set()
-        self.since = 0
-        self.first: int | None = None
 
     def teardown(self) -> None:
         self.store.close()
@@ -74,11 +72,11 @@ class Model(RuleBasedStateMachine):
         return self.reachable(self.roots())
 
     def held_by_operations(self, since: int) -> set[bytes]:
-        """What the operations refer to that are younger than `since`, and were at every gc."""
-        self.since = max(self.since, since if self.store.value("LOG") != self.first else 0)
-        self.first = self.store.value("LOG")
-        bound = max(self.since, since)
-        return {each for time, ids in self.past if time > bound for each in ids}
+        """What operations refer to, from the first on that is young and was not let go before."""
+        kept = self.store.value("LOG") or 1
+        young = [seq for seq, time, _ in self.past if seq >= kept and time > since]
+        first = min(young, default=self.store.last_seq() + 1)
+        return {each for seq, _, ids in self.past if seq >= first for each in ids}
 
     # -- rules -----------------------------------------------------------------------------------
 
@@ -110,7 +108,9 @@ class Model(RuleBasedStateMachine):
             old = self.held.get(name)
             txn.move(name, object_ref(found), old=None if old is None else object_ref(old))
             txn.commit()
-        self.past.append((self.now, {found} | ({old} if old is not None else set())))
+        self.past.append(
+            (self.store.last_seq(), self.now, {found} | ({old} if old is not None else set()))
+        )
         self.held[name] = found
 
     @rule(name=NAMES)
@@ -123,7 +123,7 @@ class Model(RuleBasedStateMachine):
         with begin(self.store, time=self.now) as txn:
             txn.move(name, None, old=object_ref(old))
             txn.commit()
-        self.past.append((self.now, {old}))
+        self.past.append((self.store.last_seq(), self.now, {old}))
 
     @rule(key=KEYS, number=BLOBS, gone=st.booleans())
     def stage(self, key: bytes, number: int, gone: bool) -> None:
@@ -149,7 +149,7 @@ class Model(RuleBasedStateMachine):
             self.content[found] = Kind.BLOB, data
             self.references.setdefault(found, set())
             before.add(found)
-        self.past.append((self.now, before))
+        self.past.append((self.store.last_seq(), self.now, before))
 
     @rule()
     def clear(self) -> None:
@@ -177,7 +177,7 @@ class Model(RuleBasedStateMachine):
             with pytest.raises(NotFoundError, match="was not purged"):
                 unpurge(self.store, [found], who="ann", now_ms=self.now)
             return
-        if found in self.reachable(self.roots() | {each for _, ids in self.past for each in ids}):
+        if found in self.reachable(self.roots() | {each for *_, ids in self.past for each in ids}):
             return  # it would be missing from then on, until it is added again
         unpurge(self.store, [found], who="ann", now_ms=self.now)
         self.purged.remove(found)
@@ -187,7 +187,7 @@ class Model(RuleBasedStateMachine):
         self.now += 1
         done = collect(self.store, expire_ms=expire, now_ms=self.now, author="gc", prune_all=prune)
         if done.segments_removed:  # a checkpoint says all there is, and is an operation itself
-            self.past.append((self.now, self.roots()))
+            self.past.append((self.store.last_seq(), self.now, self.roots()))
         live = self.reachable(self.roots() | self.held_by_operations(self.now - expire))
         uses = pack_use.survey(self.store, live)
         assert not any(use.is_dead or use.is_wasteful for use in uses.values())

@@ -114,14 +114,16 @@ _SAMPLE: _Kind[Sample] = _Kind(Sample, "a sample row")
 _FILE: _Kind[FileRow] = _Kind(FileRow, "a file row")
 _GEOMETRY: _Kind[Geometry] = _Kind(Geometry, "a geometry")
 
+_encode_fast = wire.encoder.encode
 _decode_fast = _SAMPLE.fast.decode
 _opening_encoder = Encoder(order="deterministic", enc_hook=_open)
 
 
 def _encode(value: Any, kind: _Kind[Any]) -> bytes:
     try:
-        data = wire.encoder.encode(value)
-        wire.refuse_odd_floats(data)
+        data = _encode_fast(value)
+        if wire.may_hold_odd_float(data):
+            wire.refuse_odd_floats(data)
     except (*_FAILED, InvalidDataError):
         return _encode_slowly(value, kind)
     return data

@@ -96,7 +96,7 @@ def collect(
     `prune_all` also takes files that nothing names before their hour of grace. Raises CorruptError
     when an object in use is missing or a pack is damaged, and then removes nothing.
     """
-    with store.keep_packs(exclusive=not dry_run):
+    with store.keep_packs(exclusive=True):
         store.refresh()
         if not dry_run:
             with store.lock():
@@ -278,7 +278,7 @@ def _count(live: Live, uses: dict[int, PackUse], victims: list[PackUse], past: _
         dead_blobs=dead[Content.BLOBS],
         packs_before=len(uses),
         packs_removed=len(victims),
-        operations_expired=past.operations,
+        operations_expired=past.operations if victims or past.expired() else 0,
         segments_removed=len(past.expired()),
     )
 
@@ -322,7 +322,10 @@ def _strays(store: Store, dropped: set[str], expire_ms: int, *, prune_all: bool)
 
 
 def _is_older(path: Path, seconds: float) -> bool:
-    return time.time() - path.stat().st_mtime >= seconds
+    try:
+        return time.time() - path.stat().st_mtime >= seconds
+    except FileNotFoundError:
+        return False  # somebody just finished writing it
 
 
 def _remove(store: Store, strays: list[Path]) -> None:

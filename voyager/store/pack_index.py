@@ -225,6 +225,13 @@ def reopen(path: Path) -> None:
         shared.open()
 
 
+def leave_to_parent(path: Path) -> None:
+    """In a forked child: let go of the parent's handle on an index, to open it in another way."""
+    shared = _environments.pop(path.resolve(), None)
+    if shared is not None:
+        shared.env.close()
+
+
 def _read(shared: _Environment, body: Callable[[Reading], T]) -> T:
     with shared.env.begin() as txn:
         return body(Reading(txn, shared.tables))

@@ -9,7 +9,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from voyager.errors import CorruptError
-from voyager.store.entry import HEADER_BYTES, Damage, Header, expand
+from voyager.store.entry import HEADER_BYTES, Damage, Header, expand, sum_of
 from voyager.store.ids import Kind, id_of
 from voyager.store.journal import HEAD_BYTES, Journal
 from voyager.store.operation import Operation, decode_operation
@@ -144,18 +144,26 @@ def _group_is_whole(journal: Journal, record: Recorded) -> bool:
 def read_operation(journal: Journal, offset: int, header: Header) -> Operation | None:
     """The operation at an entry, or None when it does not fit its id."""
     try:
-        data = expand(header, journal.read(offset + HEADER_BYTES, header.stored))
-        if header.kind is Kind.OPERATION and id_of(Kind.OPERATION, data) == header.id:
-            return decode_operation(data)
+        data = _read_whole(journal, offset, header)
+        return decode_operation(data) if header.kind is Kind.OPERATION else None
     except CorruptError:
-        pass
-    return None
+        return None
 
 
 def entry_is_whole(journal: Journal, offset: int, header: Header) -> bool:
     """Whether an entry's bytes give its id."""
     try:
-        data = expand(header, journal.read(offset + HEADER_BYTES, header.stored))
+        _read_whole(journal, offset, header)
     except CorruptError:
         return False
-    return id_of(header.kind, data) == header.id
+    return True
+
+
+def _read_whole(journal: Journal, offset: int, header: Header) -> bytes:
+    """An entry's real bytes; CorruptError unless they fit its sum and its id."""
+    stored = journal.read(offset + HEADER_BYTES, header.stored)
+    data = expand(header, stored)
+    # Both, for a flip in a zstd frame may leave what it expands to as it was.
+    if sum_of(stored) != header.body_sum or id_of(header.kind, data) != header.id:
+        raise CorruptError(f"{header.kind.label} {header.id.hex()} is damaged")
+    return data

@@ -17,7 +17,7 @@ from voyager.store.fsck.tables import Comparison, bounded
 from voyager.store.index_place import index_folder
 from voyager.store.journal import HEAD_BYTES
 from voyager.store.objectstore import Store
-from voyager.store.pack_index import PackIndex
+from voyager.store.pack_index import PackIndex, leave_to_parent
 from voyager.store.rebuild import fill
 from voyager.store.truth import Truth, live_packs
 
@@ -65,6 +65,7 @@ def judge(root: Path, folder: Path, truth: Truth) -> Verdict:
 
 def _judge_here(root: Path, folder: Path, truth: Truth) -> dict[str, Any]:
     """`judge` in the child: the fields of a verdict as plain values."""
+    leave_to_parent(index_folder(root))
     index = PackIndex(index_folder(root), read_only=True)
     applied, registered = _look(index)
     verdict = Verdict(applied, counting_packs(root, truth, registered))
