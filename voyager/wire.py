@@ -40,6 +40,7 @@ MAX_DEPTH = 32
 
 encoder = msgspec.msgpack.Encoder(order="deterministic")
 _decoder = msgspec.msgpack.Decoder()
+_CONTAINERS = (dict, list)
 
 # A float64 is 0xcb and eight bytes. This finds every NaN, infinity and -0.0, and now and then the
 # same bytes inside a string or id; the slow look settles those.
@@ -102,10 +103,18 @@ def decode(data: bytes) -> Any:
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:
-    if isinstance(value, dict):
-        return limit == 0 or any(_depth_exceeds(item, limit - 1) for item in value.values())
-    if isinstance(value, list):
-        return limit == 0 or any(_depth_exceeds(item, limit - 1) for item in value)
+    # Only containers are looked into: fsck asks this of every row there is.
+    if type(value) is dict:
+        items: Any = value.values()
+    elif type(value) is list:
+        items = value
+    else:
+        return False
+    if not limit:
+        return True
+    for item in items:
+        if type(item) in _CONTAINERS and _depth_exceeds(item, limit - 1):
+            return True
     return False
 
 
@@ -119,9 +128,18 @@ def is_canonical(data: bytes) -> bool:
 
 
 def _keys_are_text(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(type(key) is str and _keys_are_text(item) for key, item in value.items())
-    return not isinstance(value, list) or all(_keys_are_text(item) for item in value)
+    items = value
+    if type(value) is dict:
+        for key in value:
+            if type(key) is not str:
+                return False
+        items = value.values()
+    elif type(value) is not list:
+        return True
+    for item in items:
+        if type(item) in _CONTAINERS and not _keys_are_text(item):
+            return False
+    return True
 
 
 def iter_references(data: bytes) -> Iterator[tuple[int, bytes]]:
