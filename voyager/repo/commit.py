@@ -11,7 +11,7 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.diff import Change, counts, diff
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import read_snapshot, write_snapshot
-from voyager.repo.staging import fold_staging, replace_staging
+from voyager.repo.staging import Staging, fold_staging, replace_staging
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import HEADS, Head, move_head, move_ref
 from voyager.store.transaction import Transaction
@@ -71,10 +71,17 @@ def commit(
             zone=zone,
         )
         advance(txn, head, made)
-        replace_staging(txn, staging, base=made, snapshot=snapshot)
+        replace_staging(txn, staging, base=made, snapshot=snapshot, folded=snapshot)
         txn.commit()
+    _keep_stat_cache(repo, staging)
     after = Dataset(repo.store, read_snapshot(repo.store, snapshot), commit=made)
     return _summary(repo, after, made, head.branch, parents)
+
+
+def _keep_stat_cache(repo: Repository, staging: Staging) -> None:
+    """Tell the stat cache that the same files go by another token now."""
+    if repo.root is not None and repo.stat_cache.token == repo.staged_view(staging).token:
+        repo.stat_cache.update([], token=repo.staged().token)
 
 
 def check_author(text: str) -> str:

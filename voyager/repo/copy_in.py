@@ -23,6 +23,8 @@ def outside_sources(
     Raises NotFoundError for a path that names nothing, UsageError for one inside the working tree
     and for two of one key, ExistsError where the working tree has another file.
     """
+    if to is not None and to.startswith("/"):
+        raise UsageError(f"'{to}' is no folder of keys: it is absolute", hint="vgr add --to FOLDER")
     prefix = (to or "").strip("/")
     if prefix and prefix != ".":
         check_key(prefix)
@@ -38,7 +40,9 @@ def outside_sources(
             )
         if not os.path.lexists(top):
             raise NotFoundError(f"'{text}' names no file", hint="ls")
-        for source in _sources_below(top, prefix, result):
+        if top == repo.folder or repo.folder in top.parents:
+            raise UsageError(f"'{text}' is the repository itself", hint="vgr add --to FOLDER PATH")
+        for source in _sources_below(top, _anchor(repo, top, to), prefix, repo.folder, result):
             other = sources.setdefault(source.key, source)
             if other is not source and other.path != source.path:
                 raise UsageError(
@@ -51,13 +55,23 @@ def outside_sources(
     return found
 
 
-def _sources_below(top: Path, prefix: str, result: Added) -> list[Source]:
+def _anchor(repo: Repository, top: Path, to: str | None) -> Path:
+    """What keys are relative to: as in a working tree where there could be one, else the path."""
+    base = repo.folder.parent
+    if to is None and not repo.bare and (top == base or base in top.parents):
+        return base
+    return top if top.is_dir() else top.parent
+
+
+def _sources_below(
+    top: Path, anchor: Path, prefix: str, store: Path, result: Added
+) -> list[Source]:
     if not top.is_dir():
-        return [_source(str(top), _join(prefix, top.name))]
+        return [_source(str(top), _join(prefix, os.path.relpath(top, anchor)))]
     found: list[Source] = []
 
     def skip(path: str, reason: str) -> None:
-        result.skipped.append((_join(prefix, os.path.relpath(path, top)), reason))
+        result.skipped.append((_join(prefix, os.path.relpath(path, anchor)), reason))
 
     def unreadable(error: OSError) -> None:
         skip(str(error.filename), f"unreadable: {error.strerror}")
@@ -66,13 +80,15 @@ def _sources_below(top: Path, prefix: str, result: Added) -> list[Source]:
         for name in sorted(folders):
             if os.path.islink(os.path.join(folder, name)):
                 skip(os.path.join(folder, name), "a link to a directory")
-        folders[:] = sorted(name for name in folders if name not in ALWAYS_IGNORED)
+        folders[:] = sorted(
+            name for name in folders if name not in ALWAYS_IGNORED and Path(folder, name) != store
+        )
         for name in sorted(names):
             path = os.path.join(folder, name)
             if not os.path.isfile(path):
                 skip(path, "neither file nor directory")
             elif name not in ALWAYS_IGNORED:
-                found.append(_source(path, _join(prefix, os.path.relpath(path, top))))
+                found.append(_source(path, _join(prefix, os.path.relpath(path, anchor))))
     return found
 
 

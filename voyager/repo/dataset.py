@@ -131,8 +131,14 @@ class Dataset:
         """The number of samples."""
         return self.count(SAMPLES)
 
+    def __repr__(self) -> str:
+        where = "staging" if self.commit is None else self.commit.hex()[:12]
+        return f"<Dataset {where}: {len(self)} samples>"
+
     def __getitem__(self, key: str) -> Sample:
-        """The sample at a key; NotFoundError when there is none."""
+        """The sample at a key; NotFoundError when there is none, `nth` reads by position."""
+        if not isinstance(key, str):
+            raise TypeError(f"keys are text, not {type(key).__name__}; nth(n) reads by position")
         row = self.row(SAMPLES, key.encode())
         if row is None:
             raise NotFoundError(f"no sample '{key}'", hint="vgr ls")
@@ -149,6 +155,14 @@ class Dataset:
     def __iter__(self) -> Iterator[str]:
         """Keys of samples in order."""
         return (key.decode() for key, _ in self.rows(SAMPLES))
+
+    def keys(self) -> Iterator[str]:
+        """Keys of samples in order."""
+        return iter(self)
+
+    def values(self) -> Iterator[Sample]:
+        """Samples in key order."""
+        return (sample for _, sample in self.items())
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Sample]]:
         """(key, sample) in key order, of the keys that start with `prefix`."""

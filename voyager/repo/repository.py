@@ -145,9 +145,10 @@ class Repository:
         """The id of the commit that a revision names."""
         return revisions.resolve(self.store, revision)
 
-    def at(self, revision: str) -> Dataset:
-        """The version that a revision names, read-only."""
-        return self.dataset_of(self.resolve(revision))
+    def at(self, revision: str | bytes) -> Dataset:
+        """The version that a revision (or a commit's id) names, read-only."""
+        text = revision.hex() if isinstance(revision, bytes) else revision
+        return self.dataset_of(self.resolve(text))
 
     def dataset_of(self, commit: bytes | None) -> Dataset:
         """The version of a commit; an empty one for None (an unborn branch)."""

@@ -162,6 +162,8 @@ def _before(store: Store, name: str, n: int) -> bytes:
     ref = name if name == HEAD else full_name(store, name)
     if ref is None:
         raise NotFoundError(f"'{name}' has no reflog")
+    if n == 0:
+        return _expect(read_head(store).commit if ref == HEAD else read_ref(store, ref))
     entries = reflog(store, ref)
     if n >= len(entries):
         short = name.removeprefix(HEADS)
@@ -193,20 +195,22 @@ def _ref_log(store: Store, ref: str, numbers: list[int]) -> list[tuple[int, byte
 
 
 def _head_log(store: Store, numbers: list[int]) -> list[tuple[int, bytes]]:
+    """Walk back from what HEAD is now, since operations before the first kept one are unknown."""
     log: list[tuple[int, bytes]] = []
-    head: object = None
-    values: dict[str, bytes] = {}
-    for number in numbers:
+    state: dict[str, object] = {HEAD: store.value(HEAD), **store.values(HEADS)}
+    for number in reversed(numbers):
+        head = state.get(HEAD)
+        value = state.get(head) if isinstance(head, str) else head
+        if isinstance(value, Ext):
+            now = bytes(value.data)
+            if log and log[-1][1] == now:
+                log[-1] = (number, now)  # the older operation is the one that moved it there
+            else:
+                log.append((number, now))
         for move in store.operation(number).moves:
-            value = decode(bytes(move.new))
-            if move.name == HEAD:
-                head = value
-            elif isinstance(value, Ext):
-                values[move.name] = bytes(value.data)
-        now = bytes(head.data) if isinstance(head, Ext) else values.get(str(head))
-        if now is not None and (not log or log[-1][1] != now):
-            log.append((number, now))
-    return log[::-1]
+            if move.name in state or move.name.startswith(HEADS):
+                state[move.name] = decode(bytes(move.old))
+    return log
 
 
 def _near_miss(store: Store, name: str) -> str | None:

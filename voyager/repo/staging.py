@@ -126,16 +126,18 @@ def replace_staging(
     base: bytes | None,
     snapshot: bytes,
     overlay: Overlay | None = None,
+    folded: bytes | None = None,
 ) -> None:
     """Let the staging area stand on another commit or root, with `overlay` on top.
 
-    Undo puts back the old one with its overlay folded in, so that the overlay need not be kept.
+    Undo puts back the old one with its overlay folded in, so that the overlay need not be kept;
+    `folded` is that snapshot where the caller has it already.
     """
     old = None if staging is None else staging_value(staging.base, staging.snapshot)
     txn.move(STAGING, staging_value(base, snapshot), old=old)
     if staging is not None and staging.overlay:
         txn.clear_overlay()
-        txn.on_undo(STAGING, staging_value(staging.base, fold_staging(txn, staging)))
+        txn.on_undo(STAGING, staging_value(staging.base, folded or fold_staging(txn, staging)))
         txn.expect_overlay(staging.overlay)
     for (space, key), row in (overlay or {}).items():
         txn.change(space, key, row, old=NIL)

@@ -13,6 +13,7 @@ from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
 from voyager.repo.switch import Goal, go
+from voyager.repo.undo import undo
 from voyager.repo.worktree import name_keys, plan_safely, update
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import STASH, iter_refs, move_ref
@@ -73,8 +74,12 @@ def push(
     head = repo.head
     if head.commit is None:
         raise StateError("there is no commit to go back to", hint="vgr commit -m 'first version'")
+    added = 0
     if repo.root is not None:
-        add(repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress)
+        taken = add(
+            repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress
+        )
+        added = taken.changes
     staging = repo.staging
     parent = read_commit(repo.store, head.commit)
     label = head.branch or head.commit.hex()[:10]
@@ -82,7 +87,10 @@ def push(
     with repo.transaction("stash", message) as txn:
         snapshot = fold_staging(txn, staging)
         if snapshot == parent.snapshot_id:
-            raise StateError("nothing to stash", hint="vgr status")
+            if added:
+                txn.abort()
+                undo(repo, repo.store.last_seq())  # what was staged stays staged
+            raise StateError("nothing to stash: the files are as in HEAD", hint="vgr status")
         time, zone = repo.config.now()
         made = write_commit(
             txn,

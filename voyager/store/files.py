@@ -117,6 +117,8 @@ def remove_empty_folders(start: StrPath, stop: StrPath) -> None:
     folder, stop = os.fspath(start), os.fspath(stop)
     while folder != stop and folder.startswith(stop):
         try:
+            if os.path.samefile(folder, os.curdir):
+                return  # the shell stands in it
             _step("remove", folder)
             os.rmdir(folder)
         except OSError:
