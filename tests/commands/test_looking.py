@@ -14,6 +14,8 @@ from sealed_world import World
 import voyager
 from voyager import Box, Image, Label, Region, Sample
 from voyager.samples import photo_paths
+from voyager.store.history import read_commit, write_commit
+from voyager.store.refs import move_ref
 
 PHOTOS = photo_paths()
 
@@ -205,6 +207,44 @@ def test_log_bridges_what_it_leaves_out(photos: World) -> None:
     text = run(photos, "log", "--oneline", "--graph", "--author", "^Ann")
     assert [line[:2] for line in text.splitlines()] == ["* "] * 3
     assert [line.split()[-1] for line in text.splitlines()] == ["2", "0", "first"]
+
+
+def test_log_along_first_parents(photos: World) -> None:
+    run(photos, "switch", "-q", "-c", "topic")
+    shutil.copyfile(PHOTOS[3], photos.cwd / "hat" / "3.jpg")
+    run(photos, "add", "-q", ".")
+    run(photos, "commit", "-q", "-m", "topic")
+    run(photos, "switch", "-q", "main")
+    run(photos, "commit", "-q", "--allow-empty", "-m", "main")
+    with voyager.Repository.open(photos.cwd) as repo:
+        ours, theirs = repo.resolve("main"), repo.resolve("topic")
+        with repo.transaction("merge") as txn:
+            made = write_commit(
+                txn,
+                snapshot=read_commit(repo.store, theirs).snapshot_id,
+                parents=[ours, theirs],
+                author="Ann Lee <ann@example.org>",
+                message="merge",
+                time=1_767_700_000_000,
+                zone=0,
+            )
+            move_ref(txn, "refs/heads/both", made, old=None)
+            txn.commit()
+
+    def subjects(*arguments: str) -> list[str]:
+        text = run(photos, "log", "--json", "both", *arguments)
+        return [one["message"] for one in json.loads(text)]
+
+    assert sorted(subjects()) == ["first", "main", "merge", "topic"]
+    assert subjects("--first-parent") == ["merge", "main", "first"]
+    assert subjects("--", "hat") == ["topic", "first"]
+    assert subjects("--first-parent", "--", "hat") == ["merge", "first"]
+    assert subjects("--first-parent", "--reverse", "-2", "^v1") == ["main", "merge"]
+    drawn = run(photos, "log", "--oneline", "--graph", "--first-parent", "both").splitlines()
+    assert [line[:2] for line in drawn] == ["* "] * 3
+    assert "\nMerge: " in run(photos, "log", "-1", "--first-parent", "both")
+    parents = document(photos, "log", "-1", "--first-parent", "both")[0]["parents"]
+    assert parents == [ours.hex(), theirs.hex()]
 
 
 def test_a_pipe_that_nobody_reads(photos: World) -> None:

@@ -462,3 +462,12 @@ def test_a_killed_add_leaves_the_repository_as_it_was(photos_repo: Repository) -
         files.watch = None
     assert not photos_repo.staging.overlay
     assert take(photos_repo).added == 1
+
+
+def test_a_named_file_that_is_ignored_is_refused_or_forced(photos_repo: Repository) -> None:
+    (photos_repo.tree() / ".vgrignore").write_text("*.log\n")
+    (photos_repo.tree() / "x.log").write_text("a log")
+    with pytest.raises(StateError, match=r"'x\.log' is ignored"):
+        take(photos_repo, "x.log")
+    assert take(photos_repo, "x.log", force=True).added == 1
+    assert "x.log" in photos_repo.staged().files

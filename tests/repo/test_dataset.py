@@ -178,3 +178,15 @@ def test_file_rows_keep_the_executable_bit() -> None:
     tracked = version.tracked_at("tool.sh")
     assert tracked is not None
     assert (tracked.executable, tracked.size, tracked.blob) == (True, 3, bytes(32))
+
+
+def test_it_reads_like_a_mapping(photos_repo: Repository) -> None:
+    version = photos_repo.at("HEAD")
+    assert list(version.keys()) == list(version)
+    assert [sample.uid for sample in version.values()] == [version[key].uid for key in version]
+    assert dict(version) == dict(version.items())
+    with pytest.raises(TypeError, match="nth"):
+        version[0]  # type: ignore[index]
+    assert version.commit is not None
+    assert list(photos_repo.at(version.commit)) == list(version)
+    assert version.commit.hex()[:12] in repr(version)

@@ -178,3 +178,15 @@ def test_a_file_that_cannot_be_read_stays(
     stash.push(photos_repo)
     assert (photos_repo.tree() / KEYS[0]).read_bytes() == PHOTOS[5].read_bytes()
     assert (photos_repo.tree() / KEYS[1]).read_bytes() == PHOTOS[1].read_bytes()
+
+
+def test_nothing_to_stash_leaves_what_is_staged(photos_repo: Repository) -> None:
+    readme = photos_repo.tree() / "README.md"
+    committed = readme.read_bytes()
+    readme.write_text("staged")
+    take(photos_repo, "README.md")
+    readme.write_bytes(committed)
+    with pytest.raises(StateError, match="nothing to stash"):
+        stash.push(photos_repo)
+    assert photos_repo.staged().file_bytes("README.md") == b"staged"
+    assert readme.read_bytes() == committed

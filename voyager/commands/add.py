@@ -39,6 +39,9 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="stage nothing if anything is skipped or damaged")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="take what .vgrignore ignores too")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only tell what would be staged")
     ] = False,
@@ -70,6 +73,7 @@ def run(
         tracked_only=update,
         to=to,
         options=Options(split, split_from == "folder", as_file, strict),
+        force=force,
         dry_run=dry_run,
         progress=ctx.progress("adding"),
     )

@@ -31,12 +31,25 @@ def run(
     rename: Annotated[
         bool, typer.Option("-m", "--move", help="rename OLD (the current one) to NEW")
     ] = False,
+    rename_any: Annotated[
+        bool, typer.Option("-M", help="as -m, even over a branch of that name")
+    ] = False,
     force: Annotated[
         bool, typer.Option("-f", "--force", help="even if a branch of that name exists")
     ] = False,
     contains: Annotated[
         str | None, typer.Option(metavar="REV", help="list only branches that have REV")
     ] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="list only branches that HEAD, or REV after it, has")
+    ] = False,
+    no_merged: Annotated[
+        bool, typer.Option("--no-merged", help="list only those with commits it has not")
+    ] = False,
+    listing: Annotated[bool, typer.Option("-l", "--list", help="list, by globs")] = False,
+    show_current: Annotated[
+        bool, typer.Option("--show-current", help="print the name of the current branch")
+    ] = False,
 ) -> None:
     """List, make, rename or delete branches.
 
@@ -48,31 +61,52 @@ def run(
     Example:
       $ vgr branch relabel main~2
       $ vgr branch -d relabel
+      $ vgr branch --merged main
     """
-    if sum((delete, delete_any, rename)) > 1:
-        raise UsageError("-d, -D and -m exclude each other", hint="vgr branch --help")
+    if sum((delete, delete_any, rename, rename_any)) > 1:
+        raise UsageError("-d, -D, -m and -M exclude each other", hint="vgr branch --help")
+    if merged and no_merged:
+        raise UsageError("--merged and --no-merged exclude each other", hint="vgr branch --help")
     repo = ctx.open_repository()
     words = list(names or ())
-    if delete or delete_any:
+    if show_current:
+        _show_current(ctx, repo)
+    elif delete or delete_any:
         _delete(ctx, repo, words, force=force or delete_any)
-    elif rename:
-        _rename(ctx, repo, words, force=force)
-    elif words:
+    elif rename or rename_any:
+        _rename(ctx, repo, words, force=force or rename_any)
+    elif words and not (listing or merged or no_merged or contains is not None):
         _create(ctx, repo, words, force=force)
     else:
         found = branches.branches(repo, remote=everything)
         if contains is not None:
             found = branches.containing(repo, found, repo.resolve(contains))
-        _list(ctx, repo, found, details=details)
+        if merged or no_merged:
+            revision = words.pop(0) if words and not set("*?[") & set(words[0]) else "HEAD"
+            inside = branches.merged(repo, found, repo.resolve(revision))
+            found = [branch for branch in found if (branch in inside) == merged]
+        chosen = branches.named(found, words)
+        _list(ctx, repo, chosen, details=details, detached=not (words or merged or no_merged))
 
 
-def _list(ctx: Context, repo: Repository, found: Sequence[Branch], *, details: bool) -> None:
+def _show_current(ctx: Context, repo: Repository) -> None:
+    head = repo.head
+    if ctx.json:
+        here = [] if head.branch is None else [Branch(head.branch, head.commit or b"", True)]
+        ctx.emit([_as_json(branch) for branch in here])
+    if head.branch is not None:
+        ctx.show(head.branch)
+
+
+def _list(
+    ctx: Context, repo: Repository, found: Sequence[Branch], *, details: bool, detached: bool
+) -> None:
     if ctx.json:
         ctx.emit([_as_json(branch) for branch in found])
         return
     head = repo.head
     lines = [(branch.name, branch.commit, branch.current, branch.remote) for branch in found]
-    if head.detached and head.commit is not None:
+    if detached and head.detached and head.commit is not None:
         lines.insert(0, (f"(HEAD detached at {short_id(head.commit)})", head.commit, True, False))
     width = max((len(name) for name, *_ in lines), default=0)
     for name, commit, current, remote in lines:

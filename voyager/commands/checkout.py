@@ -9,6 +9,7 @@ import typer
 from voyager.commands.context import Context
 from voyager.commands.reports import already_there, arrived, place, shown_keys
 from voyager.commands.sizes import counted
+from voyager.commands.switch import warn_left
 from voyager.commands.words import has_key, key_of
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.branches import branch_names, find_branch, previous_head
@@ -28,6 +29,12 @@ def run(
     new: Annotated[
         str | None, typer.Option("-b", metavar="NEW", help="make a branch, at REV, and go there")
     ] = None,
+    new_over: Annotated[
+        str | None, typer.Option("-B", metavar="NEW", help="as -b, even if the branch exists")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("-d", "--detach", help="stand on REV, though it is a branch")
+    ] = False,
     finish: Annotated[
         bool, typer.Option("--continue", help="finish an interrupted switch, checkout or reset")
     ] = False,
@@ -56,18 +63,35 @@ def run(
             raise UsageError("--continue and --abort exclude each other")
         done = (continue_switch if finish else abort_switch)(repo, progress=progress)
         return arrived(ctx, repo, done, place(repo) if finish else f"back: {place(repo)}")
-    if new is not None:
-        start = _only(words)
-        done = switch_to_new(repo, new, start, kind="checkout", force=force, progress=progress)
-        return arrived(ctx, repo, done, f"switched to a new branch '{new}'")
+    if sum((new is not None, new_over is not None, detach)) > 1:
+        raise UsageError("-b, -B and --detach exclude each other", hint="vgr checkout --help")
+    old = repo.head
+    made = new if new is not None else new_over
+    if made is not None:
+        done = switch_to_new(
+            repo,
+            made,
+            _only(words),
+            overwrite=new_over is not None,
+            kind="checkout",
+            force=force,
+            progress=progress,
+        )
+        warn_left(ctx, repo, old)
+        return arrived(ctx, repo, done, f"switched to a new branch '{made}'")
     revision, keys = _part(ctx, repo, list(words or ()))
     if keys:
+        if detach:
+            raise UsageError("--detach takes no keys", hint="vgr checkout --detach REV")
         done_keys = restore(repo, keys, source=revision, additive=True, progress=progress)
         return _tell_keys(ctx, done_keys)
     head = _head_of(repo, revision)
+    if detach:
+        head = Head(None, head.commit or repo.resolve("HEAD"))
     if head == repo.head and not force:
         return already_there(ctx, repo)
     done = switch(repo, head, force=force, kind="checkout", progress=progress)
+    warn_left(ctx, repo, old)
     return arrived(ctx, repo, done, place(repo))
 
 

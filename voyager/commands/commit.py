@@ -20,6 +20,7 @@ from voyager.repo.repository import Repository
 from voyager.store.history import read_commit
 
 _HINT = "vgr commit -m 'what changed'"
+_KEEP = "vgr commit --amend --no-edit"
 
 
 def run(
@@ -36,6 +37,9 @@ def run(
         bool, typer.Option("-a", "--all", help="stage edited and deleted files first")
     ] = False,
     amend: Annotated[bool, typer.Option("--amend", help="replace the last commit")] = False,
+    no_edit: Annotated[
+        bool, typer.Option("--no-edit", help="with --amend, keep its message")
+    ] = False,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="even if nothing is staged")
     ] = False,
@@ -56,17 +60,25 @@ def run(
     Example:
       $ vgr commit -m "Add photos of March"
       $ vgr commit -a -m "Sharper crops"
+      $ vgr commit --amend --no-edit
     """
     repo = ctx.open_repository()
+    if no_edit and not amend:
+        raise UsageError("--no-edit goes with --amend", hint=_KEEP)
     message = _given(messages, file)
+    keep = no_edit and message is None
+    if amend and message is not None:
+        _refuse_empty(message)
     skipped: list[tuple[str, str]] = []
     if everything:
         skipped = _stage_edited(ctx, repo)
-    if message is None:
+    if message is None and not keep:
         message = _ask(ctx, repo, amend=amend, allow_empty=allow_empty)
+        if amend:
+            _refuse_empty(message)
     done = commit(
         repo,
-        message,
+        message or "",  # an amended commit keeps its own
         amend=amend,
         allow_empty=allow_empty,
         author=author,
@@ -89,6 +101,11 @@ def _given(messages: list[str] | None, file: Path | None) -> str | None:
     if str(file) == "-":
         return sys.stdin.read().strip()
     return file.read_text("utf-8", errors="replace").strip()
+
+
+def _refuse_empty(message: str) -> None:
+    if not message.strip():
+        raise UsageError("the message is empty", hint=_KEEP)
 
 
 def _stage_edited(ctx: Context, repo: Repository) -> list[tuple[str, str]]:
@@ -118,7 +135,7 @@ def _ask(ctx: Context, repo: Repository, *, amend: bool, allow_empty: bool) -> s
     notes = ["Say what changed. Lines that begin with # are left out,", "and no text stops it."]
     notes += ["", where, "Changes to be committed:"]
     notes += [f"    {change.kind}: {quoted(change.key)}" for change in found.staged[:50]]
-    return edit_text(ctx, repo, old, notes, hint=_HINT)
+    return edit_text(ctx, repo, old, notes, hint=_KEEP if amend else _HINT)
 
 
 def _as_json(done: Committed) -> dict[str, object]:

@@ -21,6 +21,7 @@ def run(
     user: Annotated[
         bool, typer.Option("--global", help="use the user's file, not the repository's")
     ] = False,
+    get: Annotated[bool, typer.Option("--get", help="print it, as NAME alone does")] = False,
     unset: Annotated[bool, typer.Option("--unset", help="take the setting out")] = False,
     list_all: Annotated[bool, typer.Option("--list", "-l", help="list every setting")] = False,
     show_origin: Annotated[bool, typer.Option("--show-origin", help="say who set it")] = False,
@@ -38,6 +39,8 @@ def run(
     """
     scope: Scope = "user" if user else "repository"
     only: Origin | None = "user" if user else None
+    if get and (name is None or value is not None or unset):
+        raise UsageError("--get takes a name alone", hint=f"vgr config --get {name or 'NAME'}")
     if name is None or list_all:
         _list(ctx, name, only, show_origin=show_origin)
     elif unset:

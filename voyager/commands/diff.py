@@ -14,7 +14,7 @@ from voyager.commands.words import Words, read_words, refuse_unknown
 from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import Change, diff, iter_changes
-from voyager.repo.keys import KeyPattern
+from voyager.repo.keys import KeyPattern, shown
 from voyager.repo.ranges import read_pair
 from voyager.repo.repository import Repository
 from voyager.repo.working_version import working_version
@@ -33,6 +33,10 @@ def run(
         bool, typer.Option("--unstaged", help="files, against what is staged")
     ] = False,
     stat: Annotated[bool, typer.Option("--stat", help="count the changes by folder")] = False,
+    shortstat: Annotated[
+        bool, typer.Option("--shortstat", help="only the last line of --stat")
+    ] = False,
+    name_only: Annotated[bool, typer.Option("--name-only", help="only the keys")] = False,
     name_status: Annotated[
         bool, typer.Option("--name-status", help="a letter and the key, as git")
     ] = False,
@@ -67,8 +71,11 @@ def run(
         return int(first is not None)
     if ctx.json:
         _emit(ctx, names, every)
-    elif stat:
-        _show_stat(ctx, every)
+    elif stat or shortstat:
+        _show_stat(ctx, every, short=not stat)
+    elif name_only and not name_status:
+        for change in every:
+            ctx.show(shown(change.key))
     else:
         for change in every:
             name = changes.as_name_status(change) if name_status else changes.as_text(ctx, change)
@@ -137,10 +144,10 @@ def _emit(ctx: Context, names: dict[str, str], found: Iterable[Change]) -> None:
     ctx.emit_line({"summary": counts})
 
 
-def _show_stat(ctx: Context, found: Iterable[Change]) -> None:
+def _show_stat(ctx: Context, found: Iterable[Change], *, short: bool) -> None:
     tally = changes.Tally()
     for change in found:
         tally.add(change)
     if tally.total:
-        for line in tally.table():
+        for line in list(tally.table())[-1 if short else 0 :]:
             ctx.show(line)

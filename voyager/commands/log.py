@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,13 +14,19 @@ from voyager.commands.context import Context
 from voyager.commands.dates import parse_date
 from voyager.commands.words import has_key, read_words
 from voyager.errors import NotFoundError, UsageError
+from voyager.repo.dataset import Dataset
 from voyager.repo.key_history import iter_key_history
+from voyager.repo.keys import shown
 from voyager.repo.ranges import Range, iter_range, read_range
 from voyager.repo.repository import Repository
 from voyager.store.history import Commit, read_commit
 from voyager.store.refs import HEADS, REMOTES, TAGS, iter_refs
 
 Found = tuple[bytes, Commit]
+Under = Literal["stat", "name-status", "name-only"] | None
+"""What stands under each commit."""
+
+NUMBER = "-n"
 
 
 def run(
@@ -31,19 +37,40 @@ def run(
     ] = None,
     *,
     limit: Annotated[
-        int | None, typer.Option("-n", "--max-count", metavar="N", min=0, help="at most N")
+        int | None, typer.Option("-n", "--max-count", metavar="N", min=0, help="at most N, as -N")
     ] = None,
     oneline: Annotated[bool, typer.Option("--oneline", help="a commit a line")] = False,
     graph: Annotated[bool, typer.Option("--graph", help="draw how branches join")] = False,
     stat: Annotated[bool, typer.Option("--stat", help="count what each commit changed")] = False,
+    name_status: Annotated[
+        bool, typer.Option("--name-status", help="letter and key of all that each changed")
+    ] = False,
+    name_only: Annotated[
+        bool, typer.Option("--name-only", help="the keys that each changed")
+    ] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="the oldest of them first")] = False,
+    first_parent: Annotated[
+        bool, typer.Option("--first-parent", help="leave out what merges brought in")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="begin at every branch and tag")
     ] = False,
     author: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="only commits of this author")
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="DATE", help="only from then on")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="only up to then")] = None,
+    grep: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="only commits whose message has it")
+    ] = None,
+    ignore_case: Annotated[bool, typer.Option("-i", help="--grep in capitals or not")] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", "--after", metavar="DATE", help="only from then on")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", "--before", metavar="DATE", help="only up to then")
+    ] = None,
+    _follow: Annotated[
+        bool, typer.Option("--follow", help="as in git; renames are followed anyway")
+    ] = False,
 ) -> None:
     """List commits, newest first.
 
@@ -55,21 +82,35 @@ def run(
 
     Example:
       $ vgr log --oneline --graph --all
-      $ vgr log -n 3 main~5..main -- train/hat
+      $ vgr log -3 main~5..main -- train/hat
       $ vgr log --since "2 weeks ago" --author ann
     """
+    if graph and reverse:
+        raise UsageError("--graph and --reverse exclude each other", hint="vgr log --help")
+    under = _under(stat=stat, name_status=name_status, name_only=name_only)
     repo = ctx.open_repository()
     parted = read_words(ctx, repo, words)
     span = read_range(repo.store, parted.revisions)
     if everything:
         span.tips += _every_tip(repo)
+    span.first_parent = first_parent
     found = _history(repo, span, parted.keys, sure=parted.sure)
     found = _chosen(ctx, found, author, since, until)
+    found = _saying(found, grep, ignore_case=ignore_case)
     found = islice(found, limit)
+    if reverse:
+        found = reversed(list(found))
     if ctx.json:
-        ctx.emit([commits.commit_as_json(*one) for one in found])
+        ctx.emit([commits.commit_as_json(*_whole(repo, span, one)) for one in found])
         return
-    _print(ctx, repo, found, oneline=oneline, graph=graph, stat=stat)
+    _print(ctx, repo, span, found, oneline=oneline, graph=graph, under=under)
+
+
+def _under(*, stat: bool, name_status: bool, name_only: bool) -> Under:
+    if stat + name_status + name_only > 1:
+        message = "--stat, --name-status and --name-only exclude each other"
+        raise UsageError(message, hint="vgr log --help")
+    return "stat" if stat else "name-status" if name_status else "name-only" if name_only else None
 
 
 def _every_tip(repo: Repository) -> list[bytes]:
@@ -101,10 +142,7 @@ def _chosen(
     now = ctx.config.now()
     first = None if since is None else parse_date(since, now, option="--since")
     last = None if until is None else parse_date(until, now, option="--until")
-    try:
-        pattern = re.compile(author or "", re.IGNORECASE)
-    except re.error as error:
-        raise UsageError(f"--author is a pattern: {error}") from None
+    pattern = _pattern(author or "", "--author", re.IGNORECASE)
     return (
         (commit_id, commit)
         for commit_id, commit in found
@@ -114,20 +152,34 @@ def _chosen(
     )
 
 
+def _saying(found: Iterable[Found], grep: str | None, *, ignore_case: bool) -> Iterator[Found]:
+    pattern = _pattern(grep or "", "--grep", re.MULTILINE | (re.IGNORECASE if ignore_case else 0))
+    return (one for one in found if pattern.search(one[1].message))
+
+
+def _pattern(text: str, option: str, flags: int) -> re.Pattern[str]:
+    try:
+        return re.compile(text, flags)
+    except re.error as error:
+        raise UsageError(f"{option} is a pattern: {error}") from None
+
+
 def _print(
     ctx: Context,
     repo: Repository,
+    span: Range,
     found: Iterable[Found],
     *,
     oneline: bool,
     graph: bool,
-    stat: bool,
+    under: Under,
 ) -> None:
     names = commits.decorations(repo)
     drawing = _Drawing(repo, list(found)) if graph else None
     first = True
     for commit_id, commit in found if drawing is None else drawing.commits:
-        lines = list(_text(ctx, repo, (commit_id, commit), names, oneline=oneline, stat=stat))
+        whole = _whole(repo, span, (commit_id, commit))
+        lines = list(_text(ctx, repo, whole, names, oneline=oneline, under=under))
         if not oneline and not first:
             lines = lines if drawing is not None else ["", *lines]
         if drawing is not None:
@@ -137,6 +189,11 @@ def _print(
             ctx.show(line)
 
 
+def _whole(repo: Repository, span: Range, found: Found) -> Found:
+    """A commit with all its parents, where --first-parent hides some."""
+    return (found[0], read_commit(repo.store, found[0])) if span.first_parent else found
+
+
 def _text(
     ctx: Context,
     repo: Repository,
@@ -144,21 +201,29 @@ def _text(
     names: commits.Decorations,
     *,
     oneline: bool,
-    stat: bool,
+    under: Under,
 ) -> Iterator[str]:
+    commit_id, commit = found
     if oneline:
-        yield commits.oneline(ctx, *found, names)
+        yield commits.oneline(ctx, commit_id, commit, names)
     else:
-        yield from commits.full_text(ctx, *found, names)
-    if stat:
-        from voyager.commands.changes import tally_of
-        from voyager.repo.diff import diff
-
-        commit_id, commit = found
+        yield from commits.full_text(ctx, commit_id, commit, names)
+    if under is not None:
         before = repo.dataset_of(commit.parent_ids[0] if commit.parents else None)
-        tally = tally_of(diff(before, repo.dataset_of(commit_id)))
-        yield from () if oneline else ("",)
-        yield from tally.table()
+        lines = list(_changed(before, repo.dataset_of(commit_id), under))
+        yield from ("",) if lines and not oneline else ()
+        yield from lines
+
+
+def _changed(before: Dataset, after: Dataset, under: Under) -> Iterator[str]:
+    from voyager.commands import changes
+    from voyager.repo.diff import diff
+
+    if under == "stat":
+        yield from changes.tally_of(diff(before, after)).table()
+        return
+    for change in diff(before, after):
+        yield changes.as_name_status(change) if under == "name-status" else shown(change.key)
 
 
 class _Drawing:

@@ -2,7 +2,8 @@
 
 A module of a command has either a function `run(ctx: Context, …)`, or an
 `app = typer.Typer(help="…")` whose commands are its sub-commands, with an optional `DEFAULT`: the
-one that runs when none is named. Functions return None or an exit code.
+one that runs when none is named. Functions return None or an exit code. `NUMBER` in a module is the
+option that -3 is short for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def run_command(name: str, args: Sequence[str], context: Context) -> int:
     module = _import_command(name)
     functions = _subcommands(module)
     if not functions:
+        args = _spell_numbers(args, getattr(module, "NUMBER", None))
         return _run(name, module.run, args, context)
     sub, rest = _choose(name, module, functions, list(args))
     if sub is None:
@@ -65,6 +67,19 @@ def _subcommands(module: ModuleType) -> Functions:
         for info in app.registered_commands
         if info.callback is not None
     }
+
+
+def _spell_numbers(args: Sequence[str], option: str | None) -> list[str]:
+    """Write -3 as `-n 3`, where an option takes such numbers; not after --, nor as its value."""
+    found: list[str] = []
+    end = args.index("--") if "--" in args else len(args)
+    for at, arg in enumerate(args):
+        number = arg[1:].isdecimal() and arg.startswith("-") and at < end
+        if option is not None and number and (not at or args[at - 1] != option):
+            found += [option, arg[1:]]
+        else:
+            found.append(arg)
+    return found
 
 
 def _choose(

@@ -10,16 +10,18 @@ import typer
 from voyager.commands.commits import iso_time, short_id
 from voyager.commands.context import Context
 from voyager.commands.operations import described
-from voyager.errors import NotFoundError
+from voyager.errors import NotFoundError, UsageError
 from voyager.repo.revisions import full_name, reflog
 from voyager.store.refs import HEAD
+
+NUMBER = "-n"
 
 
 def run(
     ctx: Context,
-    ref: Annotated[
-        str, typer.Argument(metavar="REF", show_default=False, help="a branch or tag (HEAD)")
-    ] = HEAD,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="REF", help="a branch or tag (HEAD), after show")
+    ] = None,
     *,
     limit: Annotated[
         int | None, typer.Option("-n", "--max-count", metavar="N", min=0, help="only so many")
@@ -35,6 +37,11 @@ def run(
       $ vgr reflog main
       $ vgr reset --hard main@{1}
     """
+    asked = list(words or ())
+    asked = asked[1:] if asked[:1] == ["show"] else asked
+    if len(asked) > 1:
+        raise UsageError(f"vgr reflog has no use for '{asked[1]}'", hint="vgr reflog REF")
+    ref = asked[0] if asked else HEAD
     store = ctx.open_repository().store
     name = HEAD if ref in (HEAD, "@") else full_name(store, ref)
     if name is None:

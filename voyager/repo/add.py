@@ -14,6 +14,7 @@ from pathlib import Path
 from voyager.errors import InvalidDataError, NotFoundError, StateError
 from voyager.images import IMAGE_EXTENSIONS, ImageInfo
 from voyager.repo.dataset import Dataset
+from voyager.repo.ignore import Ignore
 from voyager.repo.intake import Source, Taken, take_all
 from voyager.repo.keys import KeyPattern, key_of_path, key_problem, shown
 from voyager.repo.label_files import label_format
@@ -97,15 +98,17 @@ def add(
     tracked_only: bool = False,
     to: str | None = None,
     options: Options | None = None,
+    force: bool = False,
     dry_run: bool = False,
     progress: Progress = no_progress,
 ) -> Added:
     """Stage new and edited files below `paths`; with `all` also deletions.
 
-    Paths outside the working tree need `to`, the folder of keys they are copied to. `dry_run` only
-    tells what would be staged. Raises NotFoundError for a path that names nothing, StateError for
-    a key that would be a folder of keys too, and with `strict` InvalidDataError for a file that
-    had to be skipped or noted; then nothing is staged.
+    Paths outside the working tree need `to`, the folder of keys they are copied to. `force` takes
+    what `.vgrignore` ignores, `dry_run` only tells what would be staged. Raises NotFoundError for a
+    path that names nothing, StateError for a named path that is ignored and for a key that would
+    be a folder of keys too, and with `strict` InvalidDataError for a file that had to be skipped
+    or noted; then nothing is staged.
     """
     repo.refuse_if_running()
     options = options or Options()
@@ -121,7 +124,9 @@ def add(
         vanished: list[str] = []
     else:
         keys = _keys_of(repo, dataset, paths, cwd)
-        found = changes_in(repo, dataset, paths=keys, progress=progress)
+        ignore = Ignore(repo.tree(), use_files=not force)
+        _refuse_ignored(dataset, ignore, keys or [], repo.tree())
+        found = changes_in(repo, dataset, paths=keys, ignore=ignore, progress=progress)
         result.skipped += found.skipped
         sources = [
             Source(entry.key, f"{repo.root}/{entry.key}", entry.stat)
@@ -217,6 +222,17 @@ def _keys_of(
     return keys
 
 
+def _refuse_ignored(dataset: Dataset, ignore: Ignore, keys: list[str], root: Path) -> None:
+    """StateError for a path that was named although the rules ignore it, as git does."""
+    for key in keys:
+        is_folder = (root / key).is_dir()
+        tracked = dataset.has_folder(key) if is_folder else dataset.tracked_at(key) is not None
+        if not tracked and ignore.matches(key, is_folder):
+            raise StateError(
+                f"'{shown(key)}' is ignored by .vgrignore", hint=f"vgr add -f '{shown(key)}'"
+            )
+
+
 def _expand(repo: Repository, key: str, text: str) -> list[str]:
     """Files that a glob names; the shell usually expands it, Python callers and quotes do not."""
     pattern = KeyPattern(key)
@@ -244,10 +260,8 @@ def _take(
 ) -> list[RowChange]:
     """Store the bytes of the files; the rows to stage."""
     txn.use_dictionary(choose_dictionary(repo.store, txn, _small_files(sources)))
-    taken, skipped = take_all(txn, sources, progress)
-    result.skipped += skipped
-    for one in taken:
-        stager.stage(one)
+    for taken in take_all(txn, sources, progress, result.skipped):
+        stager.stage(taken)
     return stager.finish()
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from voyager.errors import ExistsError, NotFoundError, StateError
 from voyager.repo.repository import Repository
-from voyager.store.history import is_ancestor
+from voyager.repo.revisions import peel
+from voyager.store.history import is_ancestor, iter_history
 from voyager.store.operation import Operation
 from voyager.store.refs import (
     HEAD,
     HEADS,
     REMOTES,
+    TAGS,
     Head,
     check_name,
     iter_refs,
@@ -140,6 +143,31 @@ def rename(repo: Repository, old: str, new: str, *, force: bool = False) -> Bran
 def containing(repo: Repository, found: Sequence[Branch], commit: bytes) -> list[Branch]:
     """Those of some branches whose history has a commit."""
     return [branch for branch in found if is_ancestor(repo.store, commit, branch.commit)]
+
+
+def merged(repo: Repository, found: Sequence[Branch], commit: bytes) -> list[Branch]:
+    """Those of some branches that the history of a commit has."""
+    return [branch for branch in found if is_ancestor(repo.store, branch.commit, commit)]
+
+
+def named(found: Sequence[Branch], patterns: Sequence[str]) -> list[Branch]:
+    """Those of some branches whose names match one of the globs; all where there is none."""
+    return [
+        branch
+        for branch in found
+        if not patterns or any(fnmatchcase(branch.name, pattern) for pattern in patterns)
+    ]
+
+
+def left_behind(repo: Repository, commit: bytes) -> int:
+    """How many commits up to this one neither HEAD nor a branch or tag reaches."""
+    refs = [
+        ref for start in (HEADS, REMOTES, TAGS) for ref in iter_refs(repo.store, start).values()
+    ]
+    without = {peel(repo.store, ref) for ref in refs}
+    here = repo.head.commit
+    without |= set() if here is None else {here}
+    return sum(1 for _ in iter_history(repo.store, [commit], without=without))
 
 
 def previous_head(repo: Repository) -> Head:

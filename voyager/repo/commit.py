@@ -133,7 +133,13 @@ def run_hook(repo: Repository, name: str) -> None:
         return
     import subprocess  # not loaded for those who have no hooks
 
-    done = subprocess.run([str(hook)], cwd=repo.root or repo.folder, stdout=2, check=False)
+    try:
+        done = subprocess.run([str(hook)], cwd=repo.root or repo.folder, stdout=2, check=False)
+    except OSError as error:
+        raise StateError(
+            f"the hook {name} cannot be run: {error.strerror}",
+            hint=f"begin {hook} with #!/bin/sh, or --no-verify to go past it",
+        ) from None
     if done.returncode:
         raise StateError(
             f"the hook {name} refused with exit code {done.returncode}",

@@ -23,8 +23,9 @@ class Ignore:
     nothing inside an ignored folder can be taken back in.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, use_files: bool = True) -> None:
         self._root = root
+        self._use_files = use_files  # `add -f` goes by the built-in names alone
         self.reload()
 
     @classmethod
@@ -77,6 +78,8 @@ class Ignore:
 
     def _rules_of(self, folder: str) -> list[Rule]:
         """The rules of one folder's file, last one first."""
+        if not self._use_files:
+            return []
         rules = self._rules.get(folder)
         if rules is None:
             rules = self._rules[folder] = _read_rules(self._root / folder / IGNORE_FILE)

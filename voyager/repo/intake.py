@@ -60,22 +60,25 @@ Skipped = list[tuple[str, str]]
 
 
 def take_all(
-    txn: Transaction, sources: Sequence[Source], progress: Progress
-) -> tuple[list[Taken], Skipped]:
-    """Store the bytes of files; what was taken, in order, and (key, reason) of the rest."""
+    txn: Transaction, sources: Sequence[Source], progress: Progress, skipped: Skipped
+) -> Iterator[Taken]:
+    """Store the bytes of files and yield what was taken, in order; the rest goes to `skipped`.
+
+    What this process took comes first, so that its rows are made while a child still reads.
+    """
     costs = [_FILE_COST + (source.stat.size if source.stat else 0) for source in sources]
     first, *others = [sources[part] for part in split(costs, _WORTH_FORKING)]
     children = [Forked(partial(_take_apart, txn, share)) for share in others]
     try:
         intake = Intake(txn)
-        taken = intake.take(first, progress, len(sources), share=1 + len(others))
+        yield from intake.take(first, progress, len(sources), share=1 + len(others))
+        skipped += intake.skipped
         for child, share in zip(children, others, strict=True):
-            taken += _adopt(txn, share, child.result(), intake.skipped)
+            yield from _adopt(txn, share, child.result(), skipped)
         progress(len(sources), len(sources))
     finally:
         for child in children:
             child.end()
-    return taken, intake.skipped
 
 
 class Intake:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.revisions import resolve
 from voyager.store.history import Commit, iter_history, merge_bases
@@ -16,10 +18,14 @@ from voyager.store.refs import HEAD
 
 @dataclass(slots=True)
 class Range:
-    """Commits reachable from `tips` and not from `without`."""
+    """Commits reachable from `tips` and not from `without`; `first_parent` leaves merged lines out.
+
+    Its commits then have their first parent only.
+    """
 
     tips: list[bytes] = field(default_factory=list)
     without: list[bytes] = field(default_factory=list)
+    first_parent: bool = False
 
 
 def read_range(store: Store, words: Iterable[str]) -> Range:
@@ -40,6 +46,20 @@ def iter_range(store: Store, span: Range) -> Iterator[tuple[bytes, Commit]]:
 
     Streams where history is a line; where lines run beside each other they are read to their fork.
     """
+    if span.first_parent:
+        return _first_parents(store, span)
+    return _every_parent(store, span)
+
+
+def _first_parents(store: Store, span: Range) -> Iterator[tuple[bytes, Commit]]:
+    line = set(span.tips)
+    for commit_id, commit in _every_parent(store, span):
+        if commit_id in line:
+            line.update(commit.parent_ids[:1])
+            yield commit_id, structs.replace(commit, parents=commit.parents[:1])
+
+
+def _every_parent(store: Store, span: Range) -> Iterator[tuple[bytes, Commit]]:
     held: dict[bytes, Commit] = {}
     awaited = set(span.tips)
     for commit_id, commit in iter_history(store, span.tips, without=span.without):

@@ -18,6 +18,7 @@ from voyager.errors import InvalidDataError, StateError
 from voyager.repo.dataset import Dataset, Tracked
 from voyager.repo.diff import changed_files
 from voyager.repo.file_writer import Written, write_files
+from voyager.repo.ignore import Ignore
 from voyager.repo.intake import hash_file
 from voyager.repo.keys import shown
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -57,6 +58,7 @@ def changes_in(
     against: Dataset,
     *,
     paths: Iterable[str] | None = None,
+    ignore: Ignore | None = None,
     progress: Progress = no_progress,
 ) -> WorktreeChanges:
     """What the working tree holds other than a version, looked at through the stat cache."""
@@ -66,7 +68,7 @@ def changes_in(
         repo.tree(),
         against,
         repo.stat_cache,
-        repo.ignore,
+        ignore or repo.ignore,
         paths=scope if few else None,
         progress=progress,
     )

@@ -353,4 +353,5 @@ def _plain_name(name: str) -> str:
     for prefix in ("refs/heads/", "refs/tags/"):
         if name.startswith(prefix):
             return name.removeprefix(prefix)
-    return {"STAGING": "the staging area"}.get(name, name)
+    plain = {"RUNNING": "another checkout is running: its journal", "STAGING": "the staging area"}
+    return plain.get(name, name)
