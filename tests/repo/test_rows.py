@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from photo_repos import KEYS, PHOTOS, files_of, is_clean, place, said, save, say, take
@@ -18,6 +19,8 @@ from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
 from voyager.repo.rows import move, remove, restore
 from voyager.repo.status import status
+from voyager.repo.switch import reset
+from voyager.store import files
 
 # -- rm -------------------------------------------------------------------------------------------
 
@@ -293,3 +296,69 @@ def test_restore_makes_the_staging_area_of_a_branch_without_commits_empty(
     take(empty_repo)
     assert restore(empty_repo, [""], staged=True, worktree=False) == ["a.jpg"]
     assert status(empty_repo).untracked == ["a.jpg"]
+
+
+# -- links and failures ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(photos_repo: Repository, tmp_path: Path) -> Path:
+    """Where the folder `hat` went, to which a link leads now."""
+    out = tmp_path / "out"
+    os.rename(photos_repo.tree() / "hat", out)
+    os.symlink(out, photos_repo.tree() / "hat")
+    (out / os.path.basename(KEYS[0])).write_text("precious")
+    return out
+
+
+def test_nothing_is_moved_or_removed_behind_a_link(photos_repo: Repository, linked: Path) -> None:
+    with pytest.raises(StateError, match=KEYS[0]):
+        move(photos_repo, [KEYS[0]], "moved.jpg")
+    with pytest.raises(StateError, match=KEYS[0]):
+        remove(photos_repo, [KEYS[0]])
+    remove(photos_repo, [KEYS[0]], force=True)
+    assert (linked / os.path.basename(KEYS[0])).read_text() == "precious"
+
+
+@pytest.mark.parametrize("how", ["restore", "reset"])
+def test_a_link_gives_way_to_the_folder(photos_repo: Repository, linked: Path, how: str) -> None:
+    assert status(photos_repo).hidden == KEYS[:2]
+    assert not status(photos_repo).clean
+    if how == "restore":
+        assert restore(photos_repo, ["hat"]) == KEYS[:2]
+    else:
+        reset(photos_repo, photos_repo.head.commit, "hard")
+    assert is_clean(photos_repo)
+    assert not (photos_repo.tree() / "hat").is_symlink()
+    assert (linked / os.path.basename(KEYS[0])).read_text() == "precious"
+
+
+def test_what_cannot_be_deleted_or_moved_is_not_staged(
+    photos_repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*paths: object) -> None:
+        if str(paths[0]).endswith(KEYS[1]):
+            raise PermissionError(13, "Permission denied")
+        really(*paths)
+
+    for name in ("remove", "rename"):
+        with monkeypatch.context() as patch:
+            really = getattr(files, name)
+            patch.setattr(files, name, fails)
+            with pytest.raises(PermissionError):
+                if name == "remove":
+                    remove(photos_repo, ["hat"])
+                else:
+                    move(photos_repo, ["hat"], "caps")
+        assert is_clean(photos_repo)
+
+
+def test_names_that_fold_are_not_staged(photos_repo: Repository) -> None:
+    first = photos_repo.head.commit
+    assert first is not None
+    move(photos_repo, ["README.md"], "Readme.md")
+    commit(photos_repo, "renamed")
+    photos_repo.config.set("core.ignorecase", "true")
+    with pytest.raises(InvalidDataError, match="Readme"):
+        restore(photos_repo, ["README.md"], source=first.hex())
+    assert is_clean(photos_repo)

@@ -15,6 +15,7 @@ from voyager.commands.reports import quoted
 from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
 from voyager.repo.status import Status, status, untracked_tops
+from voyager.repo.worktree import name_keys
 
 _MOST = 20
 _WORDS = {"added": "new file:", "removed": "deleted:", "renamed": "renamed:"}
@@ -201,6 +202,8 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
 
 
 def _last_line(repo: Repository, found: Status) -> str:
+    if found.hidden:
+        return f"tracked files cannot be seen: {name_keys(found.hidden)}"
     if found.staged:
         return ""
     if found.modified or found.deleted:

@@ -20,9 +20,12 @@ from voyager.repo.worktree import (
     Plan,
     changes_in,
     files_as_folders,
+    hidden_keys,
+    linked_keys,
     name_keys,
     refuse_folders,
     refuse_folding,
+    replaceable,
     update,
 )
 from voyager.schema import decode_sample, encode_sample
@@ -63,13 +66,41 @@ def remove(
     if not cached and not force:
         _refuse_uncommitted(repo, staging, dataset, matched)
     if drop and not force:
+        _refuse_linked(repo, done.keys, hint="vgr rm --cached, or -f, takes only the rows")
         _refuse_edited(repo, dataset, done.keys)
     with repo.transaction("rm-cached" if cached else "rm", " ".join(patterns)[:200]) as txn:
         stage(txn, staging, [(space, key.encode(), None) for space, key in matched])
+        if drop:
+            _delete_files(repo, dataset, done.keys)
         txn.commit()
     if drop:
         update(repo, Plan([], done.keys), repo.staged(), before_token=dataset.token)
     return done
+
+
+def _refuse_linked(repo: Repository, keys: Iterable[str], *, hint: str) -> None:
+    """Refuse files that lie behind a link: they are none of ours."""
+    linked = linked_keys(repo, keys)
+    if linked:
+        raise StateError(f"{name_keys(linked)} would be behind a link to a folder", hint=hint)
+
+
+def _delete_files(repo: Repository, dataset: Dataset, keys: Sequence[str]) -> None:
+    """Delete the files of keys; when one cannot be deleted, those before it come back."""
+    root = repo.tree()
+    there = [key for key in keys if os.path.lexists(root / key)]
+    linked = set(linked_keys(repo, there))
+    try:
+        for key in there:
+            path = root / key
+            if key not in linked and (path.is_symlink() or not path.is_dir()):
+                files.remove(path)
+    except OSError:
+        rows = [dataset.tracked_at(key) for key in there if not os.path.lexists(root / key)]
+        back = [tracked for tracked in rows if tracked is not None]
+        with contextlib.suppress(OSError):
+            update(repo, Plan(back, []), dataset)
+        raise
 
 
 def _refuse_uncommitted(
@@ -123,9 +154,9 @@ def move(repo: Repository, sources: Sequence[str], target: str) -> list[tuple[st
     changes += [(space, new.encode(), row) for space, _, new, row in moves]
     with repo.transaction("mv", f"{' '.join(sources)} {target}"[:200]) as txn:
         stage(txn, staging, changes)
+        if repo.root is not None:
+            _move_files(str(repo.root), [(old, new) for _, old, new, _ in moves])
         txn.commit()
-    if repo.root is not None:
-        _move_files(str(repo.root), [(old, new) for _, old, new, _ in moves])
     return [(old, new) for _, old, new, _ in moves]
 
 
@@ -199,6 +230,7 @@ def _refuse_taken(
         if dataset.space_of(folder.decode()) is not None:
             raise ExistsError(f"'{shown(folder.decode())}' is a key, not a folder")
     if repo.root is not None:
+        _refuse_linked(repo, [old for _, old, _, _ in moves], hint="put the folder itself back")
         barred = files_as_folders(repo, [new for _, _, new, _ in moves], set())
         if barred:
             raise ExistsError(f"{name_keys(barred)} is a file or link, not a folder")
@@ -216,15 +248,27 @@ def _refuse_untracked(root: Path, old: str, new: str) -> None:
 
 
 def _move_files(root: str, moves: list[tuple[str, str]]) -> None:
-    """Move the files of keys, where there are any."""
+    """Move the files of keys, where there are any: all, or with an OSError none."""
+    moved: list[tuple[str, str]] = []
+    try:
+        _rename_files(root, moves, moved)
+    except OSError:
+        for old, new in reversed(moved):
+            with contextlib.suppress(OSError):
+                files.rename(f"{root}/{new}", f"{root}/{old}")
+        raise
+    left = {os.path.dirname(key) for move in moves for key in move} - {""}
+    for folder in sorted(left, reverse=True):
+        files.remove_empty_folders(f"{root}/{folder}", root)
+
+
+def _rename_files(root: str, moves: list[tuple[str, str]], moved: list[tuple[str, str]]) -> None:
     for folder in sorted({os.path.dirname(new) for _, new in moves}):
         files.make_folder(f"{root}/{folder}")
     for old, new in moves:
         if os.path.lexists(f"{root}/{old}"):
             files.rename(f"{root}/{old}", f"{root}/{new}")
-    left = {os.path.dirname(key) for move in moves for key in move} - {""}
-    for folder in sorted(left, reverse=True):
-        files.remove_empty_folders(f"{root}/{folder}", root)
+            moved.append((old, new))
 
 
 def restore(
@@ -261,13 +305,16 @@ def restore(
     with repo.transaction(kind, " ".join(patterns)[:200]) as txn:
         after = Dataset(txn, now.roots, {**staging.overlay, **overlay_of(changes)})
         check_rows(now, after, changes)
+        plan = Plan([], [])
+        if kind == "restore":
+            plan = _plan_files(repo, after, [key for _, key in named])
         if changes:
             stage(txn, staging, changes)
             txn.commit()
     if kind != "restore":
         return sorted({key.decode() for _, key, _ in changes})
-    written = _write_files(repo, repo.staged(), [key for _, key in named], progress)
-    return sorted({*written, *(key.decode() for _, key, _ in changes)})
+    update(repo, plan, repo.staged(), before_token=after.token, progress=progress)
+    return sorted({*plan.keys(), *(key.decode() for _, key, _ in changes)})
 
 
 def _restored_labels(
@@ -315,8 +362,16 @@ def _write_files(
     repo: Repository, dataset: Dataset, keys: list[str], progress: Progress
 ) -> list[str]:
     """Let the files of these keys be as a version has them; those that were not."""
+    plan = _plan_files(repo, dataset, keys)
+    update(repo, plan, dataset, before_token=dataset.token, progress=progress)
+    return plan.keys()
+
+
+def _plan_files(repo: Repository, dataset: Dataset, keys: list[str]) -> Plan:
+    """What `_write_files` has to do; what may not be done is refused here, before anything is."""
     found = changes_in(repo, dataset, paths=keys)
     wanted = {entry.key for entry in (*found.modified, *found.mode_changed)} | set(found.deleted)
+    wanted.update(replaceable(repo, hidden_keys(found, dataset)))
     wanted &= set(keys)
     if len(wanted) > len(keys) // 4:
         write = [tracked for tracked in dataset.tracked() if tracked.key in wanted]
@@ -331,5 +386,4 @@ def _write_files(
     plan = Plan(write, gone)
     refuse_folders(repo, [tracked.key for tracked in write], set(gone), "restore")
     refuse_folding(repo, dataset, plan)
-    update(repo, plan, dataset, before_token=dataset.token, progress=progress)
-    return plan.keys()
+    return plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from voyager.repo.diff import Change, diff
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
-from voyager.repo.worktree import changes_in
+from voyager.repo.worktree import changes_in, hidden_keys
 from voyager.store.refs import Head
 
 
@@ -26,12 +26,14 @@ class Status:
     deleted: list[str] = field(default_factory=list)
     untracked: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    """Tracked keys whose file cannot be seen: at or below what is skipped."""
     conflicts: int = 0
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is staged and no tracked file differs."""
-        return not (self.staged or self.modified or self.deleted or self.operation)
+        """Whether nothing is staged and no tracked file differs or is hidden."""
+        return not (self.staged or self.modified or self.deleted or self.hidden or self.operation)
 
 
 def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
@@ -50,6 +52,7 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
         found.deleted = sorted(tree.deleted)
         found.untracked = sorted(entry.key for entry in tree.untracked)
         found.skipped = list(tree.skipped)
+        found.hidden = hidden_keys(tree, staged)
     return found
 
 

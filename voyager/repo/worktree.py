@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from voyager.repo.intake import hash_file
 from voyager.repo.keys import shown
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import WorktreeChanges, compare
-from voyager.repo.snapshot import FILES
+from voyager.repo.snapshot import FILES, TRACKED
 from voyager.store import files
 from voyager.store.spec import MIB
 
@@ -81,6 +81,39 @@ def changes_in(
     return found
 
 
+def hidden_keys(found: WorktreeChanges, against: Dataset) -> list[str]:
+    """Tracked keys at or below what the scan skipped: nothing is known of their files."""
+    hidden: set[str] = set()
+    for path, _ in found.skipped:
+        if against.space_of(path) is not None:
+            hidden.add(path)
+        prefix = f"{path}/".encode() if path else b""
+        for space in TRACKED:
+            hidden.update(key.decode() for key, _ in against.rows_below(space, prefix))
+    return sorted(hidden)
+
+
+def linked_keys(repo: Repository, keys: Iterable[str]) -> list[str]:
+    """Keys whose file would lie behind a link to a folder."""
+    root = repo.tree()
+    behind: dict[str, bool] = {}
+    linked = []
+    for key in keys:
+        folder = os.path.dirname(key)
+        if folder not in behind:
+            behind[folder] = under_link(root, key)
+        if behind[folder]:
+            linked.append(key)
+    return linked
+
+
+def replaceable(repo: Repository, hidden: Sequence[str]) -> list[str]:
+    """Hidden keys at or behind a link: the link may go, and is never followed."""
+    root = f"{repo.tree()}/"
+    behind = set(linked_keys(repo, hidden))
+    return [key for key in hidden if key in behind or os.path.islink(root + key)]
+
+
 def _restrict(found: WorktreeChanges, scope: set[str]) -> None:
     """Leave only what lies at or below some keys, and skipped folders on the way to them."""
     ways = {folder for key in scope for folder in _folders_above(key)}
@@ -117,6 +150,7 @@ def plan_reset(repo: Repository, before: Dataset, after: Dataset, progress: Prog
     """Every file that is not as `after` says, and what only `before` tracked."""
     found = changes_in(repo, after, progress=progress)
     wanted = {entry.key for entry in (*found.modified, *found.mode_changed)} | set(found.deleted)
+    wanted.update(replaceable(repo, hidden_keys(found, after)))
     write = [tracked for tracked in after.tracked() if tracked.key in wanted] if wanted else []
     gone = [key for key, _, new in changed_files(before, after) if new is None]
     return Plan(write, gone)
@@ -258,14 +292,14 @@ def update(
 
 def _remove(root: Path, key: str) -> None:
     path = f"{root}/{key}"
-    if _under_link(root, key) or (os.path.isdir(path) and not os.path.islink(path)):
+    if under_link(root, key) or (os.path.isdir(path) and not os.path.islink(path)):
         return  # something else stands there: our file is gone already
     with contextlib.suppress(NotADirectoryError):
         files.remove(path)
         files.remove_empty_folders(os.path.dirname(path), root)
 
 
-def _under_link(root: Path, key: str) -> bool:
+def under_link(root: Path, key: str) -> bool:
     """Whether a folder on the way to a key is a link, behind which nothing of ours lies."""
     folder = str(root)
     for part in key.split("/")[:-1]:

@@ -261,9 +261,7 @@ class Transaction:
         for name, move in self._moves.items():
             current = self.store.value_bytes(name) or NIL
             if current != bytes(move.old):
-                raise RefMoved(
-                    f"{_plain_name(name)} was moved by another process", hint="try again"
-                )
+                raise RefMoved(_moved(name), hint="try again")
         if self._changes or self._expected is not None:
             overlay = self.store.overlay()
             if self._expected is not None and overlay != self._expected:
@@ -349,9 +347,11 @@ class Transaction:
         self.abort()
 
 
-def _plain_name(name: str) -> str:
+def _moved(name: str) -> str:
+    """What to say when a value is not what the transaction saw."""
+    if name == "RUNNING":
+        return "another checkout is running"
+    plain = "the staging area" if name == "STAGING" else name
     for prefix in ("refs/heads/", "refs/tags/"):
-        if name.startswith(prefix):
-            return name.removeprefix(prefix)
-    plain = {"RUNNING": "another checkout is running: its journal", "STAGING": "the staging area"}
-    return plain.get(name, name)
+        plain = plain.removeprefix(prefix)
+    return f"{plain} was moved by another process"
