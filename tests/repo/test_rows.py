@@ -353,12 +353,14 @@ def test_what_cannot_be_deleted_or_moved_is_not_staged(
         assert is_clean(photos_repo)
 
 
-def test_names_that_fold_are_not_staged(photos_repo: Repository) -> None:
+def test_names_that_fold_are_not_staged(
+    photos_repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = photos_repo.head.commit
     assert first is not None
     move(photos_repo, ["README.md"], "Readme.md")
     commit(photos_repo, "renamed")
-    photos_repo.config.set("core.ignorecase", "true")
+    monkeypatch.setattr("voyager.repo.worktree.file_system_folds", lambda repo: True)
     with pytest.raises(InvalidDataError, match="Readme"):
         restore(photos_repo, ["README.md"], source=first.hex())
     assert is_clean(photos_repo)
