@@ -37,14 +37,9 @@ from voyager.schema import (
 from voyager.schema.image_rows import ImageRows, Look
 from voyager.store import bulk
 from voyager.store.small_blobs import choose_dictionary
-from voyager.store.spec import MIB
 from voyager.store.transaction import Transaction
 from voyager.wire import blob_ref
 
-_STREAM_BYTES = 32 * MIB
-_HEAD_BYTES = 256 * 1024
-_BATCH = 512
-_PRECOMPRESSED = ("jpeg", "webp", "png", "gif", "avif", "heif")
 _SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",

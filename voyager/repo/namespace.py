@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from voyager.errors import InvalidDataError
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import changed_rows
 from voyager.repo.keys import MAX_COMPONENT_BYTES, MAX_KEY_BYTES, key_problem
 from voyager.repo.snapshot import FILES, SAMPLES, TRACKED
 from voyager.repo.staging import RowChange
@@ -86,16 +85,6 @@ def _is_new(before: Dataset, after: Dataset, key: bytes) -> bool:
     return any(
         before.row(space, key) is None and after.row(space, key) is not None for space in TRACKED
     )
-
-
-def check_namespace(before: Dataset, after: Dataset) -> None:
-    """Refuse new keys that another key shadows; InvalidDataError naming both (spec 3.1)."""
-    written = WrittenKeys()
-    for space in TRACKED:
-        for key, old, row in changed_rows(before, after, space):
-            if old is None and row is not None:
-                written.note(key)
-    written.check(before, after)
 
 
 def check_rows(before: Dataset, after: Dataset, changes: Iterable[RowChange]) -> None:

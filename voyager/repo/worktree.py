@@ -25,9 +25,7 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import WorktreeChanges, compare
 from voyager.repo.snapshot import FILES, TRACKED
 from voyager.store import files
-from voyager.store.spec import MIB
 
-_STREAM_BYTES = 16 * MIB
 _NAMED = 10
 _HAVE_FORCE = ("switch", "checkout")
 _FEW = 1000  # of more files, one look at the whole tree costs less than one at each
