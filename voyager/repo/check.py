@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from voyager.errors import VoyagerError
 from voyager.repo.keys import key_problem, shown
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot
+from voyager.repo.snapshot import FILES, SAMPLES, TASKS, TAXONOMIES, read_snapshot
 from voyager.schema import is_canonical_file, is_canonical_sample
+from voyager.schema.vocabulary_rows import is_canonical_node, is_canonical_task
 from voyager.store import prolly
 from voyager.store.fsck import Problem
 from voyager.store.history import iter_history
@@ -17,6 +18,8 @@ from voyager.store.refs import iter_refs
 _IS_CANONICAL: dict[str, Callable[[bytes], bool]] = {
     FILES: is_canonical_file,
     SAMPLES: is_canonical_sample,
+    TASKS: is_canonical_task,
+    TAXONOMIES: is_canonical_node,
 }
 
 

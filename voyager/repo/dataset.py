@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
@@ -22,6 +22,9 @@ from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 from voyager.store.objectstore import Store
 from voyager.store.operation import GONE
+
+if TYPE_CHECKING:
+    from voyager.schema.vocabulary import Vocabulary
 
 
 class Tracked(NamedTuple):
@@ -124,6 +127,13 @@ class Dataset:
             known = tree is not None and key in tree
             total += (row != GONE) - known
         return total
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tasks and taxonomies of the version."""
+        from voyager.repo.vocabulary import read_vocabulary
+
+        return read_vocabulary(self)
 
     # -- samples ---------------------------------------------------------------------------------
 

@@ -90,8 +90,8 @@ def _is_new(before: Dataset, after: Dataset, key: bytes) -> bool:
 def check_rows(before: Dataset, after: Dataset, changes: Iterable[RowChange]) -> None:
     """Check the rows that lead from one version to another; InvalidDataError as `check`."""
     written = WrittenKeys()
-    for _, key, row in changes:
-        if row is not None:
+    for space, key, row in changes:
+        if row is not None and space in TRACKED:
             written.note(key)
     written.check(before, after)
 

@@ -12,6 +12,10 @@ from voyager.wire import Ext, decode, encode, object_ref
 
 SAMPLES = "samples"
 FILES = "files"
+TAXONOMIES = "taxonomies"
+"""A row for each taxonomy and each of its nodes (spec 9.7)."""
+TASKS = "tasks"
+"""A row for each task (spec 9.8)."""
 TRACKED = (FILES, SAMPLES)
 """The spaces whose rows have a file in the working tree; they share one namespace of keys."""
 

@@ -11,6 +11,7 @@ from voyager.repo.keys import shown
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import Roots, read_snapshot
+from voyager.repo.staged_edit import LABEL_EDITS
 from voyager.repo.staging import (
     STAGING,
     RowChange,
@@ -28,7 +29,16 @@ from voyager.wire import decode, encode
 
 _NOT_UNDOABLE = {"init", "purge", "unpurge", "push", "gc", "begin", "abort"}
 _OTHERS_FIRST = "vgr op log, then undo the later ones first"
-_FILES_STAY = {"add", "commit", "rm-cached", "reset-soft", "reset-mixed", "restore-staged", "stage"}
+_FILES_STAY = {
+    "add",
+    "commit",
+    "rm-cached",
+    "reset-soft",
+    "reset-mixed",
+    "restore-staged",
+    "stage",
+    *LABEL_EDITS,
+}
 
 
 def undo(

@@ -34,7 +34,7 @@ def encode_sample(sample: Sample) -> bytes:
 
     Plain fields are trusted to have their declared types: see `check_sample`.
     """
-    return _encode(sample, _SAMPLE)
+    return encode_as(sample, _SAMPLE)
 
 
 def decode_sample(data: bytes) -> Sample:
@@ -47,40 +47,37 @@ def decode_sample(data: bytes) -> Sample:
 
 def check_sample(sample: Sample) -> Sample:
     """The sample as it will be read again; InvalidDataError names a field of a wrong type."""
-    data = encode_sample(sample)
-    if not wire.is_canonical(data):
-        raise InvalidDataError(f"nested deeper than {wire.MAX_DEPTH}")
-    return _decode_checked(data, _SAMPLE)
+    return check_as(sample, _SAMPLE)
 
 
 def is_canonical_sample(data: bytes) -> bool:
     """Whether `data` is the one row of its sample (checked on fetch, import and fsck)."""
-    return _is_canonical(data, _SAMPLE)
+    return is_canonical_as(data, _SAMPLE)
 
 
 def encode_file(row: FileRow) -> bytes:
     """The canonical row of a file that is no image."""
-    return _encode(row, _FILE)
+    return encode_as(row, _FILE)
 
 
 def decode_file(data: bytes) -> FileRow:
     """The file of a row; CorruptError for bytes that are no file row."""
-    return _decode(data, _FILE)
+    return decode_as(data, _FILE)
 
 
 def is_canonical_file(data: bytes) -> bool:
     """Whether `data` is the one row of its file."""
-    return _is_canonical(data, _FILE)
+    return is_canonical_as(data, _FILE)
 
 
 def encode_geometry(geometry: Geometry) -> bytes:
     """The canonical bytes of a geometry, as they stand in a row and go into a region id."""
-    return _encode(geometry, _GEOMETRY)
+    return encode_as(geometry, _GEOMETRY)
 
 
 def decode_geometry(data: bytes) -> Geometry:
     """The geometry of its bytes; CorruptError for bytes that are none."""
-    return _decode(data, _GEOMETRY)
+    return decode_as(data, _GEOMETRY)
 
 
 def _open(value: Any) -> Any:
@@ -93,7 +90,7 @@ def _close(_kind: type, value: Any) -> Unknown:
     return Unknown(value)
 
 
-class _Kind(Generic[_T]):
+class RowKind(Generic[_T]):
     """What is encoded: its declared type, its decoders, and the words for it in errors."""
 
     def __init__(self, kind: Any, words: str) -> None:
@@ -110,16 +107,17 @@ class _Kind(Generic[_T]):
         return inspect.type_info(self._kind)
 
 
-_SAMPLE: _Kind[Sample] = _Kind(Sample, "a sample row")
-_FILE: _Kind[FileRow] = _Kind(FileRow, "a file row")
-_GEOMETRY: _Kind[Geometry] = _Kind(Geometry, "a geometry")
+_SAMPLE: RowKind[Sample] = RowKind(Sample, "a sample row")
+_FILE: RowKind[FileRow] = RowKind(FileRow, "a file row")
+_GEOMETRY: RowKind[Geometry] = RowKind(Geometry, "a geometry")
 
 _encode_fast = wire.encoder.encode
 _decode_fast = _SAMPLE.fast.decode
 _opening_encoder = Encoder(order="deterministic", enc_hook=_open)
 
 
-def _encode(value: Any, kind: _Kind[Any]) -> bytes:
+def encode_as(value: Any, kind: RowKind[Any]) -> bytes:
+    """The canonical bytes of a value; InvalidDataError for NaN and for what cannot be stored."""
     try:
         data = _encode_fast(value)
         if wire.may_hold_odd_float(data):
@@ -129,7 +127,7 @@ def _encode(value: Any, kind: _Kind[Any]) -> bytes:
     return data
 
 
-def _encode_slowly(value: Any, kind: _Kind[Any]) -> bytes:
+def _encode_slowly(value: Any, kind: RowKind[Any]) -> bytes:
     try:
         row = wire.decode(_opening_encoder.encode(value))
     except (*_FAILED, CorruptError) as error:
@@ -145,21 +143,30 @@ def _without_signed_zero(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def _decode(data: bytes, kind: _Kind[_T]) -> _T:
+def check_as(value: _T, kind: RowKind[_T]) -> _T:
+    """The value as it will be read again; InvalidDataError names a field of a wrong type."""
+    data = encode_as(value, kind)
+    if not wire.is_canonical(data):
+        raise InvalidDataError(f"nested deeper than {wire.MAX_DEPTH}")
+    return _decode_checked(data, kind)
+
+
+def decode_as(data: bytes, kind: RowKind[_T]) -> _T:
+    """The value of its bytes; CorruptError for bytes that are none."""
     try:
         return kind.fast.decode(data)
     except _FAILED:
         return _decode_slowly(data, kind)
 
 
-def _decode_slowly(data: bytes, kind: _Kind[_T]) -> _T:
+def _decode_slowly(data: bytes, kind: RowKind[_T]) -> _T:
     try:
         return _decode_checked(data, kind)
     except InvalidDataError as error:
         raise CorruptError(f"not {kind.words}: {error.message}") from None
 
 
-def _decode_checked(data: bytes, kind: _Kind[_T]) -> _T:
+def _decode_checked(data: bytes, kind: RowKind[_T]) -> _T:
     """Decode, keep what a newer spec wrote, and settle; InvalidDataError names the field."""
     try:
         row = unknown.set_aside(wire.decode(data), kind.declared)
@@ -170,12 +177,13 @@ def _decode_checked(data: bytes, kind: _Kind[_T]) -> _T:
     return value
 
 
-def _is_canonical(data: bytes, kind: _Kind[Any]) -> bool:
+def is_canonical_as(data: bytes, kind: RowKind[Any]) -> bool:
+    """Whether `data` is the one encoding of its value."""
     try:
-        value = _decode(data, kind)
+        value = decode_as(data, kind)
         settle_all(value)
         wire.decode(data)  # refuses what is nested too deep
-        return _encode(value, kind) == data
+        return encode_as(value, kind) == data
     except (InvalidDataError, CorruptError):
         return False
 

@@ -57,13 +57,13 @@ _Side = Annotated[int, Meta(ge=1)]
 _Orientation = Annotated[int, Meta(ge=1, le=8)]
 
 
-class _Part(Frozen, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class Part(Frozen, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """A map of the row: fields of a newer spec are kept in `unknown` (spec 9.5)."""
 
     unknown: Unknown | None = field(default=None, name="~")
 
 
-class Origin(_Part, frozen=True, kw_only=True):
+class Origin(Part, frozen=True, kw_only=True):
     """Where an imported thing came from: the import, and what its source said; never identity."""
 
     annotator: str | None = field(default=None, name="a")
@@ -72,7 +72,7 @@ class Origin(_Part, frozen=True, kw_only=True):
     time: str | None = field(default=None, name="t")
 
 
-class Label(_Part, frozen=True, kw_only=True):
+class Label(Part, frozen=True, kw_only=True):
     """What one source says for a task: a taxonomy node, or a value (text, number, bool)."""
 
     ordinal: int | None = field(default=None, name="i")
@@ -93,7 +93,7 @@ class Label(_Part, frozen=True, kw_only=True):
         _settle_voice(self)
 
 
-class Link(_Part, frozen=True, kw_only=True):
+class Link(Part, frozen=True, kw_only=True):
     """A relation to a region of this or another sample."""
 
     kind: str = field(name="k")
@@ -101,7 +101,7 @@ class Link(_Part, frozen=True, kw_only=True):
     uid: Id16 = field(name="u")
 
 
-class Region(_Part, frozen=True, kw_only=True):
+class Region(Part, frozen=True, kw_only=True):
     """A part of an image, with a stable id and geometries by role, one of them primary."""
 
     attrs: dict[str, MetaValue] = field(default=EMPTY, name="a")
@@ -140,7 +140,7 @@ class Region(_Part, frozen=True, kw_only=True):
         return None if role is None else self.geometries[role]
 
 
-class Image(_Part, frozen=True, kw_only=True):
+class Image(Part, frozen=True, kw_only=True):
     """The image of a sample: stored (a blob), pending (a promise of one) or purged.
 
     `hash` (`algorithm:hex`) and `uri` say what a pending image will be; size in bytes, width and
@@ -176,7 +176,7 @@ class Image(_Part, frozen=True, kw_only=True):
         return None if self.blob is None else BlobId(self.blob.data)
 
 
-class Group(_Part, frozen=True, kw_only=True):
+class Group(Part, frozen=True, kw_only=True):
     """The sequence or multi-view group that a sample belongs to; time in seconds."""
 
     id: str = field(name="i")
@@ -189,7 +189,7 @@ class Group(_Part, frozen=True, kw_only=True):
             force_setattr(self, "time", as_float(self.time, "time"))
 
 
-class Asset(_Part, frozen=True, kw_only=True):
+class Asset(Part, frozen=True, kw_only=True):
     """Another file of a sample; role: depth, lidar, calibration, flow, alternate, …"""
 
     blob: wire.Ext = field(name="b")
@@ -206,7 +206,7 @@ class Asset(_Part, frozen=True, kw_only=True):
         return BlobId(self.blob.data)
 
 
-class Held(_Part, frozen=True, kw_only=True):
+class Held(Part, frozen=True, kw_only=True):
     """Why the guard keeps a sample out of training: the protected sample it is too close to."""
 
     distance: Finite = field(name="d")
@@ -218,7 +218,7 @@ class Held(_Part, frozen=True, kw_only=True):
         force_setattr(self, "distance", as_float(self.distance, "distance"))
 
 
-class Sample(_Part, frozen=True, kw_only=True):
+class Sample(Part, frozen=True, kw_only=True):
     """One image and all that is said of it; its key is the key of the tree, not in the row.
 
     `negatives` maps a task to the nodes verified not to be there, `coverage` a `coverage_key` to
@@ -248,7 +248,7 @@ class Sample(_Part, frozen=True, kw_only=True):
         _settle_maps(self, "assets", "coverage", "extra", "meta", "negatives")
 
 
-class FileRow(_Part, frozen=True, kw_only=True):
+class FileRow(Part, frozen=True, kw_only=True):
     """A file that is no image, kept as it is."""
 
     blob: wire.Ext = field(name="b")

@@ -1,0 +1,103 @@
+"""Editing labels, tasks and taxonomies in the staging area: one operation that `undo` reverts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from types import TracebackType
+
+from voyager.errors import NotFoundError
+from voyager.repo.keys import check_key, shown
+from voyager.repo.namespace import check_rows
+from voyager.repo.repository import Repository
+from voyager.repo.snapshot import SAMPLES
+from voyager.repo.staging import RowChange, overlay_of, stage
+from voyager.repo.vocabulary import vocabulary_changes
+from voyager.schema import Sample, check_sample, decode_sample, encode_sample
+from voyager.schema.vocabulary import Draft
+
+LABEL_EDITS = frozenset(
+    {"label", "region", "edit-row", "negatives", "coverage", "split", "link", "taxonomy", "task"}
+)
+"""Kinds of operations that change rows and no file."""
+
+
+class StagedEdit:
+    """Rows to change in the staging area; leaving the context stages them, an exception nothing.
+
+    `kind` is one of LABEL_EDITS, `message` what `vgr op log` shows of the operation. `version` is
+    what was staged before, `draft` the vocabulary to grow or change, `changes` what was staged
+    after the context was left. With `dry_run` nothing is staged.
+    """
+
+    def __init__(
+        self, repo: Repository, kind: str, message: str = "", *, dry_run: bool = False
+    ) -> None:
+        assert kind in LABEL_EDITS
+        self.repo = repo
+        self._kind = kind
+        self._message = message
+        self._dry_run = dry_run
+        self._rows: dict[bytes, bytes | None] = {}
+        self.changes: list[RowChange] = []
+
+    def __enter__(self) -> StagedEdit:
+        self.repo.refuse_if_running()
+        self._staging = self.repo.staging
+        self.version = self.repo.staged_view(self._staging)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._stage()
+
+    @cached_property
+    def draft(self) -> Draft:
+        """The vocabulary of the staged version, to be changed."""
+        return Draft(self.version.vocabulary)
+
+    def __getitem__(self, key: str) -> Sample:
+        """The sample at a key as edited so far; NotFoundError when there is none."""
+        row = self.row(key.encode())
+        if row is None:
+            raise NotFoundError(f"no sample '{shown(key)}'", hint="vgr ls")
+        return decode_sample(row)
+
+    def __setitem__(self, key: str, sample: Sample) -> None:
+        """Put a sample; InvalidDataError when a field has a wrong type."""
+        self.put_row(check_key(key).encode(), encode_sample(check_sample(sample)))
+
+    def row(self, key: bytes) -> bytes | None:
+        """The encoded row at a key as edited so far."""
+        return self._rows[key] if key in self._rows else self.version.row(SAMPLES, key)
+
+    def put_row(self, key: bytes, row: bytes | None) -> None:
+        """Put an encoded row that is known to be right, or take a sample out."""
+        self._rows[key] = row
+
+    def put_rows(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Put many encoded rows."""
+        self._rows.update(rows)
+
+    def _stage(self) -> None:
+        version = self.version
+        changes: list[RowChange] = [
+            (SAMPLES, key, row)
+            for key, row in self._rows.items()
+            if row != version.row(SAMPLES, key)
+        ]
+        if "draft" in vars(self):
+            changes += vocabulary_changes(self.draft)
+        self.changes = changes
+        if not changes or self._dry_run:
+            return
+        after = {**self._staging.overlay, **overlay_of(changes)}
+        check_rows(version, type(version)(version.objects, version.roots, after), changes)
+        with self.repo.transaction(self._kind, self._message[:200]) as txn:
+            stage(txn, self._staging, changes)
+            txn.commit()

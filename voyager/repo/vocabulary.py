@@ -1,0 +1,50 @@
+"""The vocabulary of a version, read from its rows and staged as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voyager.repo.snapshot import TASKS, TAXONOMIES
+from voyager.repo.staging import RowChange
+from voyager.schema.taxonomy import Node, NodeId, Taxonomy
+from voyager.schema.vocabulary import Draft, Vocabulary
+from voyager.schema.vocabulary_rows import (
+    decode_node,
+    decode_task,
+    encode_node,
+    encode_task,
+    node_key,
+    parse_node_key,
+)
+
+if TYPE_CHECKING:
+    from voyager.repo.dataset import Dataset
+
+
+def read_vocabulary(version: Dataset) -> Vocabulary:
+    """All tasks and taxonomies of a version."""
+    tasks = {key.decode(): decode_task(row) for key, row in version.rows(TASKS)}
+    nodes: dict[str, dict[NodeId, Node]] = {}
+    roots: dict[str, Node] = {}
+    for key, row in version.rows(TAXONOMIES):
+        name, node = parse_node_key(key)
+        if node is None:
+            roots[name] = decode_node(row)
+        else:
+            nodes.setdefault(name, {})[node] = decode_node(row)
+    names = {*roots, *nodes}
+    taxonomies = {name: Taxonomy(name, nodes.get(name, {}), roots.get(name)) for name in names}
+    return Vocabulary(tasks, taxonomies)
+
+
+def vocabulary_changes(draft: Draft) -> list[RowChange]:
+    """The rows that lead from the base of a draft to it."""
+    changes: list[RowChange] = [
+        (TASKS, name.encode(), None if task is None else encode_task(task))
+        for name, task in draft.changed_tasks()
+    ]
+    changes += [
+        (TAXONOMIES, node_key(name, key), None if node is None else encode_node(node))
+        for name, key, node in draft.changed_nodes()
+    ]
+    return changes
