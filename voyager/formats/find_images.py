@@ -1,0 +1,127 @@
+"""Finding the image that a label file names: on disk near it, in --images, or in the repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from voyager.images import probe
+from voyager.repo.dataset import Dataset
+from voyager.repo.snapshot import SAMPLES
+from voyager.schema import decode_sample
+
+_HEAD_BYTES = 256 * 1024
+_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".bmp", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """An image: its file where it is on disk, its key where the repository has it, its size.
+
+    Width and height are pixels of the stored image (before orientation), None when unknown.
+    """
+
+    path: Path | None
+    key: str | None
+    width: int | None
+    height: int | None
+    orientation: int = 1
+
+
+class ImageFinder:
+    """Looks in the folders that the user and the format name, then among the keys of a version.
+
+    `folders` come first (`--images`), then the folders that a reader names, then the source's own.
+    A name without an extension is tried with those of images. Nothing outside these folders is
+    ever looked at.
+    """
+
+    def __init__(self, version: Dataset, folders: Iterable[Path], root: Path, to: str = "") -> None:
+        self._version = version
+        self._folders = list(folders)
+        self._root = root
+        self._to = to
+
+    def find(self, name: str, near: Iterable[Path] = ()) -> FoundImage | None:
+        """The image of that name, or None."""
+        path = self.find_file(name, near)
+        if path is not None:
+            return _on_disk(path)
+        key = self.find_key(name)
+        return None if key is None else self._in_version(key)
+
+    def find_file(self, name: str, near: Iterable[Path] = ()) -> Path | None:
+        """The file of that name, or None."""
+        for folder in (*self._folders, *near, self._root):
+            for candidate in _spellings(name):
+                path = folder / candidate
+                if path.is_file():
+                    return path
+        short = os.path.basename(name)
+        if short != name:
+            for folder in self._folders:  # --images DIR holds the images, whatever the labels say
+                for candidate in _spellings(short):
+                    if (folder / candidate).is_file():
+                        return folder / candidate
+        return None
+
+    def find_key(self, name: str) -> str | None:
+        """The key that a name means: the key itself, below --to, or the only one ending in it."""
+        for key in dict.fromkeys((f"{self._to}/{name}" if self._to else name, name)):
+            if self._version.row(SAMPLES, key.encode()) is not None:
+                return key
+        found = self._by_name.get(os.path.basename(name), ())
+        if not found and "." not in os.path.basename(name):
+            found = self._by_stem.get(os.path.basename(name), ())
+            name = ""
+        below = f"{self._to}/" if self._to else ""
+        matching = [
+            key for key in found if key.startswith(below) and (not name or _ends(key, name))
+        ]
+        return matching[0] if len(matching) == 1 else None
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return list(self._version)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for key in self._keys:
+            found.setdefault(key.rpartition("/")[2], []).append(key)
+        return found
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, keys in self._by_name.items():
+            found.setdefault(os.path.splitext(name)[0], []).extend(keys)
+        return found
+
+    def _in_version(self, key: str) -> FoundImage | None:
+        row = self._version.row(SAMPLES, key.encode())
+        if row is None:
+            return None
+        image = decode_sample(row).image
+        return FoundImage(None, key, image.width, image.height, image.orientation)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    yield name
+    if os.path.splitext(name)[1].lower() not in _SUFFIXES:
+        yield from (name + suffix for suffix in _SUFFIXES)
+
+
+def _ends(key: str, name: str) -> bool:
+    return key == name or key.endswith("/" + name)
+
+
+def _on_disk(path: Path) -> FoundImage:
+    with open(path, "rb") as file:
+        info = probe(file.read(_HEAD_BYTES), path.name)
+    if info is None:
+        return FoundImage(path, None, None, None)
+    return FoundImage(path, None, info.width or None, info.height or None, info.orientation)

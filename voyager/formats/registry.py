@@ -1,0 +1,71 @@
+"""The formats there are, and telling which one a source is."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from voyager.errors import NotFoundError, UsageError
+from voyager.formats.base import Detection, Format, Source
+
+FORMATS: dict[str, str] = {
+    "coco": "voyager.formats.coco",
+    "voc": "voyager.formats.voc",
+    "yolo": "voyager.formats.yolo",
+    "folders": "voyager.formats.folders",
+    "masks": "voyager.formats.masks",
+    "table": "voyager.formats.table",
+    "cvat": "voyager.formats.cvat",
+    "label-studio": "voyager.formats.label_studio",
+    "labelme": "voyager.formats.labelme",
+    "jsonl": "voyager.formats.jsonl",
+}
+"""Name → module, which has a `FORMAT`. Detection asks them in this order."""
+
+_AMBIGUOUS = 0.1  # two formats whose certainty is closer than this are a tie
+
+
+def format_named(name: str) -> Format:
+    """The format of a name; NotFoundError with a near miss."""
+    module = FORMATS.get(name.lower())
+    if module is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.lower(), FORMATS, 1, 0.5)
+        hint = f"--format {near[0]}" if near else f"one of {', '.join(FORMATS)}"
+        raise NotFoundError(f"no format '{name}'", hint=hint)
+    found: Format = importlib.import_module(module).FORMAT
+    return found
+
+
+def all_formats() -> Iterable[Format]:
+    """Every format, in the order of the table."""
+    return map(format_named, FORMATS)
+
+
+def detections(source: Source) -> list[tuple[Format, Detection]]:
+    """The formats that a source may be, the surest first."""
+    found = [(form, form.detect(source)) for form in all_formats() if form.read is not None]
+    sure = [(form, detection) for form, detection in found if detection is not None]
+    return sorted(sure, key=lambda pair: -pair[1].certainty)
+
+
+def detect(path: Path) -> tuple[Format, Detection]:
+    """The format of a file or folder, and how it was known.
+
+    Raises NotFoundError when no format knows it, UsageError naming both when two are as likely.
+    """
+    found = detections(Source(path))
+    if not found:
+        raise NotFoundError(
+            f"'{path}' is in no format that vgr knows", hint=f"--format {'|'.join(FORMATS)}"
+        )
+    best, detection = found[0]
+    for other, rival in found[1:]:
+        if detection.certainty - rival.certainty < _AMBIGUOUS:
+            raise UsageError(
+                f"'{path}' could be {best.title} ({detection.why}) or {other.title} ({rival.why})",
+                hint=f"--format {best.name}, or --format {other.name}",
+            )
+    return best, detection

@@ -1,0 +1,257 @@
+"""What a writer gets: the samples of an export, their classes and images, and a folder to fill."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Literal
+
+from voyager.errors import InvalidDataError, UsageError
+from voyager.formats.report import Report
+from voyager.repo.dataset import Dataset
+from voyager.schema import Label, Mask, Region, Sample
+from voyager.schema.task import Task
+from voyager.schema.taxonomy import NodeId
+from voyager.schema.vocabulary import CATEGORY, Vocabulary
+from voyager.store import files
+from voyager.store.ids import Kind
+
+Images = Literal["copy", "link", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What the user says of an export (design section 11)."""
+
+    task: str | None = None
+    images: Images = "copy"
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Writing:
+    """Given to `Format.write`.
+
+    A writer walks `samples()` (twice if it has to), asks `category` for the class of a region or
+    image, writes label files with `open` and images with `image`, and reports what the format's
+    `Holds` does not already tell. File names are relative to `folder`, which is temporary: it
+    takes its place once all is written.
+    """
+
+    def __init__(
+        self,
+        version: Dataset,
+        folder: Path,
+        keys: Callable[[], Iterator[tuple[str, Sample]]],
+        options: WriteOptions,
+        *,
+        report: Report,
+        file_name: str | None = None,
+        progress: Callable[[int, int | None], None] = lambda *_: None,
+    ) -> None:
+        self.version = version
+        self.folder = folder
+        self.options = options
+        self.report = report
+        self.file_name = file_name
+        """What the user wants a format of one file to call it."""
+        self.progress = progress
+        self.names: dict[str, str] = {}
+        """Item name → key, where the reader will find another name than the key."""
+        self._keys = keys
+        self._written: set[str] = set()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tasks and taxonomies of the version."""
+        return self.version.vocabulary
+
+    @cached_property
+    def task(self) -> str:
+        """The category task that is exported: --task, else `category`, else the only one."""
+        tasks = {name: task for name, task in self.vocabulary.tasks.items() if _is_category(task)}
+        wanted = self.options.task or (CATEGORY if CATEGORY in tasks or not tasks else None)
+        if wanted is None and len(tasks) == 1:
+            wanted = next(iter(tasks))
+        if wanted is None:
+            raise UsageError(
+                f"which task? there are {', '.join(sorted(tasks))}", hint="vgr export --task NAME"
+            )
+        if self.options.task is not None and wanted not in tasks:
+            raise UsageError(f"there is no category task '{wanted}'", hint="vgr task ls")
+        return wanted
+
+    def setting(self, name: str, default: str = "") -> str:
+        """An option of the format."""
+        return self.options.settings.get(name, default)
+
+    def choice(self, name: str, choices: Iterable[str], default: str) -> str:
+        """An option of the format that has fixed values; UsageError for another."""
+        value = self.setting(name, default)
+        known = list(choices)
+        if value not in known:
+            raise UsageError(f"--set {name}={value}: expected {', '.join(known)}")
+        return value
+
+    # -- samples ---------------------------------------------------------------------------------
+
+    def samples(self) -> Iterator[tuple[str, Sample]]:
+        """(key, sample) in key order, without rejected regions; each call walks anew."""
+        for done, (key, sample) in enumerate(self._keys()):
+            self.progress(done, None)
+            yield key, _without_rejected(sample)
+
+    @cached_property
+    def classes(self) -> list[tuple[NodeId, str]]:
+        """(node, name) of all live classes of the task, in their stable order."""
+        taxonomy = self.vocabulary.taxonomy_of(self.task)
+        if taxonomy is None:
+            return []
+        return [(node, taxonomy.class_name(node) or node.hex()) for node in taxonomy]
+
+    @cached_property
+    def class_index(self) -> dict[NodeId, int]:
+        """Node → its place in `classes`."""
+        return {node: place for place, (node, _) in enumerate(self.classes)}
+
+    @cached_property
+    def _taxonomy_live(self) -> Callable[[NodeId], NodeId | None]:
+        taxonomy = self.vocabulary.taxonomy_of(self.task)
+        return (lambda _: None) if taxonomy is None else taxonomy.live
+
+    def category(self, labels: tuple[Label, ...]) -> Label | None:
+        """The label that answers the exported task with a live class; None where none does."""
+        if len(labels) == 1 and labels[0].task != self.task:
+            return None
+        found = self.vocabulary.answer(self.task, labels).label
+        return found if found is not None and self.live(found.node) is not None else None
+
+    def categories(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+        """All labels that answer the exported task with live classes."""
+        found = self.vocabulary.answer(self.task, labels).labels
+        return tuple(label for label in found if self.live(label.node) is not None)
+
+    def live(self, node: NodeId | None) -> NodeId | None:
+        """The node, or the one that it was merged into; None when it is gone."""
+        if node is None or node in self.class_index:
+            return node
+        return self._taxonomy_live(node)
+
+    def class_name(self, label: Label) -> str:
+        """What the format calls the class of such a label."""
+        node = self.live(label.node)
+        assert node is not None
+        return self.classes[self.class_index[node]][1]
+
+    def class_number(self, label: Label) -> int:
+        """The place of the class of such a label, from 0."""
+        node = self.live(label.node)
+        assert node is not None
+        return self.class_index[node]
+
+    def counts(self, mask: Mask) -> bytes:
+        """The compressed RLE counts of a mask, from its blob where they are long."""
+        if mask.blob_id is None:
+            assert isinstance(mask.counts, bytes)
+            return mask.counts
+        return self.version.objects.get(mask.blob_id, Kind.BLOB)
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def claim(self, name: str) -> str:
+        """Note that a file name is taken; InvalidDataError when it was, or leads outside."""
+        parts = name.split("/")
+        if name.startswith("/") or ".." in parts or "" in parts or "\0" in name:
+            raise InvalidDataError(f"'{name}' cannot be the name of an exported file")
+        if name in self._written:
+            raise InvalidDataError(
+                f"two samples would be written to '{name}'", hint="vgr mv one of them"
+            )
+        self._written.add(name)
+        files.make_folder((self.folder / name).parent)
+        return name
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[str]]:
+        """A new text file, UTF-8 with plain line ends."""
+        self.claim(name)
+        with open(self.folder / name, "x", encoding="utf-8", newline="\n") as file:
+            yield file
+
+    @contextmanager
+    def open_binary(self, name: str) -> Iterator[IO[bytes]]:
+        """A new binary file."""
+        self.claim(name)
+        with open(self.folder / name, "xb") as file:
+            yield file
+
+    def image(self, key: str, sample: Sample, name: str) -> bool:
+        """Write the image of a sample to a file, as --images says; whether there is one.
+
+        An image that is not here is counted as lost; with `--images none` nothing is written.
+        """
+        if self.options.images == "none":
+            return False
+        blob = sample.image.blob_id
+        if blob is None:
+            self.report.add("lost", f"the image is not here ({sample.image.state})", key)
+            return False
+        self.claim(name)
+        target = self.folder / name
+        if self.options.images == "link" and self._link(key, target):
+            return True
+        with open(target, "xb") as file:
+            file.write(self.version.objects.get(blob, Kind.BLOB))
+        return True
+
+    def _link(self, key: str, target: Path) -> bool:
+        """Hard-link the file of the working tree, where there is one with the same bytes."""
+        source = self.link_source(key)
+        if source is None:
+            return False
+        try:
+            os.link(source, target)
+        except OSError:
+            return False  # another file system
+        return True
+
+    link_source: Callable[[str], Path | None] = staticmethod(lambda _key: None)
+    """Key → its unedited file in the working tree, set by the engine."""
+
+    def named(self, name: str, key: str) -> None:
+        """Say that the reader will call the image of `key` by another name."""
+        if name != key:
+            self.names[name] = key
+
+
+def _without_rejected(sample: Sample) -> Sample:
+    if all(region.state != "rejected" for region in sample.regions):
+        return sample
+    kept = tuple(region for region in sample.regions if region.state != "rejected")
+    return sample.replace(regions=kept)
+
+
+def _is_category(task: Task) -> bool:
+    return task.kind == "category"
+
+
+def flat_name(key: str, taken: set[str]) -> str:
+    """A file name without folders for a key, unlike all taken ones (stems too): a-b.jpg, a-b_2.jpg.
+
+    For formats that know images by their stem alone.
+    """
+    base, suffix = os.path.splitext(key.replace("/", "-"))
+    stem, n = base, 1
+    while stem.lower() in taken:
+        n += 1
+        stem = f"{base}_{n}"
+    taken.add(stem.lower())
+    return stem + suffix
+
+
+def regions_with_geometry(sample: Sample) -> Iterator[Region]:
+    """The regions that have a shape."""
+    return (region for region in sample.regions if region.geometries)
