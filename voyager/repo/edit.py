@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 
 from voyager.errors import NotFoundError, RefMoved, UsageError
@@ -15,9 +16,18 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Repository
-from voyager.repo.snapshot import FILES, SAMPLES, TRACKED, read_snapshot, write_snapshot
+from voyager.repo.snapshot import (
+    FILES,
+    SAMPLES,
+    TASKS,
+    TAXONOMIES,
+    TRACKED,
+    read_snapshot,
+    write_snapshot,
+)
 from voyager.repo.staging import edit_map, replace_staging
 from voyager.repo.switch import carried_rows, snapshot_with
+from voyager.repo.vocabulary import vocabulary_changes
 from voyager.repo.worktree import plan_safely, update
 from voyager.schema import (
     FileRow,
@@ -28,6 +38,7 @@ from voyager.schema import (
     encode_sample,
     sample_uid,
 )
+from voyager.schema.vocabulary import Draft
 from voyager.store import bulk, prolly
 from voyager.store.apply import TOMBSTONES
 from voyager.store.history import read_commit, write_commit
@@ -87,6 +98,11 @@ class Edit:
                 self._commit()
         finally:
             self._txn.abort()
+
+    @cached_property
+    def vocabulary(self) -> Draft:
+        """The tasks and taxonomies, to be changed; committed with the rows."""
+        return Draft(self._base.vocabulary)
 
     # -- samples ---------------------------------------------------------------------------------
 
@@ -220,6 +236,13 @@ class Edit:
             self._pending[space] = _Pending({})
             self._roots[space] = edit_map(self._txn, self._roots.get(space), rows)
 
+    def _flush_vocabulary(self) -> None:
+        changes = vocabulary_changes(self.vocabulary) if "vocabulary" in vars(self) else []
+        for space in (TASKS, TAXONOMIES):
+            rows = sorted((key, row) for where, key, row in changes if where == space)
+            if rows:
+                self._roots[space] = edit_map(self._txn, self._roots.get(space), rows)
+
     def _row(self, space: str, key: bytes) -> bytes | None:
         """The row at a key as edited so far."""
         pending = self._pending[space].rows
@@ -234,6 +257,7 @@ class Edit:
     def _commit(self) -> None:
         for space in self._pending:
             self._flush(space)
+        self._flush_vocabulary()
         repo, txn, head = self._repo, self._txn, self._head
         snapshot = write_snapshot(txn, self._roots)
         if snapshot == write_snapshot(txn, self._base.roots):
