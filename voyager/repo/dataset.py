@@ -24,6 +24,7 @@ from voyager.store.objectstore import Store
 from voyager.store.operation import GONE
 
 if TYPE_CHECKING:
+    from voyager.repo.lookups import Lookups
     from voyager.schema.vocabulary import Vocabulary
 
 
@@ -134,6 +135,13 @@ class Dataset:
         from voyager.repo.vocabulary import read_vocabulary
 
         return read_vocabulary(self)
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        """Keys by uid, and links from their far end: made by one pass, at first use."""
+        from voyager.repo.lookups import Lookups
+
+        return Lookups(self)
 
     # -- samples ---------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from voyager.repo.staging import RowChange, overlay_of, stage
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.schema import Sample, check_sample, decode_sample, encode_sample
 from voyager.schema.vocabulary import Draft
+from voyager.store.ids import blob_id
+from voyager.wire import Ext, blob_ref
 
 LABEL_EDITS = frozenset(
     {"label", "region", "edit-row", "negatives", "coverage", "split", "link", "taxonomy", "task"}
@@ -39,6 +41,7 @@ class StagedEdit:
         self._message = message
         self._dry_run = dry_run
         self._rows: dict[bytes, bytes | None] = {}
+        self._blobs: dict[bytes, bytes] = {}
         self.changes: list[RowChange] = []
 
     def __enter__(self) -> StagedEdit:
@@ -84,6 +87,12 @@ class StagedEdit:
         """Put many encoded rows."""
         self._rows.update(rows)
 
+    def put_blob(self, data: bytes) -> Ext:
+        """The reference of a blob that will be stored with the rows (a mask, another file)."""
+        blob = blob_id(data)
+        self._blobs[blob] = data
+        return blob_ref(blob)
+
     def _stage(self) -> None:
         version = self.version
         changes: list[RowChange] = [
@@ -99,5 +108,7 @@ class StagedEdit:
         after = {**self._staging.overlay, **overlay_of(changes)}
         check_rows(version, type(version)(version.objects, version.roots, after), changes)
         with self.repo.transaction(self._kind, self._message[:200]) as txn:
+            for blob, data in self._blobs.items():
+                txn.put_blob(data, entry_id=blob, shrink=True)
             stage(txn, self._staging, changes)
             txn.commit()

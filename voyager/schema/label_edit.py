@@ -1,0 +1,361 @@
+"""Edits of what is said: pure functions from labels, regions and samples to new ones.
+
+They copy without settling again, since what they put in is settled already: bulk edits run through
+here. What changes nothing comes back as the very same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from msgspec import structs
+
+from voyager.errors import NotFoundError
+from voyager.schema.geometry import (
+    Box,
+    Cuboid,
+    Ellipse,
+    Geometry,
+    Keypoints,
+    Points,
+    Polygon,
+    Polyline,
+    RotatedBox,
+)
+from voyager.schema.sample import (
+    ACCEPTED,
+    HUMAN,
+    Coverage,
+    Label,
+    Link,
+    Region,
+    Sample,
+    State,
+)
+from voyager.schema.values import EMPTY, BadValueError
+
+Labels: TypeAlias = tuple[Label, ...]
+Operator: TypeAlias = Literal["=", "+=", "-="]
+Value: TypeAlias = bytes | str | float | bool
+"""A taxonomy node's id, or a plain value."""
+
+SOURCE_BOX = "source_bbox"
+SOURCE_AREA = "source_area"
+DERIVED_BY_SOURCE = (SOURCE_BOX, SOURCE_AREA)
+"""Fields of `extra`: what an import said of the primary geometry and we derive otherwise."""
+
+
+class Voice(NamedTuple):
+    """Who says it, how surely, and how far it is checked; without a state, `accepted`.
+
+    Saying again what is said already keeps its score, and a state of `verified`, unless a new one
+    is given.
+    """
+
+    source: str = HUMAN
+    score: float | None = None
+    state: State | None = None
+
+
+PLAIN = Voice()
+"""Somebody says it, without more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What is to be said for a task: `=` instead of all the source says, `+=` too, `-=` not."""
+
+    task: str
+    operator: Operator
+    said: Labels
+    voice: Voice
+
+
+def assignment(
+    task: str, operator: Operator, values: Iterable[Value], voice: Voice = PLAIN
+) -> Assignment:
+    """The assignment of nodes or plain values; BadValueError for what no label can say."""
+    return Assignment(task, operator, tuple(say(task, value, voice) for value in values), voice)
+
+
+def say(task: str, value: Value, voice: Voice = PLAIN) -> Label:
+    """The label of a node or plain value."""
+    return Label(
+        task=task,
+        node=value if isinstance(value, bytes) else None,
+        value=None if isinstance(value, bytes) else value,
+        source=voice.source,
+        score=voice.score,
+        state=voice.state or ACCEPTED,
+    )
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+def assign(labels: Labels, change: Assignment) -> Labels:
+    """The labels after an assignment; those of other tasks and sources stay as they are."""
+    mine = [label for label in labels if _is_of(label, change.task, change.voice.source)]
+    if change.operator == "-=":
+        gone = {said_value(label) for label in change.said}
+        return put_said(labels, mine, [label for label in mine if said_value(label) not in gone])
+    before = {said_value(label): label for label in mine}
+    said = [
+        _said_again(before.get(said_value(label)), label, change.voice) for label in change.said
+    ]
+    if change.operator == "+=":
+        again = {said_value(label): label for label in said}
+        said = [again.pop(said_value(label), label) for label in mine] + list(again.values())
+    return put_said(labels, mine, said)
+
+
+def put_said(labels: Labels, old: Sequence[Label], new: Sequence[Label]) -> Labels:
+    """Labels with some of them replaced, place by place; what is over goes where the last stood."""
+    if len(old) == len(new) and all(map(_is, old, new)):
+        return labels
+    if not old:
+        return (*labels, *new)
+    gone = {id(label) for label in old}
+    left = iter(new)
+    kept: list[Label] = []
+    end = 0
+    for label in labels:
+        if id(label) not in gone:
+            kept.append(label)
+            continue
+        replacement = next(left, None)
+        if replacement is not None:
+            kept.append(replacement)
+            end = len(kept)
+    kept[end:end] = left
+    return tuple(kept)
+
+
+def restate(
+    labels: Labels, state: State, *, task: str | None = None, source: str | None = None
+) -> Labels:
+    """Labels with another state: all, or those of a task and of a source."""
+    new = tuple(
+        structs.replace(label, state=state)
+        if label.state != state and task in (None, label.task) and source in (None, label.source)
+        else label
+        for label in labels
+    )
+    return labels if all(map(_is, labels, new)) else new
+
+
+def in_the_way(labels: Labels, change: Assignment) -> Label | None:
+    """What a source says already, where it may give one answer only and is told another."""
+    wanted = {said_value(label) for label in change.said}
+    for label in labels:
+        if _is_of(label, change.task, change.voice.source) and said_value(label) not in wanted:
+            return label
+    return None
+
+
+def replace_node(labels: Labels, task: str, old: bytes, new: bytes) -> Labels:
+    """Labels with one class of a task made another, whoever says it; one said twice stays once."""
+    if not any(label.node == old and label.task == task for label in labels):
+        return labels
+    said = {(label.source, label.node) for label in labels if label.task == task}
+    return tuple(
+        structs.replace(label, node=new) if label.node == old and label.task == task else label
+        for label in labels
+        if not (label.node == old and label.task == task and (label.source, new) in said)
+    )
+
+
+def said_value(label: Label) -> tuple[Any, ...]:
+    """What tells two labels of one task and source apart."""
+    return (label.node, label.value, type(label.value) is bool, label.ordinal, label.language)
+
+
+def _is_of(label: Label, task: str, source: str) -> bool:
+    return label.task == task and label.source == source
+
+
+def _said_again(old: Label | None, new: Label, voice: Voice) -> Label:
+    """A label said once more: what is not given anew stays."""
+    if old is None or old == new:
+        return new if old is None else old
+    score = old.score if voice.score is None else new.score
+    state = new.state if voice.state or old.state != "verified" else old.state
+    if (score, state) == (old.score, old.state):
+        return old
+    return structs.replace(old, score=score, state=state)
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+# -- regions --------------------------------------------------------------------------------------
+
+
+def with_labels(sample: Sample, labels: Labels) -> Sample:
+    """The sample with other labels."""
+    return sample if labels is sample.labels else structs.replace(sample, labels=labels)
+
+
+def with_region_labels(region: Region, labels: Labels) -> Region:
+    """The region with other labels."""
+    return region if labels is region.labels else structs.replace(region, labels=labels)
+
+
+def region_of(sample: Sample, region: bytes) -> Region:
+    """A region by its id; NotFoundError when the sample has none such."""
+    for found in sample.regions:
+        if found.id == region:
+            return found
+    raise NotFoundError(f"no region {region.hex()[:8]}")
+
+
+def edit_regions(
+    sample: Sample, chosen: Container[bytes | None], edit: Callable[[Region], Region]
+) -> Sample:
+    """The sample with some of its regions edited."""
+    regions = tuple(edit(region) if region.id in chosen else region for region in sample.regions)
+    return with_regions(sample, regions)
+
+
+def with_regions(sample: Sample, regions: tuple[Region, ...]) -> Sample:
+    """The sample with other regions."""
+    same = len(regions) == len(sample.regions) and all(map(_is, regions, sample.regions))
+    return sample if same else structs.replace(sample, regions=regions)
+
+
+def restate_region(region: Region, state: State) -> Region:
+    """A region in another state."""
+    return region if region.state == state else structs.replace(region, state=state)
+
+
+def drop_regions(sample: Sample, gone: Container[bytes | None]) -> Sample:
+    """The sample without some regions, and without the links of its own that led to them."""
+    kept = tuple(region for region in sample.regions if region.id not in gone)
+    if len(kept) == len(sample.regions):
+        return sample
+    unlinked = (
+        _with_links(region, [link for link in region.links if not _leads_to(link, sample, gone)])
+        for region in kept
+    )
+    return structs.replace(sample, regions=tuple(unlinked))
+
+
+def _leads_to(link: Link, sample: Sample, regions: Container[bytes | None]) -> bool:
+    return link.uid == sample.uid and link.region in regions
+
+
+def reshape(region: Region, geometry: Geometry, role: str | None = None) -> Region:
+    """A region with another geometry in a role, by default the primary one.
+
+    What a source said of the old primary (DERIVED_BY_SOURCE) goes with it.
+    """
+    primary = region.primary_role
+    role = role or primary or geometry.name
+    if region.geometries.get(role) == geometry:
+        return region
+    extra = region.extra
+    if role == primary:
+        extra = {name: item for name, item in extra.items() if name not in DERIVED_BY_SOURCE}
+    geometries = {**region.geometries, role: geometry}
+    return region.replace(geometries=geometries, primary=primary or role, extra=extra or EMPTY)
+
+
+def add_link(region: Region, link: Link) -> Region:
+    """A region with one more link."""
+    return region if link in region.links else _with_links(region, [*region.links, link])
+
+
+def drop_links(region: Region, uid: bytes, target: bytes, kind: str | None = None) -> Region:
+    """A region without its links to another, or those of one kind."""
+    kept = [
+        link
+        for link in region.links
+        if (link.uid, link.region) != (uid, target) or kind not in (None, link.kind)
+    ]
+    return _with_links(region, kept)
+
+
+def _with_links(region: Region, links: Sequence[Link]) -> Region:
+    same = len(links) == len(region.links)
+    return region if same else structs.replace(region, links=tuple(links))
+
+
+# -- negatives and coverage -----------------------------------------------------------------------
+
+
+def put_negatives(
+    sample: Sample, task: str, nodes: Iterable[bytes], *, remove: bool = False
+) -> Sample:
+    """The sample with classes of a task verified not to be there, or no longer so."""
+    before = set(sample.negatives.get(task, ()))
+    after = before.difference(nodes) if remove else before.union(nodes)
+    if after == before:
+        return sample
+    return sample.replace(negatives={**sample.negatives, task: tuple(after)})
+
+
+def put_coverage(sample: Sample, key: str, level: Coverage | None) -> Sample:
+    """The sample with how completely a task or class (`coverage_key`) is labeled; None: unknown."""
+    if sample.coverage.get(key) == level:
+        return sample
+    coverage = {name: item for name, item in sample.coverage.items() if name != key}
+    if level is not None:
+        coverage[key] = level
+    return sample.replace(coverage=coverage)
+
+
+def contradictions(
+    sample: Sample, task: str, nodes: Container[bytes]
+) -> Iterator[tuple[Region | None, Label]]:
+    """(region or None, label) of all that is said to be there, and not rejected, of some classes.
+
+    What is only proposed contradicts nothing.
+    """
+    parts: list[tuple[Region | None, Labels]] = [(None, sample.labels)]
+    parts += [
+        (region, region.labels)
+        for region in sample.regions
+        if region.state not in ("rejected", "proposed")
+    ]
+    for region, labels in parts:
+        for label in labels:
+            told = label.task == task and label.node is not None and label.node in nodes
+            if told and label.state not in ("rejected", "proposed"):
+                yield region, label
+
+
+# -- geometries -----------------------------------------------------------------------------------
+
+
+def shifted(geometry: Geometry, dx: float, dy: float) -> Geometry:
+    """A geometry moved by so many pixels; BadValueError for one that is made of pixels itself."""
+
+    def flat(points: Sequence[float]) -> tuple[float, ...]:
+        return tuple(value + (dy if place % 2 else dx) for place, value in enumerate(points))
+
+    match geometry:
+        case Box(x0, y0, x1, y1):
+            return Box(x0 + dx, y0 + dy, x1 + dx, y1 + dy)
+        case RotatedBox() | Ellipse():
+            return geometry.replace(cx=geometry.cx + dx, cy=geometry.cy + dy)
+        case Polygon(parts):
+            return Polygon(tuple(tuple(flat(ring) for ring in part) for part in parts))
+        case Polyline() | Points():
+            return geometry.replace(points=flat(geometry.points))
+        case Keypoints():
+            return _shifted_keypoints(geometry, dx, dy)
+        case Cuboid(corners):
+            return Cuboid(flat(corners))
+    raise BadValueError(f"a {geometry.name} cannot be moved by pixels")
+
+
+def _shifted_keypoints(shape: Keypoints, dx: float, dy: float) -> Keypoints:
+    """Keypoints moved; one that is not labeled stays at 0, 0."""
+    points: list[float] = []
+    for place, seen in enumerate(shape.visibility):
+        x, y = shape.points[2 * place], shape.points[2 * place + 1]
+        points += (x + dx, y + dy) if seen else (x, y)
+    return Keypoints(tuple(points), shape.visibility)
