@@ -154,7 +154,9 @@ class Holds:
     region_labels: Literal["none", "one", "many"] = "one"
     texts: bool = False
     other_tasks: bool = False
-    """Labels of other tasks than the exported one, as attributes."""
+    """Labels of other tasks than the exported one, as attributes of regions and meta of images."""
+    tasks: bool = False
+    """Labels of all tasks as labels."""
     flags: frozenset[str] = frozenset()
     attrs: bool = False
     scores: bool = False
@@ -178,6 +180,14 @@ class Holds:
     """Images whose bytes are not here: their size stands in the labels or is not needed."""
     tree: bool = False
     """Taxonomies as trees; else class names are flat."""
+    several: bool = False
+    """Several geometries of one region (a polygon with keypoints); else its primary one alone."""
+    converts: Mapping[str, str] = field(default_factory=dict)
+    """Geometries that the writer turns into another that it can hold: {"ellipse": "polygon"}."""
+    extra: bool = False
+    """What a source had that the schema has no place for."""
+    whole: bool = False
+    """Samples just as they are: ids, origins, assets, several sources, and all of the above."""
 
 
 @dataclass(frozen=True, slots=True)
