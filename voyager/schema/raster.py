@@ -1,4 +1,4 @@
-"""Where vertical lines run within a shape: the ground of rasterising and of areas in common.
+"""Where vertical lines run within a shape, and the pixels that it covers.
 
 Rings count by the even-odd rule within a part (so holes are holes whichever way they run), and
 parts are joined. A pixel belongs to a shape when its centre does; a centre on the left or upper
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from voyager.schema.spans import Edges
 
-_FARTHEST = 1e12
+FARTHEST = 1e12
 """Coordinates beyond are drawn in to it, far outside of any image: no sum overflows."""
 
 _EPS = 1e-300
@@ -36,14 +36,14 @@ def pixel_edges(geometry: Geometry, height: int, width: int) -> Edges | None:
     """
     import numpy as np
 
-    extent = _x_extent(geometry)
+    extent = x_extent(geometry)
     if extent is None:
         return None
     first = max(0, math.floor(max(extent[0], -1.0)))
     last = min(width, math.ceil(min(extent[1], width + 1.0)))
     columns = np.arange(first, max(first, last))
     pieces = []
-    for line, top, bottom in _chords(geometry, columns + 0.5):
+    for line, top, bottom in chords(geometry, columns + 0.5):
         start = np.clip(np.ceil(top - 0.5), 0, height).astype(np.int64)
         end = np.clip(np.ceil(bottom - 0.5), 0, height).astype(np.int64)
         offset = columns[line] * height
@@ -52,52 +52,8 @@ def pixel_edges(geometry: Geometry, height: int, width: int) -> Edges | None:
     return spans.overlay(pieces) if pieces else np.empty(0, np.int64)
 
 
-def common_area(a: Geometry, b: Geometry, slices: int) -> tuple[float, float, float] | None:
-    """(area of a, area of b, area of both) of two shapes that are no masks; None without areas.
-
-    Measured along vertical lines, one in the middle of each slice between neighbouring vertices
-    and `slices` even steps: exact for straight sides but in slices where two edges cross.
-    """
-    import numpy as np
-
-    extents = [_x_extent(shape) for shape in (a, b)]
-    if extents[0] is None or extents[1] is None:
-        return None
-    low, high = min(extents[0][0], extents[1][0]), max(extents[0][1], extents[1][1])
-    cuts = np.unique(np.concatenate([np.linspace(low, high, slices + 1), _xs(a), _xs(b)]))
-    middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
-    chords = [_chords(shape, middles) for shape in (a, b)]
-    bottom = min((top.min() for _, top, _ in chords[0] + chords[1] if len(top)), default=0.0)
-    top = max((low.max() for _, _, low in chords[0] + chords[1] if len(low)), default=0.0)
-    pitch = (top - bottom) * 1.5 + 1.0  # lines laid end to end, none touches the next
-    one, other = (_laid(pieces, bottom, pitch) for pieces in chords)
-    return tuple(  # type: ignore[return-value]
-        float(((edges[1::2] - edges[0::2]) * widths[(edges[0::2] // pitch).astype(int)]).sum())
-        for edges in (one, other, spans.intersection([one, other]))
-    )
-
-
-def _laid(pieces: list[Chords], bottom: float, pitch: float) -> Edges:
-    import numpy as np
-
-    if not pieces:
-        return np.empty(0)
-    bottom -= 0.5  # away from the border between two lines, where rounding decides
-    laid = [(line * pitch + (a - bottom), line * pitch + (b - bottom)) for line, a, b in pieces]
-    return spans.overlay(laid)
-
-
-def _xs(geometry: Geometry) -> NDArray[Any]:
-    import numpy as np
-
-    parts = rings_of(geometry)
-    if parts is None:
-        return np.empty(0)
-    xs = [min(max(x, -_FARTHEST), _FARTHEST) for part in parts for ring in part for x in ring[::2]]
-    return np.array(xs, float)
-
-
-def _x_extent(geometry: Geometry) -> tuple[float, float] | None:
+def x_extent(geometry: Geometry) -> tuple[float, float] | None:
+    """From where to where along x a shape with an area reaches, None for all else and masks."""
     if isinstance(geometry, Ellipse):
         axes = ellipse_axes(geometry)
         half = math.hypot(axes[0] - geometry.cx, axes[2] - geometry.cx)
@@ -107,26 +63,31 @@ def _x_extent(geometry: Geometry) -> tuple[float, float] | None:
         return None
     xs = [x for part in parts for ring in part for x in ring[0::2]]
     low, high = min(xs, default=0.0), max(xs, default=0.0)
-    return max(low, -_FARTHEST), min(high, _FARTHEST)
+    return max(low, -FARTHEST), min(high, FARTHEST)
 
 
-def _chords(geometry: Geometry, lines: NDArray[Any]) -> list[Chords]:
+def chords(geometry: Geometry, lines: NDArray[Any]) -> list[Chords]:
+    """The stretches of vertical lines, their x rising, within each part of a shape."""
     if isinstance(geometry, Ellipse):
         return [_ellipse_chords(geometry, lines)]
     return [_ring_chords(part, lines) for part in rings_of(geometry) or ()]
 
 
-def _ring_chords(rings: Sequence[Flat], lines: NDArray[Any]) -> Chords:
-    """The stretches of vertical lines (their x rising) within a part, by the even-odd rule."""
+def sides_of(rings: Sequence[Flat]) -> NDArray[Any]:
+    """The sides of rings, as four rows: x and y of where each begins, x and y of where it ends."""
     import numpy as np
 
-    empty = np.empty(0)
-    starts = np.concatenate([empty, *(np.asarray(ring) for ring in rings)]).reshape(-1, 2)
-    ends = np.concatenate(
-        [empty, *(np.asarray(ring[2:] + ring[:2]) for ring in rings)],
-    ).reshape(-1, 2)
-    xa, ya = np.clip(starts, -_FARTHEST, _FARTHEST).T
-    xb, yb = np.clip(ends, -_FARTHEST, _FARTHEST).T
+    begin = [number for ring in rings for number in ring]
+    end = [number for ring in rings for number in (*ring[2:], *ring[:2])]
+    sides = np.array(begin + end, float).reshape(2, -1, 2)
+    near: NDArray[Any] = np.minimum(np.maximum(sides, -FARTHEST), FARTHEST)
+    return near.swapaxes(1, 2).reshape(4, -1)
+
+
+def _ring_chords(rings: Sequence[Flat], lines: NDArray[Any]) -> Chords:
+    import numpy as np
+
+    xa, ya, xb, yb = sides_of(rings)
     first = np.searchsorted(lines, np.minimum(xa, xb))
     counts = np.searchsorted(lines, np.maximum(xa, xb)) - first
     edge = np.repeat(np.arange(len(xa)), counts)
@@ -142,10 +103,10 @@ def _ellipse_chords(ellipse: Ellipse, lines: NDArray[Any]) -> Chords:
     import numpy as np
 
     cos, sin = cos_sin(ellipse.angle)
-    flat, tall = (min(max(r * r, _EPS), _FARTHEST**2) for r in (ellipse.rx, ellipse.ry))
+    flat, tall = (min(max(r * r, _EPS), FARTHEST**2) for r in (ellipse.rx, ellipse.ry))
     wide = cos**2 * flat + sin**2 * tall  # the square of half its width
     middle = cos * sin * (flat - tall) / wide  # how fast the middle of the chord moves down
-    dx = np.clip(lines - ellipse.cx, -_FARTHEST, _FARTHEST)
+    dx = np.clip(lines - ellipse.cx, -FARTHEST, FARTHEST)
     room = wide - dx**2
     line = np.flatnonzero(room > 0)
     half = np.sqrt(room[line] * flat * tall) / wide
