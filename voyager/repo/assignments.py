@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from voyager.errors import NotFoundError, UsageError
 from voyager.schema.label_edit import Assignment, Operator, Value, Voice, assignment
 from voyager.schema.task import Task
-from voyager.schema.taxonomy import split_path
+from voyager.schema.taxonomy import NodeId, split_path
 from voyager.schema.vocabulary import Draft, Vocabulary
 
 _WORD = re.compile(r"([^\W\d_](?:[\w.-]*\w)?)(\+=|-=|=)(.*)", re.DOTALL)
@@ -175,6 +175,20 @@ def _paths_named(vocabulary: Vocabulary, name: str, node: bytes, text: str) -> l
     taxonomy = vocabulary.taxonomies[name]
     path = taxonomy.path(node)
     return [path] if taxonomy.nodes[node].name == text and path is not None else []
+
+
+def heirs_of(vocabulary: Vocabulary, task: str) -> dict[NodeId, NodeId]:
+    """Each class of a task that was merged away, and the class that it is now."""
+    taxonomy = vocabulary.taxonomy_of(task)
+    merged = () if taxonomy is None else taxonomy.nodes.items()
+    found = ((key, taxonomy.live(key)) for key, node in merged if node.redirect and taxonomy)
+    return {key: heir for key, heir in found if heir is not None}
+
+
+def meanings(vocabulary: Vocabulary, task: str, nodes: Iterable[NodeId]) -> set[NodeId]:
+    """Classes of a task, and all that were merged into them."""
+    wanted = set(nodes)
+    return wanted.union(dead for dead, heir in heirs_of(vocabulary, task).items() if heir in wanted)
 
 
 def check_value(vocabulary: Vocabulary, task: str, value: object) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -26,6 +26,10 @@ from voyager.store.operation import GONE
 if TYPE_CHECKING:
     from voyager.repo.lookups import Lookups
     from voyager.schema.vocabulary import Vocabulary
+
+
+_SPARSE = 8
+"""Where fewer than one row in so many is wanted, each is sought; else all are walked."""
 
 
 class Tracked(NamedTuple):
@@ -79,6 +83,15 @@ class Dataset:
             return None if row == GONE else row
         tree = self._maps.get(space)
         return None if tree is None else tree.get(key)
+
+    def rows_at(self, space: str, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        """(key, encoded row or None) of sorted keys; cheaper than as many `row`."""
+        overlay, tree = self._overlay.get(space), self._maps.get(space)
+        if overlay or tree is None or not keys:
+            return ((key, self.row(space, key)) for key in keys)
+        if tree.rank(keys[-1]) - tree.rank(keys[0]) > _SPARSE * len(keys):
+            return tree.get_many(keys)
+        return _picked(keys, tree.items(keys[0]))
 
     def rows(self, space: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """(key, encoded row) of a space in key order, from `start` on."""
@@ -315,6 +328,17 @@ class Dataset:
         return any(
             next(iter(self.rows_below(space, prefix)), None) is not None for space in TRACKED
         )
+
+
+def _picked(
+    keys: Sequence[bytes], rows: Iterator[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """(key, row or None) of sorted keys, from all rows in order."""
+    there, row = next(rows, (None, None))
+    for key in keys:
+        while there is not None and there < key:
+            there, row = next(rows, (None, None))
+        yield key, row if there == key else None
 
 
 def tracked_row(space: str, key: bytes, row: bytes) -> Tracked | None:

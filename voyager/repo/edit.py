@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -11,6 +11,8 @@ from types import TracebackType
 from voyager.errors import NotFoundError, RefMoved, UsageError
 from voyager.images import probe
 from voyager.repo.add import image_of
+from voyager.repo.assignments import check_value, meanings
+from voyager.repo.bulk_labels import Assignments, Chosen, LabelChange, label_rows, relabel_rows
 from voyager.repo.commit import advance
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key
@@ -30,14 +32,17 @@ from voyager.repo.switch import carried_rows, snapshot_with
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.repo.worktree import plan_safely, update
 from voyager.schema import (
+    HUMAN,
     FileRow,
     Sample,
+    State,
     check_sample,
     decode_sample,
     encode_file,
     encode_sample,
     sample_uid,
 )
+from voyager.schema.label_edit import Operator, Voice
 from voyager.schema.vocabulary import Draft
 from voyager.store import bulk, prolly
 from voyager.store.apply import TOMBSTONES
@@ -48,6 +53,17 @@ from voyager.wire import blob_ref
 
 _FLUSH_BYTES = 32 * MIB
 _CHECKED_FIRST = 64
+
+
+def _chosen(version: Dataset, where: str, *, regions: bool) -> Chosen:
+    from voyager.repo.where import keys_where, regions_where
+
+    if not regions:
+        return dict.fromkeys(key.encode() for key in keys_where(version, where))
+    found: dict[bytes, set[bytes]] = {}
+    for key, region in regions_where(version, where):
+        found.setdefault(key.encode(), set()).add(region)
+    return found
 
 
 @dataclass(slots=True)
@@ -200,7 +216,64 @@ class Edit:
         row = FileRow(blob=blob_ref(blob), bytes=len(data))
         self._note(FILES, check_key(key).encode(), encode_file(row))
 
+    # -- labels ----------------------------------------------------------------------------------
+
+    def label(
+        self,
+        changes: Iterable[LabelChange],
+        *,
+        source: str = HUMAN,
+        score: float | None = None,
+        state: State | None = None,
+        how: Operator = "=",
+    ) -> int:
+        """Say things of samples and regions: (key, region id, task, value) each, by 100,000s.
+
+        The region is None for the sample itself. A value is the path, alias, unique name or id of
+        a class, or what else the task takes; None removes what the source said. With `=` it stands
+        instead of all that the source said for the task (a list, where the task takes many), with
+        `+=` beside it, with `-=` it goes. How many samples changed.
+
+        Raises NotFoundError for an unknown key, region, task or class, UsageError for a value that
+        the task does not take; what came before may then be edited already, so leave the context.
+        """
+        made = Assignments(self.vocabulary, Voice(source, score, state), how)
+        return label_rows(changes, made, self._rows_at, self.put_row)
+
+    def relabel(
+        self, task: str, old: str, new: str, *, where: str | None = None, regions: bool = False
+    ) -> int:
+        """Make all labels of one class labels of another, whoever says them, and in any state.
+
+        `where` limits it to the samples for which an expression is true; with `regions`, to the
+        regions for which it is. How many samples changed.
+        """
+        nodes = [check_value(self.vocabulary, task, name) for name in (old, new)]
+        if not isinstance(nodes[0], bytes) or not isinstance(nodes[1], bytes):
+            raise UsageError(f"task '{task}' has no classes")
+        self._flush(SAMPLES)
+        version = Dataset(self._txn, self._roots)
+        only = None if where is None else _chosen(version, where, regions=regions)
+        gone = meanings(self.vocabulary, task, [nodes[0]]) - {nodes[1]}
+        rows = version.rows(SAMPLES)
+        return relabel_rows(rows, task, gone, nodes[1], self.put_row, only=only)
+
     # -- rows ------------------------------------------------------------------------------------
+
+    def row(self, key: bytes) -> bytes | None:
+        """The encoded row of a sample as edited so far."""
+        return self._row(SAMPLES, key)
+
+    def put_row(self, key: bytes, row: bytes | None) -> None:
+        """Put an encoded row that is known to be right, or take a sample out."""
+        self._note(SAMPLES, key, row)
+
+    def _rows_at(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        """(key, row as edited so far) of sorted keys."""
+        pending = self._pending[SAMPLES].rows
+        if any(key in pending for key in keys):
+            return ((key, self._row(SAMPLES, key)) for key in keys)
+        return Dataset(self._txn, self._roots).rows_at(SAMPLES, keys)
 
     def _put(self, key: str, sample: Sample) -> None:
         blob = sample.image.blob_id

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from voyager.errors import NotFoundError, StateError, UsageError
-from voyager.repo.assignments import known_task
+from voyager.repo.assignments import known_task, meanings
 from voyager.repo.keys import shown
 from voyager.schema import (
     Coverage,
@@ -274,6 +274,8 @@ def put_negatives(
     by_task: dict[str, list[NodeId]] = {}
     for task, node in classes:
         by_task.setdefault(task, []).append(node)
+    if remove:
+        by_task = {task: [*meanings(vocabulary, task, nodes)] for task, nodes in by_task.items()}
     against: list[str] = []
 
     def edited(key: str, sample: Sample) -> Sample:
@@ -300,10 +302,11 @@ def _against(
     """What a sample says to be there, of some classes and those below them, in words."""
     taxonomy = vocabulary.taxonomy_of(task)
     below = {node for top in nodes for node in (taxonomy.below(top) if taxonomy else ())}
+    meant = meanings(vocabulary, task, below.union(nodes))
     places = {region.id: number for number, region in enumerate(sample.regions, 1)}
     return [
         f"{shown(key)}{f'#{places[region.id]}' if region else ''} is '{vocabulary.word(said)}'"
-        for region, said in edits.contradictions(sample, task, below.union(nodes))
+        for region, said in edits.contradictions(sample, task, meant)
     ]
 
 

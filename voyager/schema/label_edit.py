@@ -6,9 +6,10 @@ here. What changes nothing comes back as the very same object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import structs
 
@@ -63,6 +64,9 @@ PLAIN = Voice()
 """Somebody says it, without more."""
 
 
+NO_HEIRS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """What is to be said for a task: `=` instead of all the source says, `+=` too, `-=` not."""
@@ -71,13 +75,20 @@ class Assignment:
     operator: Operator
     said: Labels
     voice: Voice
+    heirs: Mapping[bytes, bytes]
+    """Class merged away → class into which: labels of the one mean the other."""
 
 
 def assignment(
-    task: str, operator: Operator, values: Iterable[Value], voice: Voice = PLAIN
+    task: str,
+    operator: Operator,
+    values: Iterable[Value],
+    voice: Voice = PLAIN,
+    heirs: Mapping[bytes, bytes] = NO_HEIRS,
 ) -> Assignment:
     """The assignment of nodes or plain values; BadValueError for what no label can say."""
-    return Assignment(task, operator, tuple(say(task, value, voice) for value in values), voice)
+    said = tuple(say(task, value, voice) for value in values)
+    return Assignment(task, operator, said, voice, heirs)
 
 
 def say(task: str, value: Value, voice: Voice = PLAIN) -> Label:
@@ -97,18 +108,22 @@ def say(task: str, value: Value, voice: Voice = PLAIN) -> Label:
 
 def assign(labels: Labels, change: Assignment) -> Labels:
     """The labels after an assignment; those of other tasks and sources stay as they are."""
-    mine = [label for label in labels if _is_of(label, change.task, change.voice.source)]
+    task, source, said = change.task, change.voice.source, change.said
+    mine = [label for label in labels if label.task == task and label.source == source]
+    if not mine:
+        return labels if change.operator == "-=" or not said else (*labels, *said)
+    meant = [_meant(label, change.heirs) for label in mine]
     if change.operator == "-=":
-        gone = {said_value(label) for label in change.said}
-        return put_said(labels, mine, [label for label in mine if said_value(label) not in gone])
-    before = {said_value(label): label for label in mine}
-    said = [
-        _said_again(before.get(said_value(label)), label, change.voice) for label in change.said
-    ]
+        gone = {said_value(label) for label in said}
+        left = [label for label, value in zip(mine, meant, strict=True) if value not in gone]
+        return put_said(labels, mine, left)
+    before = dict(zip(meant, mine, strict=True))
+    new = [_said_again(before.get(said_value(label)), label, change.voice) for label in said]
     if change.operator == "+=":
-        again = {said_value(label): label for label in said}
-        said = [again.pop(said_value(label), label) for label in mine] + list(again.values())
-    return put_said(labels, mine, said)
+        again = dict(zip(map(said_value, said), new, strict=True))
+        new = [again.pop(value, old) for value, old in zip(meant, mine, strict=True)]
+        new += again.values()
+    return put_said(labels, mine, new)
 
 
 def put_said(labels: Labels, old: Sequence[Label], new: Sequence[Label]) -> Labels:
@@ -150,30 +165,36 @@ def in_the_way(labels: Labels, change: Assignment) -> Label | None:
     """What a source says already, where it may give one answer only and is told another."""
     wanted = {said_value(label) for label in change.said}
     for label in labels:
-        if _is_of(label, change.task, change.voice.source) and said_value(label) not in wanted:
+        mine = label.task == change.task and label.source == change.voice.source
+        if mine and _meant(label, change.heirs) not in wanted:
             return label
     return None
 
 
-def replace_node(labels: Labels, task: str, old: bytes, new: bytes) -> Labels:
-    """Labels with one class of a task made another, whoever says it; one said twice stays once."""
-    if not any(label.node == old and label.task == task for label in labels):
+def replace_node(labels: Labels, task: str, old: Container[bytes | None], new: bytes) -> Labels:
+    """Labels with classes of a task made another, whoever says it; one said twice stays once."""
+    if not any(label.node in old and label.task == task for label in labels):
         return labels
-    said = {(label.source, label.node) for label in labels if label.task == task}
-    return tuple(
-        structs.replace(label, node=new) if label.node == old and label.task == task else label
-        for label in labels
-        if not (label.node == old and label.task == task and (label.source, new) in said)
-    )
+    said = {label.source for label in labels if label.task == task and label.node == new}
+    found: list[Label] = []
+    for label in labels:
+        if label.task != task or label.node not in old:
+            found.append(label)
+        elif label.source not in said:
+            said.add(label.source)
+            found.append(structs.replace(label, node=new))
+    return tuple(found)
 
 
-def said_value(label: Label) -> tuple[Any, ...]:
+def said_value(label: Label) -> Hashable:
     """What tells two labels of one task and source apart."""
-    return (label.node, label.value, type(label.value) is bool, label.ordinal, label.language)
+    return label.node or (label.value, type(label.value), label.ordinal, label.language)
 
 
-def _is_of(label: Label, task: str, source: str) -> bool:
-    return label.task == task and label.source == source
+def _meant(label: Label, heirs: Mapping[bytes, bytes]) -> Hashable:
+    """`said_value`, of a class that was merged away as of the one that it is now."""
+    node = label.node
+    return heirs[node] if node is not None and node in heirs else said_value(label)
 
 
 def _said_again(old: Label | None, new: Label, voice: Voice) -> Label:
