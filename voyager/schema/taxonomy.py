@@ -36,7 +36,10 @@ class Node(Part, frozen=True, kw_only=True):
     dead: bool = field(default=False, name="d")
     """Deleted, or merged into `redirect`; it stays as a tombstone."""
     minted: str = field(name="m")
-    """The path at which the node was made: with their number it makes the id."""
+    """The path at which the node was made: with their number it makes the id.
+
+    Of a root: the name under which ids are minted, empty for the taxonomy's own (`minted_as`).
+    """
     name: str = field(name="n")
     order: int = field(default=0, name="o")
     """The place among the classes of the taxonomy; exports list classes in this order."""
@@ -104,6 +107,16 @@ class Taxonomy:
         """Whether the id is one of a live node."""
         found = self.nodes.get(node) if isinstance(node, bytes) else None
         return found is not None and not found.dead
+
+    @property
+    def dead(self) -> bool:
+        """Whether the taxonomy was removed: nothing in it lives."""
+        return self.root.dead
+
+    @property
+    def minted_as(self) -> str:
+        """The name under which ids are minted: that of the taxonomy before any renaming."""
+        return self.root.minted or self.name
 
     @cached_property
     def _ordered(self) -> list[NodeId]:
@@ -215,6 +228,14 @@ class Taxonomy:
         rest = text.removeprefix(self.name + "/")
         return self.find(rest) if rest != text else None
 
+    def at_path(self, path: str) -> NodeId | None:
+        """The live node of exactly this path."""
+        return self._by_path.get(path)
+
+    def by_alias(self, alias: str) -> NodeId | None:
+        """The live node that has an alias."""
+        return self._by_alias.get(alias)
+
     def child(self, parent: NodeId | None, name: str) -> NodeId | None:
         """The live node of that name right below another (None: below the root)."""
         if parent is None:  # flat taxonomies have thousands of them
@@ -228,8 +249,11 @@ class Taxonomy:
     def below(self, node: NodeId | None) -> list[NodeId]:
         """All live nodes below another, parents first; not the node itself."""
         found: list[NodeId] = []
-        for key in self.children(node):
-            found += [key, *self.below(key)]
+        left = self.children(node)[::-1]
+        while left:
+            key = left.pop()
+            found.append(key)
+            left += self.children(key)[::-1]
         return found
 
     def above(self, node: NodeId) -> list[NodeId]:
@@ -259,4 +283,4 @@ class Taxonomy:
 
     def mint_id(self, path: str) -> NodeId:
         """The id of the next node made at a path (spec 9.2)."""
-        return node_id(self.name, path, self._minted[path])
+        return node_id(self.minted_as, path, self._minted[path])

@@ -116,10 +116,42 @@ class Draft(Vocabulary):
             self.tasks[check_task_name(name)] = task
 
     def add_taxonomy(self, name: str) -> Taxonomy:
-        """The taxonomy of that name, made when there is none."""
-        if name not in self.taxonomies:
-            self.taxonomies[check_taxonomy_name(name)] = Taxonomy(name, {})
-        return self.taxonomies[name]
+        """The taxonomy of that name, made when there is none, or none that lives."""
+        known = self.taxonomies.get(name)
+        if known is None:
+            known = Taxonomy(check_taxonomy_name(name), {}, self._new_root(name))
+        elif known.dead:
+            known = Taxonomy(name, known.nodes, known.root.replace(dead=False))
+        self.taxonomies[name] = known
+        return known
+
+    def _new_root(self, name: str) -> Node:
+        """A root whose ids nobody else mints, also where another taxonomy once had this name."""
+        taken = {other.minted_as for other in self.taxonomies.values()}
+        minted, number = name, 2
+        while minted in taken:
+            minted, number = f"{name}/{number}", number + 1
+        return Node(name="", minted="" if minted == name else minted)
+
+    def rename_taxonomy(self, old: str, new: str) -> None:
+        """Give a taxonomy a name that no living one has; tasks follow it, ids stay."""
+        taxonomy, buried = self.taxonomies.pop(old), self.taxonomies.get(new)
+        nodes = {**(buried.nodes if buried is not None else {}), **taxonomy.nodes}
+        minted = taxonomy.minted_as
+        root = taxonomy.root.replace(minted="" if minted == new else minted)
+        self.taxonomies[check_taxonomy_name(new)] = Taxonomy(new, nodes, root)
+        for name, task in self.tasks.items():
+            if task.taxonomy == old:
+                self.tasks[name] = task.replace(taxonomy=new)
+        self._known.clear()
+
+    def bury_taxonomy(self, name: str) -> None:
+        """Let a taxonomy and all its nodes die; one that never had a node leaves no trace."""
+        old = self.taxonomies.pop(name)
+        if old.nodes:
+            nodes = {key: node.replace(dead=True) for key, node in old.nodes.items()}
+            self.taxonomies[name] = Taxonomy(name, nodes, old.root.replace(dead=True))
+        self._known.clear()
 
     def put_nodes(self, taxonomy: str, nodes: Mapping[NodeId, Node]) -> None:
         """Set some nodes of a taxonomy."""
