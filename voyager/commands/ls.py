@@ -62,7 +62,7 @@ def run(
     for key, value in islice(_rows(version, keys, files=files), limit):
         row = with_state(value, purged) if isinstance(value, Sample) else value
         gone += row is not value
-        _list_row(ctx, key, row, long=long)
+        _list_row(ctx, version, key, row, long=long)
     if gone:
         ctx.warn(f"{counted(gone, 'image')} of these {'was' if gone == 1 else 'were'} purged")
 
@@ -104,12 +104,14 @@ def _named_rows(version: Dataset, space: str) -> Iterator[_Row]:
         yield _Row(name.decode(), decode_row(space, row))
 
 
-def _list_row(ctx: Context, key: str, row: Sample | FileRow, *, long: bool) -> None:
+def _list_row(
+    ctx: Context, version: Dataset, key: str, row: Sample | FileRow, *, long: bool
+) -> None:
     if ctx.json:
         ctx.emit_line(
             {"key": key, **file_as_json(row)}
             if isinstance(row, FileRow)
-            else sample_to_json(key, row)
+            else sample_to_json(key, row, version.vocabulary.resolve)
         )
     elif long:
         ctx.show(f"{_long(row)}  {shown(key)}")

@@ -7,9 +7,11 @@ from typing import Any
 
 from voyager.commands.changes import image_text
 from voyager.commands.context import Context
+from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
 from voyager.schema import Label, Region, Sample, sample_to_json
+from voyager.schema.vocabulary import Vocabulary
 from voyager.store.purge import tombstones
 
 
@@ -20,14 +22,18 @@ def with_state(sample: Sample, purged: set[bytes]) -> Sample:
     return sample.replace(image=sample.image.replace(blob=None, purged=True))
 
 
-def sample_json(repo: Repository, key: str, sample: Sample) -> dict[str, Any]:
-    """The JSON of a sample as it is now."""
-    return sample_to_json(key, with_state(sample, tombstones(repo.store)))
+def sample_json(repo: Repository, version: Dataset, key: str, sample: Sample) -> dict[str, Any]:
+    """The JSON of a sample of a version as it is now; classes by the paths of that version."""
+    now = with_state(sample, tombstones(repo.store))
+    return sample_to_json(key, now, version.vocabulary.resolve)
 
 
-def sample_text(ctx: Context, repo: Repository, key: str, sample: Sample) -> Iterator[str]:
+def sample_text(
+    ctx: Context, repo: Repository, version: Dataset, key: str, sample: Sample
+) -> Iterator[str]:
     """The lines that tell everything of a sample."""
-    json = sample_json(repo, key, sample)
+    json = sample_json(repo, version, key, sample)
+    words = version.vocabulary
     image = with_state(sample, tombstones(repo.store)).image
     yield ctx.style(f"sample {shown(key)}", "yellow")
     yield _line("uid", sample.uid.hex())
@@ -38,29 +44,30 @@ def sample_text(ctx: Context, repo: Repository, key: str, sample: Sample) -> Ite
     yield _line("split", sample.split or "none")
     for name in ("meta", "negatives", "coverage", "group", "assets", "origin", "extra", "held"):
         for field, value in (json.get(name) or {}).items():
-            yield _line(f"{name}.{field}", value)
+            yield _line(f"{name}.{field}", ", ".join(value) if name == "negatives" else value)
     yield _line("labels", len(sample.labels) or "none")
     for label in sample.labels:
-        yield f"  {_label_text(label)}"
+        yield f"  {label_text(words, label)}"
     yield _line("regions", len(sample.regions) or "none")
     for number, region in enumerate(sample.regions, 1):
-        yield f"  #{number} {region.id.hex()[:8]}  {_region_text(region)}"
+        yield f"  #{number} {region.id.hex()[:8]}  {region_text(words, region)}"
 
 
 def _line(name: str, value: object) -> str:
     return f"{name + ':':<12} {value}"
 
 
-def _label_text(label: Label) -> str:
-    value = label.node.hex() if label.node is not None else label.value
+def label_text(words: Vocabulary, label: Label) -> str:
+    """A label on a line: task, class or value, who says it and how surely."""
     score = "" if label.score is None else f", score {label.score:g}"
-    return f"{label.task} = {value} ({label.source}, {label.state}{score})"
+    return f"{label.task} = {words.word(label)} ({label.source}, {label.state}{score})"
 
 
-def _region_text(region: Region) -> str:
+def region_text(words: Vocabulary, region: Region) -> str:
+    """A region on a line: its geometries, flags, whose it is, and what it is."""
     shapes = [
         f"{role} {geometry.name}" if role != geometry.name else role
         for role, geometry in region.geometries.items()
     ]
-    words = [", ".join(shapes), *region.flags, f"{region.source}, {region.state}"]
-    return "; ".join([*filter(None, words), *(_label_text(label) for label in region.labels)])
+    parts = [", ".join(shapes), *region.flags, f"{region.source}, {region.state}"]
+    return "; ".join([*filter(None, parts), *(label_text(words, said) for said in region.labels)])

@@ -84,7 +84,7 @@ def _show_keys(ctx: Context, repo: Repository, version: Dataset, name: str) -> N
             json = (
                 changes.file_as_json(decode_file(row))
                 if space == FILES
-                else sample_json(repo, key, decode_sample(row))
+                else sample_json(repo, version, key, decode_sample(row))
             )
             ctx.emit_line({"key": key, **json})
             continue
@@ -97,7 +97,7 @@ def _show_keys(ctx: Context, repo: Repository, version: Dataset, name: str) -> N
                 shown_value = {True: "yes", False: "no"}.get(value, value)
                 ctx.show(f"{field + ':':<12} {shown_value}")
         else:
-            for line in sample_text(ctx, repo, key, decode_sample(row)):
+            for line in sample_text(ctx, repo, version, key, decode_sample(row)):
                 ctx.show(line)
 
 

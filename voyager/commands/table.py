@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "rm": Entry(_CHANGE, "Remove samples from the next version", "keys"),
     "mv": Entry(_CHANGE, "Rename a sample or a folder, labels and all", "keys"),
     "restore": Entry(_CHANGE, "Bring back files or staged rows", "keys"),
+    "label": Entry(_CHANGE, "Say what samples and regions are", "keys"),
     "stash": Entry(_CHANGE, "Put changes aside and bring them back later"),
     "status": Entry(_LOOK, "Say what is staged, changed and untracked"),
     "log": Entry(_LOOK, "List commits, newest first", "revisions"),

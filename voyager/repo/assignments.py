@@ -11,10 +11,11 @@ from typing import NamedTuple, cast
 from voyager.errors import NotFoundError, UsageError
 from voyager.schema.label_edit import Assignment, Operator, Value, Voice, assignment
 from voyager.schema.task import Task
-from voyager.schema.taxonomy import NodeId, split_path
+from voyager.schema.taxonomy import NodeId, Taxonomy, split_path
 from voyager.schema.vocabulary import Draft, Vocabulary
 
 _WORD = re.compile(r"([^\W\d_](?:[\w.-]*\w)?)(\+=|-=|=)(.*)", re.DOTALL)
+_MOST_NAMED = 4
 _BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -71,7 +72,7 @@ def known_task(tasks: Mapping[str, Task], name: str) -> Task:
     """The task of a name; NotFoundError with the nearest name, or how to make it."""
     if name not in tasks:
         near = get_close_matches(name, tasks, 1)
-        hint = f"vgr task add {name}, or did you mean '{near[0]}'?" if near else None
+        hint = f"did you mean '{near[0]}'? Else vgr task add {name}" if near else None
         raise NotFoundError(f"no task '{name}'", hint=hint or f"vgr task add {name}")
     return tasks[name]
 
@@ -150,31 +151,33 @@ def _read_node(vocabulary: Vocabulary, task: str, text: str, *, create: bool) ->
     if create and isinstance(vocabulary, Draft):
         names = split_path(text)
         return vocabulary.mint(name, names[1:] if names[0] == name and names[1:] else names)
-    raise NotFoundError(
-        f"task '{task}' has no class '{text}'", hint=_class_hint(vocabulary, name, text)
-    )
+    called = [] if taxonomy is None else _called(taxonomy, text)
+    if len(called) > 1:
+        raise UsageError(
+            f"'{text}' names {len(called)} classes of task '{task}'",
+            hint=" or ".join(f"'{path}'" for path in called[:_MOST_NAMED]),
+        )
+    hint = _class_hint(taxonomy, name, text)
+    raise NotFoundError(f"task '{task}' has no class '{text}'", hint=hint)
 
 
-def _class_hint(vocabulary: Vocabulary, name: str, text: str) -> str:
+def _called(taxonomy: Taxonomy, name: str) -> list[str]:
+    """The paths of all classes of a name."""
+    named = (node for node in taxonomy if taxonomy.nodes[node].name == name)
+    return sorted(path for path in map(taxonomy.path, named) if path is not None)
+
+
+def _class_hint(taxonomy: Taxonomy | None, name: str, text: str) -> str:
     """The class that was meant, if one is near, and how to make it."""
     rest = text.removeprefix(name + "/")
     make = f"vgr taxonomy mkdir '{name}/{rest}', or --create"
-    taxonomy = vocabulary.taxonomies.get(name)
-    if taxonomy is None:
-        return make
-    same_name = [path for node in taxonomy for path in _paths_named(vocabulary, name, node, rest)]
-    if same_name:
-        return f"there are {' and '.join(map(repr, sorted(same_name)[:4]))}"
-    paths = {path.lower(): path for node in taxonomy if (path := taxonomy.path(node))}
-    near = get_close_matches(rest.lower(), paths, 1, cutoff=0.7)
-    return f"did you mean '{paths[near[0]]}'? Else {make}" if near else make
-
-
-def _paths_named(vocabulary: Vocabulary, name: str, node: bytes, text: str) -> list[str]:
-    """The path of a node that is called so, where a name alone does not tell which is meant."""
-    taxonomy = vocabulary.taxonomies[name]
-    path = taxonomy.path(node)
-    return [path] if taxonomy.nodes[node].name == text and path is not None else []
+    known: dict[str, str] = {}
+    for node in taxonomy or ():
+        path = taxonomy.path(node) or "" if taxonomy is not None else ""
+        known.setdefault(path.rpartition("/")[2].lower(), path)
+        known[path.lower()] = path
+    near = get_close_matches(rest.lower(), known, 1, cutoff=0.7)
+    return f"did you mean '{known[near[0]]}'? Else {make}" if near else make
 
 
 def heirs_of(vocabulary: Vocabulary, task: str) -> dict[NodeId, NodeId]:

@@ -1,0 +1,83 @@
+"""`vgr label`: say what samples and regions are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from voyager.commands.choosing import WhereOption
+from voyager.commands.context import Context
+from voyager.commands.labels import chosen_targets, is_key, state_of, tell_changed, voice_of
+from voyager.errors import UsageError
+from voyager.repo import label_edits
+from voyager.repo.assignments import known_task, part_words, read_assignments
+from voyager.repo.staged_edit import StagedEdit
+from voyager.schema import State
+
+
+def run(
+    ctx: Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY|TASK=CLASS", help="what is meant, then what it is"),
+    ] = None,
+    *,
+    where: WhereOption = None,
+    regions: Annotated[
+        bool, typer.Option("--regions", help="mean the regions of the samples")
+    ] = False,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="who says it: KIND[:NAME] (human)")
+    ] = None,
+    score: Annotated[float | None, typer.Option(metavar="X", help="how surely")] = None,
+    state: Annotated[State | None, typer.Option(help="how far it is checked")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="--state accepted")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="--state verified")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="--state rejected")] = False,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="with a state alone: labels of this task")
+    ] = None,
+    create: Annotated[bool, typer.Option("--create", help="make classes not yet there")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="only tell what would change")
+    ] = False,
+) -> None:
+    """Say what samples and regions are, or how far what is said of them is checked.
+
+    TASK=CLASS stands instead of all that the source said for the task, TASK+=CLASS beside it;
+    TASK-=CLASS takes it away, TASK= all. Keys come first, then assignments; -- ends keys. A key may
+    be a folder or a glob; KEY#2 and KEY#1a2b are regions, KEY#* all of them. A state without an
+    assignment is given to the labels that are there, and to the regions named.
+
+    JSON: {"samples", "regions", "labels", "keys"}.
+
+    Example:
+      $ vgr label train/hat/1.jpg category=hats/straw color+=red color-=blue
+      $ vgr label 'train/hat/**' category=hats --source model:resnet --score 0.8
+      $ vgr label train/1.jpg#2 --verify
+      $ vgr label --regions --where "category = 'chair' and area < 100" category=stool
+    """
+    repo = ctx.open_repository()
+    now = state_of(state, accept=accept, verify=verify, reject=reject)
+    voice = voice_of(source, score, now)
+    message = " ".join([*(words or ()), *([now] if now else ())])
+    with StagedEdit(repo, "label", message, dry_run=dry_run) as edit:
+        keys, said = part_words(
+            words or [],
+            edit.draft.tasks,
+            is_key=is_key(repo, edit.version),
+            after_dashes=ctx.after_dashes,
+        )
+        if not said and now is None:
+            raise UsageError("nothing is said", hint="vgr label KEY TASK=CLASS, or --verify")
+        targets = chosen_targets(ctx, repo, edit.version, keys, where, regions=regions)
+        if said:
+            assignments = read_assignments(edit.draft, said, voice, create=create)
+            done = label_edits.label(edit, edit.draft, targets, assignments)
+        else:
+            assert now is not None
+            if task is not None:
+                known_task(edit.draft.tasks, task)
+            done = label_edits.put_state(edit, targets, now, task=task, source=source)
+    tell_changed(ctx, done, dry_run=dry_run)
