@@ -70,7 +70,8 @@ class FormatSuite:
         """What is imported of an export: the file of a format of one file, else the folder."""
         if not self.form.one_file:
             return folder
-        (file,) = (path for path in folder.iterdir() if not is_image_name(path.name))
+        found = (path for path in folder.iterdir() if path.is_file())
+        (file,) = (path for path in found if not is_image_name(path.name))
         return file
 
     # -- the laws --------------------------------------------------------------------------------
