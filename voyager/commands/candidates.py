@@ -72,6 +72,20 @@ def _keys(context: Context, prefix: str) -> Iterable[str]:
         yield typed + slash + entry.name + ("/" if entry.is_folder else "")
 
 
+def _classes(context: Context, prefix: str) -> Iterable[str]:
+    """Taxonomies, then classes one level below what was typed."""
+    from voyager.schema.taxonomy_paths import iter_places
+
+    typed = prefix.count("/") + 1
+    for _, names in iter_places(context.open_repository().staged().vocabulary):
+        if len(names) == typed and not any("/" in name for name in names):
+            yield "/".join(names)
+
+
+def _tasks(context: Context, _prefix: str) -> Iterable[str]:
+    return context.open_repository().staged().vocabulary.tasks
+
+
 def _below(root: Path) -> str:
     """The current folder as a prefix of keys; empty at the root and outside."""
     path = os.path.relpath(Path.cwd(), root)
@@ -80,8 +94,10 @@ def _below(root: Path) -> str:
 
 _SOURCES: dict[str, Callable[[Context, str], Iterable[str]]] = {
     "branches": _branches,
+    "classes": _classes,
     "keys": _keys,
     "revisions": _revisions,
     "settings": _settings,
     "tags": _tags,
+    "tasks": _tasks,
 }
