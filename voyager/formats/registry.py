@@ -17,6 +17,7 @@ FORMATS: dict[str, str] = {
     "masks": "voyager.formats.masks",
     "table": "voyager.formats.table",
     "cvat": "voyager.formats.cvat",
+    "cvat-video": "voyager.formats.cvat.video",
     "label-studio": "voyager.formats.label_studio",
     "labelme": "voyager.formats.labelme",
     "jsonl": "voyager.formats.jsonl",
