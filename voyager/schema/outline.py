@@ -58,13 +58,12 @@ def ellipse_axes(ellipse: Ellipse) -> Flat:
 def ellipse_ring(ellipse: Ellipse, tolerance: float = ELLIPSE_TOLERANCE) -> Flat:
     """Points of the ellipse, a multiple of four, whose ring keeps within `tolerance` of it."""
     radius = max(abs(ellipse.rx), abs(ellipse.ry))
-    count = _FEWEST
-    if radius > tolerance:
-        count = math.ceil(min(math.pi / math.acos(1 - tolerance / radius), _MOST) / 4) * 4
+    bend = math.acos(max(1 - tolerance / radius, 0.0)) if radius else math.pi
+    count = math.ceil(min(max(math.pi / max(bend, 1e-9), _FEWEST), _MOST) / 4) * 4
     cos, sin = cos_sin(ellipse.angle)
     ring: list[float] = []
-    for step in range(max(count, _FEWEST)):
-        along, across = cos_sin(math.tau * step / max(count, _FEWEST))
+    for step in range(count):
+        along, across = cos_sin(math.tau * step / count)
         dx, dy = along * ellipse.rx, across * ellipse.ry
         ring += (ellipse.cx + cos * dx - sin * dy, ellipse.cy + sin * dx + cos * dy)
     return tuple(ring)
