@@ -34,13 +34,15 @@ class Item:
     `name` is the path by which the source calls the image: relative, with `/`, and its extension
     where the source gives one. `sample` says everything of it, with NEW_ID for uid and region ids
     and, in `image`, what the source says of size, hash and URI. `file` is where the reader found
-    the bytes (None: the engine looks for them). `place` tells people where in the source it stands.
+    the bytes (None: the engine looks for them), `data` the bytes themselves where the label file
+    holds them. `place` tells people where in the source it stands.
     """
 
     name: str
     sample: Sample
     file: Path | None = None
     place: str = ""
+    data: bytes | None = None
 
 
 def new_item_sample(**fields: Any) -> Sample:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,16 @@ class ImageFinder:
     ever looked at.
     """
 
-    def __init__(self, version: Dataset, folders: Iterable[Path], root: Path, to: str = "") -> None:
+    def __init__(
+        self,
+        version: Dataset,
+        folders: Iterable[Path],
+        root: Path,
+        to: str = "",
+        *,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self._names = names or {}
         self._version = version
         self._folders = list(folders)
         self._root = root
@@ -70,6 +79,8 @@ class ImageFinder:
 
     def find_key(self, name: str) -> str | None:
         """The key that a name means: the key itself, below --to, or the only one ending in it."""
+        if name in self._names:
+            return self._names[name]
         for key in dict.fromkeys((f"{self._to}/{name}" if self._to else name, name)):
             if self._version.row(SAMPLES, key.encode()) is not None:
                 return key

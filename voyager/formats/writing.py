@@ -62,6 +62,8 @@ class Writing:
         self.names: dict[str, str] = {}
         """Item name → key, where the reader will find another name than the key."""
         self._keys = keys
+        self.label_files: list[str] = []
+        """What was written but for images, in order."""
         self._written: set[str] = set()
 
     @property
@@ -177,14 +179,14 @@ class Writing:
     @contextmanager
     def open(self, name: str) -> Iterator[IO[str]]:
         """A new text file, UTF-8 with plain line ends."""
-        self.claim(name)
+        self.label_files.append(self.claim(name))
         with open(self.folder / name, "x", encoding="utf-8", newline="\n") as file:
             yield file
 
     @contextmanager
     def open_binary(self, name: str) -> Iterator[IO[bytes]]:
         """A new binary file."""
-        self.claim(name)
+        self.label_files.append(self.claim(name))
         with open(self.folder / name, "xb") as file:
             yield file
 

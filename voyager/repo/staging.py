@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from voyager.repo.snapshot import Roots, read_snapshot, write_snapshot
@@ -18,6 +19,9 @@ STAGING = "STAGING"
 
 Overlay = Mapping[tuple[str, bytes], bytes]
 """(space, key) → encoded row, or GONE."""
+
+Rows = Iterable[tuple[bytes, bytes | None]]
+"""(key, encoded row or None to remove it) of one space, in key order."""
 
 RowChange = tuple[str, bytes, bytes | None]
 """(space, key, encoded row or None to remove it)."""
@@ -141,3 +145,26 @@ def replace_staging(
         txn.expect_overlay(staging.overlay)
     for (space, key), row in (overlay or {}).items():
         txn.change(space, key, row, old=NIL)
+
+
+def _items_of(late: Callable[[], Mapping[str, Rows]]) -> Iterator[tuple[str, Rows]]:
+    yield from late().items()
+
+
+def stage_sorted(
+    txn: Transaction,
+    staging: Staging,
+    rows: Mapping[str, Rows],
+    late: Callable[[], Mapping[str, Rows]] = dict,
+) -> dict[str, bytes]:
+    """Stage streams of rows, sorted by key, as a staged root; the roots of what is staged then.
+
+    `rows` are taken space by space in bounded memory; `late` is called for more when they are.
+    """
+    roots = fold_roots(txn, staging.roots, staging.overlay)
+    for space, changes in itertools.chain(rows.items(), _items_of(late)):
+        roots[space] = edit_map(txn, roots.get(space), changes)
+    snapshot = write_snapshot(txn, roots)
+    if snapshot != staging.snapshot or staging.overlay:
+        replace_staging(txn, staging, base=staging.base, snapshot=snapshot)
+    return read_snapshot(txn, snapshot)

@@ -138,7 +138,7 @@ def _pair_turned(
         return  # one box that fits a turned one is no evidence
     targets = [new[place].geometry for place in found.new_left]
     best: tuple[int, str, list[Pair]] = (0, "", [])
-    for turn in TURNS:
+    for turn in list(TURNS)[1:]:  # the first leaves all as it is
         pairs: list[Pair] = []
         free = set(range(len(targets)))
         for place, shape in left:

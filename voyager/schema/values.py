@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Sequence
 from numbers import Real
-from typing import Annotated, Any, Final, NoReturn, Self
+from typing import Annotated, Any, Final, NoReturn, Self, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, StructMeta
@@ -26,6 +26,8 @@ Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
 Id16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
 """A sample uid, region id or taxonomy node id."""
+
+_S = TypeVar("_S", bound=Struct)
 
 _LEAVES = frozenset({type(None), str, bytes, int, float, bool, wire.Ext})
 _BLOB_REF = (wire.BLOB_EXT, wire.ID_BYTES)
@@ -55,6 +57,15 @@ class Frozen(Struct, metaclass=_Settling, frozen=True, forbid_unknown_fields=Tru
         copy = replace(self, **changes)
         copy._settle()
         return copy
+
+
+def fresh(struct: type[_S], /, *args: Any, **fields: Any) -> _S:
+    """A value made without settling it: for bulk loops whose fields have their one form already.
+
+    That is: tuples for lists, finite floats for numbers, EMPTY for empty maps, defaults left out.
+    """
+    value: _S = StructMeta.__call__(struct, *args, **fields)
+    return value
 
 
 class _EmptyMap(dict[str, Any]):

@@ -179,6 +179,26 @@ class Draft(Vocabulary):
         found = taxonomy.find(join_path([name])) or taxonomy.find(name)
         return found or self.mint(taxonomy_name, [name], **fields)
 
+    def named(self, task: str) -> set[NodeId]:
+        """The nodes that `category` was asked for, of a task."""
+        return {node for (asked, _), node in self._known.items() if asked == task}
+
+    def rename(self, taxonomy: str, node: NodeId, *, into: NodeId) -> None:
+        """Give a node the name of one that was minted here, which goes; the old name is an alias.
+
+        Labels of the old node need no change then.
+        """
+        nodes = dict(self.taxonomies[taxonomy].nodes)
+        old, new = nodes[node], nodes.pop(into)
+        nodes[node] = old.replace(
+            name=new.name,
+            parent=new.parent,
+            order=new.order,
+            aliases=(*old.aliases, *new.aliases, old.name),
+            extra={**old.extra, **new.extra},
+        )
+        self.taxonomies[taxonomy] = Taxonomy(taxonomy, nodes, self.taxonomies[taxonomy].root)
+
     def mint_path(self, taxonomy: str, path: str) -> NodeId:
         """The node at a path, it and those above it minted where they are missing."""
         return self.mint(taxonomy, split_path(path))

@@ -1,0 +1,255 @@
+"""The export engine: a version (or part of it) in a format, all of it or nothing, and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from voyager.errors import ExistsError, StateError, UsageError
+from voyager.formats.base import Format
+from voyager.formats.projection import Projection
+from voyager.formats.records import ExportRecord, note_export, record_path
+from voyager.formats.report import Report
+from voyager.formats.writing import WriteOptions, Writing
+from voyager.repo.dataset import Dataset
+from voyager.repo.keys import KeyPattern
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.schema import Sample
+from voyager.store import bulk, files
+
+CONFLICTS = "conflicts"
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export wrote."""
+
+    path: Path
+    commit: bytes | None
+    report: Report
+    samples: int = 0
+    regions: int = 0
+    labels: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `vgr export`."""
+        return {
+            "path": str(self.path),
+            "commit": None if self.commit is None else self.commit.hex(),
+            "samples": self.samples,
+            "regions": self.regions,
+            "labels": self.labels,
+            "report": self.report.as_json(),
+        }
+
+
+def export(
+    repo: Repository,
+    version: Dataset,
+    path: Path,
+    form: Format,
+    options: WriteOptions | None = None,
+    *,
+    where: str | None = None,
+    keys: Sequence[str] = (),
+    strict: bool = False,
+    force: bool = False,
+    record: bool = True,
+    progress: Progress = no_progress,
+) -> Exported:
+    """Write a version into a new folder, or a file for formats of one file.
+
+    `where` and `keys` choose samples. What the format cannot hold is in the report. An export of a
+    commit is recorded, so that its edited files can be imported again; of the staging area it is
+    not. Raises ExistsError for a folder that is not empty, unless `force`, StateError for a version
+    with conflicts, InvalidDataError with `strict` when something would be lost.
+    """
+    options = options or WriteOptions()
+    _check_direction(form, options)
+    if version.count(CONFLICTS):
+        raise StateError("the version has conflicts", hint="vgr conflicts")
+    folder, file_name = _target(path, form, force=force)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    files.make_folder(draft.parent)
+    if draft.exists():
+        files.remove_tree(draft)
+    done = Exported(path, version.commit, Report())
+    try:
+        files.make_folder(draft)
+        with bulk.paused_gc():
+            chosen = _chosen(version, where, keys)
+            writing = _writing(repo, version, draft, chosen, options, done, file_name, progress)
+            _count(form, writing, done)
+            assert form.write is not None
+            form.write(writing)
+        done.report.refuse_if_strict(strict=strict)
+        if record and version.commit is not None:
+            noted = _record_of(form, writing, version.commit, where, keys, file_name)
+            text = json.dumps(noted.as_json(), indent=1, ensure_ascii=False) + "\n"
+            record_path(draft, file_name).write_text(text)
+            note_export(repo, noted)
+        _put_in_place(draft, folder, file_name)
+    finally:
+        if draft.exists():
+            files.remove_tree(draft)
+    return done
+
+
+def _check_direction(form: Format, options: WriteOptions) -> None:
+    if form.write is None:
+        raise UsageError(f"{form.title} can only be read", hint="vgr export --help")
+    for name in options.settings:
+        if name not in form.settings:
+            known = ", ".join(form.settings) or "none"
+            raise UsageError(f"{form.title} has no setting '{name}' (it has: {known})")
+
+
+def _target(path: Path, form: Format, *, force: bool) -> tuple[Path, str | None]:
+    """(folder, name of the one file or None); ExistsError for what is there already."""
+    if form.one_file and path.suffix and not path.is_dir():
+        if path.exists() and not force:
+            raise ExistsError(f"'{path}' exists already", hint="--force replaces it")
+        return path.parent, path.name
+    if path.is_file():
+        raise ExistsError(f"'{path}' is a file", hint="vgr export ANOTHER-FOLDER")
+    if path.is_dir() and any(path.iterdir()) and not force:
+        raise ExistsError(f"'{path}' is not empty", hint="vgr export ANOTHER-FOLDER, or --force")
+    return path, None
+
+
+def _chosen(
+    version: Dataset, where: str | None, keys: Sequence[str]
+) -> Callable[[], Iterator[tuple[str, Sample]]]:
+    """Walks the chosen samples, again at every call."""
+    if where is not None:
+        from voyager.repo.where import keys_where
+
+        names = keys_where(version, where, patterns=list(keys) or None)
+        return lambda: ((key, version[key]) for key in names)
+    if keys:
+        patterns = [KeyPattern(key) for key in keys]
+        return lambda: (
+            (key, sample)
+            for key, sample in version.items()
+            if any(pattern.matches(key) for pattern in patterns)
+        )
+    return version.items
+
+
+def _writing(
+    repo: Repository,
+    version: Dataset,
+    folder: Path,
+    chosen: Callable[[], Iterator[tuple[str, Sample]]],
+    options: WriteOptions,
+    done: Exported,
+    file_name: str | None,
+    progress: Progress,
+) -> Writing:
+    writing = Writing(
+        version,
+        folder,
+        chosen,
+        options,
+        report=done.report,
+        file_name=file_name,
+        progress=progress,
+    )
+    if repo.root is not None and options.images == "link":
+        writing.link_source = _Unedited(repo, version).path
+    return writing
+
+
+class _Unedited:
+    """Files of the working tree that are as a version has them."""
+
+    def __init__(self, repo: Repository, version: Dataset) -> None:
+        from voyager.repo.worktree import changes_in
+
+        self._root = repo.tree()
+        found = changes_in(repo, version)
+        self._edited = {entry.key for entry in found.modified} | set(found.deleted)
+
+    def path(self, key: str) -> Path | None:
+        """The file of a key, None where it was edited."""
+        return None if key in self._edited else self._root / key
+
+
+def _count(form: Format, writing: Writing, done: Exported) -> None:
+    """Count what is exported, and what of it the format has no place for."""
+    projection = None
+    for key, sample in writing.samples():
+        done.samples += 1
+        done.regions += len(sample.regions)
+        done.labels += len(sample.labels) + sum(len(r.labels) for r in sample.regions)
+        if projection is None:
+            task = writing.task if writing.vocabulary.tasks else ""
+            projection = Projection(form.holds, writing.vocabulary, task)
+        projection.losses(key, sample, done.report)
+
+
+def _record_of(
+    form: Format,
+    writing: Writing,
+    commit: bytes,
+    where: str | None,
+    keys: Sequence[str],
+    file_name: str | None,
+) -> ExportRecord:
+    return ExportRecord(
+        format=form.name,
+        commit=commit,
+        digest=digest_of(writing),
+        where=where,
+        keys=tuple(keys),
+        task=writing.options.task,
+        settings=writing.options.settings,
+        file_name=file_name,
+        names=writing.names,
+    )
+
+
+def digest_of(writing: Writing) -> str:
+    """The hash of the label files of an export: their names and bytes, images left out."""
+    hasher = blake3()
+    for name in sorted(writing.label_files):
+        data = (writing.folder / name).read_bytes()
+        hasher.update(f"{name}\0{len(data)}\0".encode())
+        hasher.update(data)
+    return hasher.hexdigest()
+
+
+def write_again(
+    repo: Repository, version: Dataset, record: ExportRecord, form: Format, folder: Path
+) -> Writing:
+    """Write the label files of an export once more."""
+    files.make_folder(folder)
+    options = WriteOptions(task=record.task, images="none", settings=record.settings)
+    chosen = _chosen(version, record.where, record.keys)
+    done = Exported(folder, version.commit, Report())
+    writing = _writing(repo, version, folder, chosen, options, done, record.file_name, no_progress)
+    assert form.write is not None
+    form.write(writing)
+    return writing
+
+
+def _put_in_place(draft: Path, folder: Path, file_name: str | None) -> None:
+    """Move what was written to where it belongs; a whole new folder at once."""
+    if file_name is None and not folder.exists():
+        files.rename(draft, folder)
+        return
+    if file_name is None and not any(folder.iterdir()):
+        folder.rmdir()
+        files.rename(draft, folder)
+        return
+    for source in sorted(draft.rglob("*")):
+        if source.is_file():
+            target = folder / source.relative_to(draft)
+            files.make_folder(target.parent)
+            files.rename(source, target)

@@ -1,0 +1,541 @@
+"""The import engine: items of a source become staged rows, in one operation or not at all.
+
+In turn: the reader's items are placed (key, image bytes, frame), their ids minted, and sorted by
+key. Those of samples that are there are compared with them first, so that ids of the source are
+trusted and classes renamed only on evidence. Then all rows are staged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from voyager.errors import NotFoundError, StateError, VoyagerError
+from voyager.formats.base import NEW_ID, Format, Item, Source
+from voyager.formats.classes import ClassChange, Evidence, apply_renames
+from voyager.formats.find_images import ImageFinder
+from voyager.formats.frames import in_stored_frame
+from voyager.formats.placing import Placed, Placer
+from voyager.formats.reading import Reading, ReadOptions
+from voyager.formats.records import (
+    Base,
+    ExportBase,
+    ExportRecord,
+    export_base,
+    note_import,
+    read_record,
+    series_base,
+)
+from voyager.formats.report import Report
+from voyager.formats.spill import Sorter
+from voyager.formats.updating import Speaks, Triple, joined, merge_sample
+from voyager.formats.writing import Writing
+from voyager.repo.dataset import Dataset
+from voyager.repo.keys import shown
+from voyager.repo.namespace import WrittenKeys
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.snapshot import SAMPLES
+from voyager.repo.staging import stage_sorted
+from voyager.repo.vocabulary import vocabulary_changes
+from voyager.schema import Region, Sample, decode_sample, encode_sample, sample_uid
+from voyager.schema.ids import image_anchor, mint_region_id
+from voyager.schema.pairing import Pairing, pair_regions
+from voyager.schema.vocabulary import Draft
+from voyager.store import bulk
+from voyager.store.ids import Kind
+from voyager.store.transaction import Transaction
+from voyager.wire import Ext, blob_ref
+
+_MOST_NAMED = 5
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import staged (or with `dry_run` would stage).
+
+    `samples`, `regions` and `labels` count what the source holds; the rest what it changed here.
+    `trust` is (ids that agree, exact pairs with ids); `renames` what became of classes.
+    """
+
+    format: str
+    title: str
+    why: str
+    report: Report
+    samples: int = 0
+    regions: int = 0
+    labels: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    pending: int = 0
+    regions_added: int = 0
+    regions_changed: int = 0
+    regions_removed: int = 0
+    divided: int = 0
+    matched_elsewhere: list[tuple[str, str]] = field(default_factory=list)
+    trust: tuple[int, int] = (0, 0)
+    renames: list[ClassChange] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
+    base: str | None = None
+    staged: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `vgr import`."""
+        return {
+            "format": self.format,
+            "samples": self.samples,
+            "regions": self.regions,
+            "labels": self.labels,
+            "added": self.added,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "pending": self.pending,
+            "changed_regions": {
+                "added": self.regions_added,
+                "changed": self.regions_changed,
+                "removed": self.regions_removed,
+                "divided": self.divided,
+            },
+            "matched_elsewhere": [{"name": a, "key": b} for a, b in self.matched_elsewhere],
+            "source_ids": {"agree": self.trust[0], "of": self.trust[1]},
+            "classes": [change.as_json() for change in self.renames],
+            "base": self.base,
+            "staged": self.staged,
+            "report": self.report.as_json(),
+        }
+
+
+def import_labels(
+    repo: Repository,
+    path: Path,
+    form: Format,
+    options: ReadOptions | None = None,
+    *,
+    why: str = "",
+    name: str | None = None,
+    base: str | None = None,
+    strict: bool = False,
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Imported:
+    """Stage the labels of a file or folder, and the images that they name.
+
+    `name` is what the import is called in `origin` (its file or folder name): importing a newer
+    file of the same name updates what the older one brought. `base` is the revision that an edited
+    export came from, where no record tells. Raises InvalidDataError for a malformed source,
+    StateError when the same things changed here and in the file; then nothing is staged.
+    """
+    options = options or ReadOptions()
+    repo.refuse_if_running()
+    _check_settings(form, options)
+    if not path.exists():
+        raise NotFoundError(f"'{path}' names no file or folder", hint="ls")
+    with ExitStack() as stack:
+        stack.enter_context(bulk.paused_gc())
+        txn = stack.enter_context(repo.transaction("import", f"{form.name} {path.name}"[:200]))
+        job = ImportJob(repo, txn, path, form, options, name or path.name, progress)
+        job.result.why = why
+        sorter = stack.enter_context(Sorter())
+        job.find_base(base, stack)
+        job.read_into(sorter, path)
+        job.compare(sorter)
+        changes = job.rows(sorter)
+        job.stage(changes, strict=strict, dry_run=dry_run)
+    if job.result.staged:
+        job.lay_out()
+    return job.result
+
+
+def _check_settings(form: Format, options: ReadOptions) -> None:
+    from voyager.errors import UsageError
+
+    for name in options.settings:
+        if name not in form.settings:
+            known = ", ".join(form.settings) or "none"
+            raise UsageError(f"{form.title} has no setting '{name}' (it has: {known})")
+
+
+class ImportJob:
+    """One import on its way."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        txn: Transaction,
+        path: Path,
+        form: Format,
+        options: ReadOptions,
+        name: str,
+        progress: Progress,
+    ) -> None:
+        self.repo = repo
+        self.txn = txn
+        self.path = path
+        self.form = form
+        self.options = options
+        self.name = name
+        self.progress = progress
+        self.staging = repo.staging
+        self.version = repo.staged_view(self.staging)
+        self.draft = Draft(self.version.vocabulary)
+        self.report = Report()
+        self.result = Imported(form.name, form.title, "", self.report)
+        self._sources: set[str] = {options.source}
+        self._tasks: set[str] = {options.task}
+        self._new_files: list[str] = []
+        self._base: Base = series_base(repo, name)
+        self._names: dict[str, str] = {}
+        self._trusted = False
+        self._substitutes: dict[bytes, bytes] = {}
+        self._is_empty = not self.version.count(SAMPLES)
+        self.is_projection = False
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def find_base(self, revision: str | None, stack: ExitStack) -> None:
+        """Find what the source was before it was edited: an export, else the import before."""
+        record = read_record(self.path, self.form)
+        if revision is not None:
+            commit = self.repo.resolve(revision)
+            record = record or ExportRecord(self.form.name, commit, "", task=self.options.task)
+            record = replace(record, commit=commit, digest="")
+        if record is not None:
+            self._names = dict(record.names)
+            self._base = export_base(self, record, stack)
+        self.result.base = self._base.name
+
+    def project(self, folder: Path, writing: Writing) -> dict[bytes, bytes]:
+        """Read what was written again: key → encoded sample."""
+        job = ImportJob(
+            self.repo, self.txn, folder, self.form, self.options, self.name, self.progress
+        )
+        job.version, job.is_projection = writing.version, True
+        job.draft, job._names = self.draft, dict(writing.names)
+        path = folder if writing.file_name is None else folder / writing.file_name
+        with Sorter() as sorter:
+            job.read_into(sorter, path)
+            grouped = groupby(sorter.pairs(), key=lambda pair: pair[0])
+            return {key: _joined_row([row for _, row in group]) for key, group in grouped}
+
+    def read_into(self, sorter: Sorter, path: Path) -> None:
+        """Place every item of the source, mint its ids, and sort it by key."""
+        source = Source(path)
+        folders = [] if self.options.images is None else [self.options.images]
+        finder = ImageFinder(self.version, folders, source.root, self.options.to, names=self._names)
+        reading = Reading(
+            self.name,
+            self.options,
+            draft=self.draft,
+            images=finder,
+            report=self.report,
+            put_blob=self._put_blob,
+            progress=self.progress,
+        )
+        placer = Placer(
+            self.txn,
+            self.version,
+            finder,
+            root=self.repo.root,
+            to=self.options.to,
+            report=self.report,
+            names=self._names if self._base.complete or self.is_projection else None,
+        )
+        assert self.form.read is not None
+        for item in self.form.read(source, reading):
+            placed = placer.place(item)
+            if placed is not None:
+                sorter.add(placed.key.encode(), self._row_of(item, placed))
+        self.result.matched_elsewhere = placer.matched_elsewhere
+
+    def _put_blob(self, data: bytes) -> Ext:
+        return blob_ref(self.txn.put_blob(data, shrink=True))
+
+    def _row_of(self, item: Item, placed: Placed) -> bytes:
+        """The encoded sample of an item at its place; ids minted where the reader left that."""
+        sample, image = item.sample, placed.image
+        said = sample.image
+        differs = said.width is not None and (said.width, said.height) != (
+            image.width,
+            image.height,
+        )
+        if differs or image.orientation != 1:
+            sample = in_stored_frame(sample, image, self.options.frame, item, self.report)
+        regions = sample.regions
+        if regions:
+            anchor = image_anchor(image, placed.key)
+            regions = _with_ids(anchor, regions)
+            self._count_regions(regions)
+        for label in sample.labels:
+            self._sources.add(label.source)
+            self._tasks.add(label.task)
+        self.result.labels += len(sample.labels)
+        uid = sample.uid
+        if uid == NEW_ID:
+            uid = sample_uid(image_anchor(image, placed.key), placed.key)
+        split = self.options.split or sample.split
+        if not placed.laid_out:
+            self._new_files.append(placed.key)
+        return encode_sample(sample.replace(uid=uid, image=image, regions=regions, split=split))
+
+    def _count_regions(self, regions: Iterable[Region]) -> None:
+        result, tasks, sources = self.result, self._tasks, self._sources
+        for region in regions:
+            result.regions += 1
+            result.labels += len(region.labels)
+            for label in region.labels:
+                tasks.add(label.task)
+                sources.add(label.source)
+
+    # -- comparing -------------------------------------------------------------------------------
+
+    def compare(self, sorter: Sorter) -> None:
+        """Look at what is there already: whether ids can be trusted, which classes were renamed."""
+        if self._is_empty:
+            return
+        evidence = Evidence(self.draft, self.options.task)
+        for key, row, theirs in self._known_samples(sorter):
+            if theirs.regions:
+                old = self._base.sample(key, decode_sample(row), theirs)
+                if old is not None:
+                    evidence.add(old.regions, theirs.regions)
+        self.result.trust = evidence.trust
+        self._trusted = evidence.ids_are_trusted
+        self.result.renames, self._substitutes = apply_renames(self.draft, evidence)
+
+    def _known_samples(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes, Sample]]:
+        """(key, row here, what the source says) of samples that are here and seem to differ."""
+        for key, group in groupby(sorter.pairs(), key=lambda pair: pair[0]):
+            row = self.version.row(SAMPLES, key)
+            rows = [new for _, new in group]
+            if row is not None and rows not in ([row], [self._projected(key)]):
+                yield key, row, _join(rows)
+
+    def _projected(self, key: bytes) -> bytes | None:
+        return self._base.row(key) if isinstance(self._base, ExportBase) else None
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def rows(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes]]:
+        """(key, row) of every sample that the import changes, in key order."""
+        conflicts: list[str] = []
+        result = self.result
+        seen: set[bytes] = set()
+        for key, group in groupby(sorter.drain(), key=lambda pair: pair[0]):
+            result.samples += 1
+            if not result.samples % 500:
+                self.progress(result.samples, sorter.count)
+            rows = [row for _, row in group]
+            row = self._merged(key, rows, conflicts)
+            if self._base.complete:
+                seen.add(key)
+            if row is not None:
+                yield key, row
+        if self._base.complete:
+            self._report_missing(seen)
+        if conflicts:
+            raise _conflicts(conflicts, self._base)
+
+    def _fresh(self, row: bytes) -> bytes:
+        self.result.added += 1
+        return row
+
+    def _merged(self, key: bytes, rows: list[bytes], conflicts: list[str]) -> bytes | None:
+        known = None if self._is_empty else self.version.row(SAMPLES, key)
+        if known is None and len(rows) == 1 and not self._substitutes:
+            return self._fresh(rows[0])
+        if known is not None and rows in ([known], [self._projected(key)]):
+            self.result.unchanged += 1
+            return None
+        theirs = _substituted(_join(rows), self._substitutes)
+        if known is None:
+            return self._fresh(encode_sample(theirs))
+        row = self._update(key, decode_sample(known), theirs, conflicts)
+        if row == known:
+            self.result.unchanged += 1
+            return None
+        self.result.updated += 1
+        return row
+
+    def _update(self, key: bytes, ours: Sample, theirs: Sample, conflicts: list[str]) -> bytes:
+        base = self._base.sample(key, ours, theirs)
+        start = ours.replace(image=theirs.image) if ours.image.blob is None else ours
+        if base is None:
+            base = ours.replace(labels=(), regions=(), meta={}, split=None)
+        triples = list(self._triples(key, ours, base, theirs))
+        merged = merge_sample(start, base, theirs, triples, self.speaks)
+        conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
+        result = self.result
+        result.regions_added += merged.added
+        result.regions_changed += merged.changed
+        result.regions_removed += merged.removed
+        return encode_sample(merged.sample)
+
+    def _triples(self, key: bytes, ours: Sample, base: Sample, theirs: Sample) -> Iterator[Triple]:
+        """Pair the file's regions with those of the base, and these with the ones that are here."""
+        here = {region.id: region for region in ours.regions}
+        counterparts = self._base.counterparts(key)
+        pairing = self._pair(base.regions, theirs.regions, ours)
+        self.result.divided += len(pairing.divided)
+        if pairing.turn is not None:
+            self.result.turned.append(key.decode())
+        for pair in pairing.pairs:
+            old, new = base.regions[pair.old], theirs.regions[pair.new]
+            own = counterparts.get(old.id, old.id)
+            yield Triple(old, here.pop(own, None), new)
+        left = [theirs.regions[place] for place in pairing.new_left]
+        for place in pairing.old_left:
+            old = base.regions[place]
+            yield Triple(old, here.pop(counterparts.get(old.id, old.id), None), None)
+        yield from self._additions(left, here)
+
+    def _pair(self, old: tuple[Region, ...], new: tuple[Region, ...], sample: Sample) -> Pairing:
+        image = sample.image
+        size = (image.width, image.height) if image.width and image.height else None
+        return pair_regions(
+            old,
+            new,
+            class_of=self._class_of,
+            trust_ids=self._trusted,
+            size=size,
+            load=self.load,
+        )
+
+    def _additions(self, new: list[Region], here: dict[bytes, Region]) -> Iterator[Triple]:
+        """Regions that the file has and the base had not; one that somebody drew here is the same.
+
+        Only exact equals are: what is merely close is a second opinion, not a second import.
+        """
+        free = list(here.values())
+        pairing = pair_regions(free, new, class_of=self._class_of) if free else None
+        equal = (
+            {}
+            if pairing is None
+            else {pair.new: pair.old for pair in pairing.pairs if pair.how in ("exact", "geometry")}
+        )
+        for place, region in enumerate(new):
+            own = free[equal[place]] if place in equal else here.get(region.id)
+            yield Triple(own, own, region)
+
+    def _class_of(self, region: Region) -> bytes | None:
+        for label in region.labels:
+            if label.task == self.options.task and label.node is not None:
+                return self._substitutes.get(label.node, label.node)
+        return None
+
+    @property
+    def speaks(self) -> Speaks:
+        """What the import has a say in."""
+        tasks = self.draft.tasks
+        many = frozenset(name for name, task in tasks.items() if task.many)
+        return Speaks(self.form.holds, frozenset(self._tasks), frozenset(self._sources), many)
+
+    def load(self, blob: bytes) -> bytes:
+        """The bytes of a stored mask."""
+        return self.txn.get(blob, Kind.BLOB)
+
+    def _report_missing(self, seen: set[bytes]) -> None:
+        """Images of the base that the file has no word of: they stay as they are, and are named."""
+        for key in self._base.keys():  # noqa: SIM118 - no mapping
+            if key not in seen:
+                self.report.add(
+                    "extra", "an exported image is not in the file: left as it is", key.decode()
+                )
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def stage(self, rows: Iterator[tuple[bytes, bytes]], *, strict: bool, dry_run: bool) -> None:
+        """Stage the rows and the vocabulary at once; nothing with `dry_run`."""
+        if dry_run:
+            for _ in rows:
+                pass
+            self.report.refuse_if_strict(strict=strict)
+            return
+        keys = WrittenKeys(keep=not self._is_empty)
+
+        def noted() -> Iterator[tuple[bytes, bytes | None]]:
+            for key, row in rows:
+                keys.note(key)
+                yield key, row
+
+        roots = stage_sorted(self.txn, self.staging, {SAMPLES: noted()}, self._vocabulary_rows)
+        self.report.refuse_if_strict(strict=strict)
+        keys.check(self.version, Dataset(self.txn, roots))
+        if roots != dict(self.version.roots) or self.staging.overlay:
+            note_import(self.txn, self.repo, self.name, roots)
+            self.txn.commit()
+            self.result.staged = True
+
+    def _vocabulary_rows(self) -> dict[str, list[tuple[bytes, bytes | None]]]:
+        """Rows of tasks and taxonomies, known once all items were read."""
+        found: dict[str, list[tuple[bytes, bytes | None]]] = {}
+        for space, key, row in vocabulary_changes(self.draft):
+            found.setdefault(space, []).append((key, row))
+        return {space: sorted(changes) for space, changes in found.items()}
+
+    def lay_out(self) -> None:
+        """Write the files of images that came from outside into the working tree."""
+        if self.repo.root is None or not self._new_files:
+            return
+        from voyager.repo.worktree import Plan, update
+
+        after = self.repo.staged()
+        found = (after.tracked_at(key) for key in sorted(set(self._new_files)))
+        write = [tracked for tracked in found if tracked is not None]
+        update(self.repo, Plan(write, []), after, before_token=self.version.token)
+
+
+def _with_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """Regions with ids minted where the reader gave none, in their order."""
+    taken: set[bytes] = {region.id for region in regions if region.id != NEW_ID}
+    found = []
+    for region in regions:
+        own = region
+        if region.id == NEW_ID:
+            own = region.replace(id=mint_region_id(anchor, region, taken))
+            taken.add(own.id)
+        found.append(own)
+    return tuple(found)
+
+
+def _joined_row(rows: list[bytes]) -> bytes:
+    return rows[0] if len(rows) == 1 else encode_sample(_join(rows))
+
+
+def _join(rows: Iterable[bytes]) -> Sample:
+    """Several descriptions of one image as one; equal regions get ids of their own."""
+    first, *others = map(decode_sample, rows)
+    for other in others:
+        first = joined(first, other)
+    return first
+
+
+def _substituted(sample: Sample, nodes: dict[bytes, bytes]) -> Sample:
+    """The sample with the ids of renamed classes in place of the newly minted ones."""
+    if not nodes or not sample.regions:
+        return sample
+    regions = tuple(
+        region.replace(
+            labels=tuple(
+                label.replace(node=nodes[label.node]) if label.node in nodes else label
+                for label in region.labels
+            )
+        )
+        if any(label.node in nodes for label in region.labels)
+        else region
+        for region in sample.regions
+    )
+    return sample.replace(regions=regions)
+
+
+def _conflicts(conflicts: list[str], base: Base) -> VoyagerError:
+    named = ", ".join(shown(text) for text in conflicts[:_MOST_NAMED])
+    more = f" and {len(conflicts) - _MOST_NAMED} more" if len(conflicts) > _MOST_NAMED else ""
+    where = "HEAD" if base.commit is None else base.commit.hex()[:10]
+    return StateError(
+        f"changed both here and in the file since it was written: {named}{more}",
+        hint=f"vgr switch -c edited {where}, import there, and merge the branch",
+    )
