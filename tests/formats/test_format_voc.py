@@ -12,8 +12,10 @@ from format_round_trips import World, findings, fuzz, regions_of, words_of
 from voyager.errors import InvalidDataError
 from voyager.formats.base import Source
 from voyager.formats.collecting import Collected, collect, memory_version, write_version
+from voyager.formats.conformance import FormatSuite
 from voyager.formats.reading import ReadOptions
 from voyager.formats.registry import format_named
+from voyager.formats.torture import Limits
 from voyager.formats.writing import WriteOptions
 from voyager.schema import Box, Ellipse, Image, Polygon, RotatedBox
 from voyager.schema.rle import array_of, mask_of_array
@@ -47,6 +49,12 @@ def obj(x0: object, y0: object, x1: object, y1: object, more: str = "", name: st
         f"<object><name>{name}</name>{more}<bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
         f"<xmax>{x1}</xmax>\n<ymax>{y1}</ymax></bndbox></object>"
     )
+
+
+class TestVocSuite(FormatSuite):
+    form = VOC
+    limits = Limits(overlap=False, lists=True)
+    not_text = ("*.png",)
 
 
 # -- real data ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Colour: TypeAlias = tuple[int, int, int]
 
+_COLOUR = re.compile(r"\s*\d+\s*(?:,\s*\d+\s*){2}")
 _COLOURED = {"RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"}
 
 
@@ -144,9 +146,10 @@ def read_labelmap(text: str, path: str) -> list[ClassColour]:
 
 def _labelmap_lines(text: str, path: str) -> Iterator[ClassColour]:
     for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
         fields = line.rsplit(":", 3)
+        comment = line.startswith("#") and (len(fields) != 4 or not _COLOUR.fullmatch(fields[1]))
+        if not line.strip() or comment:
+            continue
         if len(fields) != 4:
             raise InvalidDataError("expected name:r,g,b:parts:actions", path=path, line=number)
         name, colour, parts, actions = fields

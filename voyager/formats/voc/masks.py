@@ -50,7 +50,7 @@ class ClassNumbers:
         colour = image.colour(value)
         if self.classes:
             name = self._by_colour.get(colour) if colour is not None else None
-            if name is None and not image.coloured and value < len(self.classes):
+            if not self._by_colour and not image.coloured and value < len(self.classes):
                 name = self.classes[value].name
             number = _BY_COLOUR.get(colour, value) if colour is not None else value
             if name is None and number in (0, VOID):

@@ -310,7 +310,7 @@ class _Writer:
         taxonomy = self._writing.vocabulary.taxonomy_of(self._writing.task)
         yield ClassColour("background", VOC_PALETTE[0])
         for place, (node, name) in enumerate(self._writing.classes):
-            if not is_plain_text(name) or "\n" in name or name.startswith("#"):
+            if not is_plain_text(name) or "\n" in name:
                 self._report.add("approximated", "a class is not in the label map", name)
                 continue
             extra = {} if taxonomy is None else taxonomy.nodes[node].extra
