@@ -20,7 +20,8 @@ def test_what_a_commit_says(photos_repo: Repository) -> None:
     say(photos_repo, KEYS[1], "felt")
     take(photos_repo)
     done = commit(photos_repo, "second\n\nwith a body")
-    assert done.counts == {"added": 1, "removed": 0, "modified": 1, "renamed": 0, "labels": 1}
+    told = {kind: count for kind, count in done.counts.items() if count}
+    assert told == {"added": 1, "modified": 1, "labels": 1}
     assert (done.samples, done.branch, done.root) == (5, "main", False)
     made = read_commit(photos_repo.store, done.commit)
     assert (made.message, made.parent_ids) == ("second\n\nwith a body", [first])

@@ -28,7 +28,8 @@ def make_changes(repo: Repository) -> None:
 def test_push_and_pop(photos_repo: Repository) -> None:
     make_changes(photos_repo)
     done = stash.push(photos_repo, "half done")
-    assert done.counts == {"added": 1, "removed": 1, "modified": 1, "renamed": 0, "labels": 1}
+    told = {kind: count for kind, count in done.counts.items() if count}
+    assert told == {"added": 1, "removed": 1, "modified": 1, "labels": 1}
     assert is_clean(photos_repo)
     assert files_of(photos_repo) == ["README.md", *KEYS]
     assert [one.message for one in stash.stashes(photos_repo)] == ["half done"]

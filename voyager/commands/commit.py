@@ -11,7 +11,7 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.reports import capped, quoted
+from voyager.commands.reports import capped, counted_changes, quoted
 from voyager.commands.sizes import counted
 from voyager.errors import StateError, UsageError
 from voyager.repo.add import add
@@ -55,7 +55,8 @@ def run(
     Without -m and -F the message is asked for in $VISUAL, $EDITOR or git's core.editor; an empty
     one stops it. A program in .vgr/hooks/pre-commit runs first and may refuse.
 
-    JSON: {"commit", "branch", "samples", "added", "removed", "modified", "renamed", "labels"}.
+    JSON: {"commit", "branch", "samples", "added", "removed", "modified", "renamed", "labels",
+    "vocabulary"}; vocabulary counts tasks and classes.
 
     Example:
       $ vgr commit -m "Add photos of March"
@@ -124,17 +125,19 @@ def _stage_edited(ctx: Context, repo: Repository) -> list[tuple[str, str]]:
 def _ask(ctx: Context, repo: Repository, *, amend: bool, allow_empty: bool) -> str:
     """The message as written in the editor."""
     from voyager.commands.editor import edit_text
+    from voyager.commands.reports import vocabulary_text
     from voyager.repo.status import status
 
     found = status(repo)
     head = found.head.commit
-    if not found.staged and not amend and not allow_empty:
+    if found.nothing_staged and not amend and not allow_empty:
         raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
     old = read_commit(repo.store, head).message if amend and head is not None else ""
     where = f"On branch {found.head.branch}" if found.head.branch else "HEAD detached"
     notes = ["Say what changed. Lines that begin with # are left out,", "and no text stops it."]
     notes += ["", where, "Changes to be committed:"]
     notes += [f"    {change.kind}: {quoted(change.key)}" for change in found.staged[:50]]
+    notes += [f"    {vocabulary_text(change)}" for change in found.vocabulary[:50]]
     return edit_text(ctx, repo, old, notes, hint=_KEEP if amend else _HINT)
 
 
@@ -150,6 +153,5 @@ def _as_json(done: Committed) -> dict[str, object]:
 def _summary(done: Committed, subject: str) -> Iterator[str]:
     root = " (root-commit)" if done.root else ""
     yield f"[{done.branch or 'detached HEAD'}{root} {short_id(done.commit)}] {subject}"
-    words = {"labels": "labeled anew"}
-    parts = [f"{count:,} {words.get(kind, kind)}" for kind, count in done.counts.items() if count]
+    parts = counted_changes(done.counts)
     yield f" {', '.join(parts) or 'no changes'}; {counted(done.samples, 'sample')}"

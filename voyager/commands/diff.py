@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from itertools import chain
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from voyager.commands import changes
 from voyager.commands.context import Context
+from voyager.commands.reports import vocabulary_text
 from voyager.commands.words import Words, read_words, refuse_unknown
 from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
@@ -17,6 +19,7 @@ from voyager.repo.diff import Change, diff, iter_changes
 from voyager.repo.keys import KeyPattern, shown
 from voyager.repo.ranges import read_pair
 from voyager.repo.repository import Repository
+from voyager.repo.vocabulary_diff import VocabularyChange, vocabulary_diff
 from voyager.repo.working_version import working_version
 
 
@@ -52,7 +55,8 @@ def run(
     the exit code says it, as with --exit-code.
 
     JSON: lines {"from", "to"}, then for each thing that differs {"scope": sample or file, "kind",
-    "key", "old_key", "before", "after"}, last {"summary": {scope: {kind: count}}}.
+    "key", "old_key", "before", "after"}, for each task, taxonomy or class {"scope", "kind",
+    "before", "after", "parts"}, last {"summary": {scope: {kind: count}}}.
 
     Example:
       $ vgr diff
@@ -67,10 +71,12 @@ def run(
     found = _chosen(before, after, parted.keys, renames=not no_renames)
     first = next(iter(found), None)
     every = chain([] if first is None else [first], found)
+    words = [] if parted.keys else vocabulary_diff(before, after)
+    differs = first is not None or bool(words)
     if ctx.quiet:
-        return int(first is not None)
+        return int(differs)
     if ctx.json:
-        _emit(ctx, names, every)
+        _emit(ctx, names, every, words)
     elif stat or shortstat:
         _show_stat(ctx, every, short=not stat)
     elif name_only and not name_status:
@@ -80,7 +86,10 @@ def run(
         for change in every:
             name = changes.as_name_status(change) if name_status else changes.as_text(ctx, change)
             ctx.show(name)
-    return int(exit_code and first is not None)
+    if not (name_only or name_status or shortstat):
+        for word in words:
+            ctx.show(vocabulary_text(word))
+    return int(exit_code and differs)
 
 
 def _versions(
@@ -134,13 +143,22 @@ def _chosen(before: Dataset, after: Dataset, keys: list[str], *, renames: bool) 
     )
 
 
-def _emit(ctx: Context, names: dict[str, str], found: Iterable[Change]) -> None:
+def _emit(
+    ctx: Context,
+    names: dict[str, str],
+    found: Iterable[Change],
+    words: Iterable[VocabularyChange],
+) -> None:
     counts: changes.Summary = {}
     ctx.emit_line(names)
     for change in found:
         for line in changes.as_json_lines(change):
             ctx.emit_line(line)
         changes.count_into(counts, change)
+    for word in words:
+        ctx.emit_line(asdict(word))
+        of_scope = counts.setdefault(word.scope, {})
+        of_scope[word.kind] = of_scope.get(word.kind, 0) + 1
     ctx.emit_line({"summary": counts})
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
@@ -11,6 +12,9 @@ from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
 from voyager.repo.worktree import Updated
 from voyager.store.history import read_commit
+
+if TYPE_CHECKING:
+    from voyager.repo.vocabulary_diff import VocabularyChange
 
 _MOST = 20
 
@@ -41,6 +45,28 @@ def shown_keys(keys: Sequence[str]) -> Iterator[str]:
         yield f"  {quoted(key)}"
     if len(keys) > _MOST:
         yield f"  … and {len(keys) - _MOST:,} more"
+
+
+def counted_changes(counts: Mapping[str, int]) -> list[str]:
+    """`3 added`, `2 labeled anew`, `1 change of tasks and classes`: the kinds that there are."""
+    words = {"labels": "labeled anew"}
+    parts = [
+        f"{count:,} {words.get(kind, kind)}"
+        for kind, count in counts.items()
+        if count and kind != "vocabulary"
+    ]
+    vocabulary = counts.get("vocabulary", 0)
+    return (
+        [*parts, f"{counted(vocabulary, 'change')} of tasks and classes"] if vocabulary else parts
+    )
+
+
+def vocabulary_text(change: VocabularyChange) -> str:
+    """`class renamed: fashion/shoes -> fashion/footwear`."""
+    names = dict.fromkeys(name for name in (change.before, change.after) if name is not None)
+    paths = " -> ".join(quoted(name) for name in names)
+    parts = f" ({', '.join(change.parts)})" if change.parts else ""
+    return f"{change.scope} {change.kind}: {paths}{parts}"
 
 
 def named_commit(repo: Repository, commit: bytes) -> str:

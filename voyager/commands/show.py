@@ -8,6 +8,7 @@ import typer
 
 from voyager.commands import changes, commits
 from voyager.commands.context import Context
+from voyager.commands.reports import vocabulary_text
 from voyager.commands.samples import sample_json, sample_text
 from voyager.commands.words import key_of
 from voyager.errors import NotFoundError
@@ -17,6 +18,7 @@ from voyager.repo.keys import match_keys, shown
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import full_name, split_key
 from voyager.repo.snapshot import FILES
+from voyager.repo.vocabulary_diff import vocabulary_diff
 from voyager.schema import decode_file, decode_sample
 from voyager.store.history import read_commit, read_tag
 from voyager.store.ids import Kind
@@ -119,6 +121,8 @@ def _show_revision(
     if not no_patch:
         ctx.show()
         _show_changes(ctx, found, stat=stat)
+        for word in vocabulary_diff(before, repo.dataset_of(commit_id)):
+            ctx.show(vocabulary_text(word))
 
 
 def _tag_lines(ctx: Context, repo: Repository, name: str) -> list[str]:

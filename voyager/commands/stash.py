@@ -15,8 +15,10 @@ import typer
 from voyager.commands.changes import as_json_lines, as_text
 from voyager.commands.commits import iso_time
 from voyager.commands.context import Context
+from voyager.commands.reports import counted_changes, vocabulary_text
 from voyager.repo import stash
-from voyager.repo.diff import counts, diff
+from voyager.repo.diff import diff
+from voyager.repo.vocabulary_diff import count_changes, vocabulary_diff
 from voyager.store.history import read_commit
 
 app = typer.Typer()
@@ -40,7 +42,8 @@ def push(
 ) -> None:
     """Put staged changes and edited files aside, and go back to HEAD.
 
-    JSON: {"stash", "commit", "counts": {"added", "removed", "modified", "renamed", "labels"}}.
+    JSON: {"stash", "commit", "counts": {"added", "removed", "modified", "renamed", "labels",
+    "vocabulary"}}.
 
     Example:
       $ vgr stash -m "half of the hats"
@@ -132,14 +135,17 @@ def show(ctx: Context, which: _Which = None) -> None:
     """
     repo = ctx.open_repository()
     found = stash.find_stash(repo, which)
-    changes = diff(*stash.sides(repo, found))
+    sides = stash.sides(repo, found)
+    changes = diff(*sides)
     for change in changes:
         if ctx.json:
             for line in as_json_lines(change):
                 ctx.emit_line(line)
         ctx.show(as_text(ctx, change))
+    for word in vocabulary_diff(*sides):
+        ctx.show(vocabulary_text(word))
     if ctx.json:
-        ctx.emit_line({"summary": counts(changes)})
+        ctx.emit_line({"summary": count_changes(*sides)})
 
 
 @app.command("clear")
@@ -179,8 +185,7 @@ def _tell(
     if ctx.json:
         made = {} if commit is None else {"commit": commit}
         ctx.emit({"stash": name, **made, "counts": dict(changed)})
-    parts = [f"{count:,} {kind}" for kind, count in changed.items() if count]
-    ctx.say(f"{text} ({', '.join(parts) or 'no changes'})")
+    ctx.say(f"{text} ({', '.join(counted_changes(changed)) or 'no changes'})")
 
 
 def _name(one: stash.Stash) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.reports import quoted
+from voyager.commands.reports import quoted, vocabulary_text
 from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
 from voyager.repo.status import Status, status, untracked_tops
@@ -39,9 +40,10 @@ def run(
     line. Of more than 20 the first are named; --paths names all.
 
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
-    "labels"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held", "upstream"},
-    counts all; with --paths also "paths": {"staged": [{"kind", "key", "old_key", "parts"}],
-    "modified", "deleted", "untracked", "skipped"}.
+    "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held",
+    "upstream"}, counts all; vocabulary counts tasks and classes. With --paths also "paths":
+    {"staged": [{"kind", "key", "old_key", "parts"}], "vocabulary": [{"scope", "kind", "before",
+    "after", "parts"}], "modified", "deleted", "untracked", "skipped"}.
 
     Example:
       $ vgr status
@@ -71,7 +73,7 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
         "branch": head.branch,
         "commit": None if head.commit is None else head.commit.hex(),
         "operation": found.operation,
-        "staged": counts(found.staged),
+        "staged": {**counts(found.staged), "vocabulary": len(found.vocabulary)},
         "unstaged": {"modified": len(found.modified), "deleted": len(found.deleted)},
         "untracked": len(found.untracked),
         "conflicts": found.conflicts,
@@ -89,6 +91,7 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
                 }
                 for change in found.staged
             ],
+            "vocabulary": [asdict(change) for change in found.vocabulary],
             "modified": found.modified,
             "deleted": found.deleted,
             "untracked": found.untracked,
@@ -129,6 +132,7 @@ def _show_sections(
     ctx: Context, found: Status, untracked: Sequence[str], here: str, *, most: int | None
 ) -> None:
     """The lists in git's layout, each cut after so many lines."""
+    staged = "Changes to be committed:"
     unstage = '(use "vgr restore --staged KEY..." to unstage)'
     discard = '(use "vgr restore KEY..." to discard changes in working tree)'
     take = '(use "vgr add PATH..." to include in what will be committed)'
@@ -138,13 +142,15 @@ def _show_sections(
     changed = [("modified:", key) for key in found.modified]
     changed += [("deleted:", key) for key in found.deleted]
     sections: list[tuple[str, Sequence[str], list[Line], str]] = [
-        ("Changes to be committed:", [unstage], [*map(_staged_line, found.staged)], "green"),
+        (staged, [unstage], [*map(_staged_line, found.staged)], "green"),
         ("Changes not staged for commit:", [update, discard], sorted(changed, key=_by_key), "red"),
         ("Untracked files:", [take], [("", key) for key in untracked], "red"),
     ]
     for title, hints, lines, colour in sections:
         if lines:
             _show_section(ctx, title, hints, lines, colour, here, most)
+        if title is staged:
+            _show_vocabulary(ctx, found, most)
     if found.skipped:
         ctx.show("Cannot be versioned:")
         for path, reason in found.skipped[:most]:
@@ -176,6 +182,19 @@ def _show_section(
     ctx.show()
 
 
+def _show_vocabulary(ctx: Context, found: Status, most: int | None) -> None:
+    """The staged changes of tasks and taxonomies, which have no key."""
+    if found.vocabulary:
+        ctx.show("Tasks and taxonomies to be committed:")
+        ctx.show('  (use "vgr undo" to take back the last change)')
+        for change in found.vocabulary[:most]:
+            ctx.show("\t" + ctx.style(vocabulary_text(change), "green"))
+        if most is not None and len(found.vocabulary) > most:
+            more = len(found.vocabulary) - most
+            ctx.show(f"\t… and {more:,} more (vgr status --paths names all)")
+        ctx.show()
+
+
 def _staged_line(change: Change) -> Line:
     key = change.key if change.old_key is None else f"{change.old_key}\0{change.key}"
     word = _WORDS.get(change.kind)
@@ -197,6 +216,8 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
             "" if change is None or change.old_key is None else _seen(change.old_key, here) + " -> "
         )
         yield f"{first}{files.get(key, ' ')} {old}{_seen(key, here)}"
+    for word in found.vocabulary:
+        yield f"{_LETTERS.get(word.kind, 'M')}  {vocabulary_text(word)}"
     for key in untracked:
         yield f"?? {_seen(key, here)}"
 
@@ -204,7 +225,7 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
 def _last_line(repo: Repository, found: Status) -> str:
     if found.hidden:
         return f"tracked files cannot be seen: {name_keys(found.hidden)}"
-    if found.staged:
+    if not found.nothing_staged:
         return ""
     if found.modified or found.deleted:
         return 'no changes added to commit (use "vgr add" and/or "vgr commit -a")'

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from voyager.errors import StateError, UsageError
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import Change, counts, diff
+from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import read_snapshot, write_snapshot
 from voyager.repo.staging import Staging, fold_staging, replace_staging
+from voyager.repo.vocabulary_diff import count_changes, vocabulary_diff
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import HEADS, Head, move_head, move_ref
 from voyager.store.transaction import Transaction
@@ -115,11 +116,12 @@ def _summary(
     repo: Repository, after: Dataset, made: bytes, branch: str | None, parents: list[bytes]
 ) -> Committed:
     if parents:
-        found = counts(diff(repo.dataset_of(parents[0]), after))
+        found = count_changes(repo.dataset_of(parents[0]), after)
     else:
         # Everything is new: the trees know how many there are without being walked.
         found = counts(list[Change]())
         found["added"] = len(after) + after.count("files")
+        found["vocabulary"] = len(vocabulary_diff(repo.dataset_of(None), after))
     return Committed(made, branch, len(after), found, root=not parents)
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
 from voyager.repo.dataset import Dataset
+from voyager.repo.diff import changed_rows
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
 from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES, TRACKED
+from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES, TRACKED
 from voyager.repo.staging import RowChange, Staging, overlay_of, stage
+from voyager.repo.vocabulary import row_name
 from voyager.repo.worktree import (
     Plan,
     changes_in,
@@ -286,7 +288,8 @@ def restore(
 
     Plain: files as staged. `staged`: rows as in HEAD. `source`: rows as in that revision (and
     files, with `worktree`). `labels`: all but the image, from HEAD or `source`. Keys that only the
-    staging area has go, unless `additive`. Raises NotFoundError for a pattern that names nothing.
+    staging area has go, unless `additive`. A pattern for all keys brings back tasks and taxonomies
+    too. Raises NotFoundError for a pattern that names nothing.
     """
     repo.refuse_if_running()
     staging = repo.staging
@@ -299,8 +302,9 @@ def restore(
         named = match_keys(now, patterns)
         changes = _restored_labels(now, origin, named)
     else:
-        named = _named_in([origin] if additive else [origin, now], patterns)
-        changes = _restored_rows(now, origin, named)
+        words = _vocabulary_rows(now, origin, patterns, additive=additive)
+        named = _named_in([origin] if additive else [origin, now], patterns, lenient=bool(words))
+        changes = _restored_rows(now, origin, [*named, *words])
     kind = "restore-staged" if not worktree or labels or repo.root is None else "restore"
     with repo.transaction(kind, " ".join(patterns)[:200]) as txn:
         after = Dataset(txn, now.roots, {**staging.overlay, **overlay_of(changes)})
@@ -311,10 +315,25 @@ def restore(
         if changes:
             stage(txn, staging, changes)
             txn.commit()
+    restored = {row_name(space, key) for space, key, _ in changes}
     if kind != "restore":
-        return sorted({key.decode() for _, key, _ in changes})
+        return sorted(restored)
     update(repo, plan, repo.staged(), before_token=after.token, progress=progress)
-    return sorted({*plan.keys(), *(key.decode() for _, key, _ in changes)})
+    return sorted({*plan.keys(), *restored})
+
+
+def _vocabulary_rows(
+    now: Dataset, origin: Dataset, patterns: Sequence[str], *, additive: bool
+) -> list[tuple[str, str]]:
+    """(space, key) of the rows of tasks and taxonomies that differ, if a pattern is for all."""
+    if not any(not KeyPattern(pattern).text for pattern in patterns):
+        return []
+    return [
+        (space, key.decode())
+        for space in (TASKS, TAXONOMIES)
+        for key, _, row in changed_rows(now, origin, space)
+        if row is not None or not additive
+    ]
 
 
 def _restored_labels(
@@ -344,15 +363,20 @@ def _restored_rows(
     return changes
 
 
-def _named_in(datasets: Iterable[Dataset], patterns: Sequence[str]) -> list[tuple[str, str]]:
-    """(space, key) of what each pattern names in any of the versions."""
+def _named_in(
+    datasets: Iterable[Dataset], patterns: Sequence[str], *, lenient: bool = False
+) -> list[tuple[str, str]]:
+    """(space, key) of what each pattern names in any of the versions.
+
+    NotFoundError for one that names nothing, unless `lenient`.
+    """
     keys: dict[tuple[str, str], None] = {}
     for pattern in patterns:
         found = []
         for dataset in datasets:
             with contextlib.suppress(NotFoundError):
                 found += match_keys(dataset, [pattern])
-        if not found:
+        if not found and not lenient:
             raise NotFoundError(f"no key matches '{shown(pattern)}'", hint="vgr ls")
         keys.update(dict.fromkeys(found))
     return list(keys)

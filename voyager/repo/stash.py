@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from voyager.errors import ConflictError, NotFoundError, StateError
 from voyager.repo.add import add
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import changed_rows, counts, diff
+from voyager.repo.diff import changed_rows
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
 from voyager.repo.switch import Goal, go
 from voyager.repo.undo import undo
+from voyager.repo.vocabulary import row_name
+from voyager.repo.vocabulary_diff import count_changes
 from voyager.repo.worktree import name_keys, plan_safely, update
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import STASH, iter_refs, move_ref
@@ -103,7 +105,7 @@ def push(
         )
         ref = (_next_name(repo), None, made)
         go(repo, txn, staging, Goal(head, head.commit, parent.snapshot_id, ref), progress=progress)
-    return Stashed(made, counts(diff(repo.dataset_of(head.commit), repo.dataset_of(made))))
+    return Stashed(made, count_changes(repo.dataset_of(head.commit), repo.dataset_of(made)))
 
 
 def _next_name(repo: Repository) -> str:
@@ -136,7 +138,7 @@ def apply(
         txn.commit()
     if plan is not None and plan.keys():
         update(repo, plan, repo.staged(), before_token=now.token, progress=progress)
-    return counts(diff(now, repo.staged()))
+    return count_changes(now, repo.staged())
 
 
 def _onto(base: Dataset, theirs: Dataset, now: Dataset) -> list[RowChange]:
@@ -149,7 +151,8 @@ def _onto(base: Dataset, theirs: Dataset, now: Dataset) -> list[RowChange]:
             if current == before:
                 changes.append((space, key, row))
             elif current != row:
-                both.append(key.decode(errors="replace"))
+                both.append(row_name(space, key))
+    both = list(dict.fromkeys(both))
     if both:
         raise ConflictError(
             f"{name_keys(both)} changed here and in the stash",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from voyager.repo.diff import Change, diff
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.worktree import changes_in, hidden_keys
 from voyager.store.refs import Head
+
+if TYPE_CHECKING:
+    from voyager.repo.vocabulary_diff import VocabularyChange
 
 
 @dataclass(slots=True)
@@ -29,11 +33,19 @@ class Status:
     hidden: list[str] = field(default_factory=list)
     """Tracked keys whose file cannot be seen: at or below what is skipped."""
     conflicts: int = 0
+    vocabulary: list[VocabularyChange] = field(default_factory=list)
+    """Staged changes of tasks and taxonomies."""
+
+    @property
+    def nothing_staged(self) -> bool:
+        """Whether the next commit would hold what HEAD holds."""
+        return not (self.staged or self.vocabulary)
 
     @property
     def clean(self) -> bool:
         """Whether nothing is staged and no tracked file differs or is hidden."""
-        return not (self.staged or self.modified or self.deleted or self.hidden or self.operation)
+        unclean = self.modified or self.deleted or self.hidden or self.operation
+        return self.nothing_staged and not unclean
 
 
 def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
@@ -45,6 +57,10 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
     same = base.roots == dict(staging.roots) and not staging.overlay
     changes = [] if same else diff(base, staged)
     found = Status(repo.head, None if running is None else running["kind"], changes)
+    if not same:
+        from voyager.repo.vocabulary_diff import vocabulary_diff
+
+        found.vocabulary = vocabulary_diff(base, staged)
     found.conflicts = staged.count("conflicts")
     if repo.root is not None:
         tree = changes_in(repo, staged, progress=progress)

@@ -17,6 +17,7 @@ from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
 from voyager.repo.staging import Overlay, Staging, fold, fold_staging, replace_staging
+from voyager.repo.vocabulary import row_name
 from voyager.repo.worktree import (
     Plan,
     Updated,
@@ -176,10 +177,10 @@ def carried_rows(repo: Repository, staging: Staging, there: Dataset) -> Overlay:
             if now == before:
                 carried[space, key] = GONE if row is None else row
             elif now != row:
-                lost.append(key.decode(errors="replace"))
+                lost.append(row_name(space, key))
     if lost:
         raise StateError(
-            f"staged changes to {name_keys(lost)} would be lost",
+            f"staged changes to {name_keys(list(dict.fromkeys(lost)))} would be lost",
             hint="vgr commit, vgr stash, or -f to give them up",
         )
     _refuse_misfits(there, carried)

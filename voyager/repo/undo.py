@@ -21,6 +21,7 @@ from voyager.repo.staging import (
     stage,
     staging_value,
 )
+from voyager.repo.vocabulary import row_name
 from voyager.repo.worktree import Updated, plan_safely, update
 from voyager.store.operation import GONE, NIL, Change, Move, Operation
 from voyager.store.refs import HEAD
@@ -157,7 +158,7 @@ def _reversed_rows(repo: Repository, operation: Operation, now: Dataset) -> list
         current = now.row(space, key)
         if current not in (old, new):
             raise StateError(
-                f"'{shown(key.decode(errors='replace'))}' was changed again since",
+                f"'{shown(row_name(space, key))}' was changed again since",
                 hint=_OTHERS_FIRST,
             )
         if current != old:

@@ -37,6 +37,14 @@ def read_vocabulary(version: Dataset) -> Vocabulary:
     return Vocabulary(tasks, taxonomies)
 
 
+def row_name(space: str, key: bytes) -> str:
+    """What messages call a row: its key, or which task or taxonomy it is of."""
+    name = key.decode(errors="replace")
+    if space == TASKS:
+        return f"task {name}"
+    return f"taxonomy {name.partition('/')[0]}" if space == TAXONOMIES else name
+
+
 def vocabulary_changes(draft: Draft) -> list[RowChange]:
     """The rows that lead from the base of a draft to it."""
     changes: list[RowChange] = [
