@@ -10,6 +10,7 @@ refused in words. It needs pytest and hypothesis, as the `dev` extra has them.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import random
 import re
@@ -251,10 +252,15 @@ class FormatSuite:
 
 
 def _detections(source: Source) -> list[tuple[Format, Detection]]:
-    there = {name: m for name, m in registry.FORMATS.items() if importlib.util.find_spec(m)}
-    found = [(form, form.detect(source)) for form in map(registry.format_named, there)]
+    modules = (importlib.import_module(m) for m in registry.FORMATS.values() if _is_there(m))
+    forms = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    found = [(form, form.detect(source)) for form in forms]
     sure = [(form, detection) for form, detection in found if detection is not None]
     return sorted(sure, key=lambda pair: -pair[1].certainty)
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def _loader(objects: ObjectReader) -> Callable[[bytes], bytes]:

@@ -17,7 +17,8 @@ from voyager.formats.jsonl_header import Classes, header_json, is_header, read_h
 from voyager.formats.jsonl_lines import LineReader, LineWriter, parse_line
 from voyager.formats.reading import Reading
 from voyager.formats.writing import Writing
-from voyager.schema import FLAGS, GEOMETRY_NAMES
+from voyager.schema import FLAGS, GEOMETRY_NAMES, Mask
+from voyager.schema.rle import counts_of, mask_of_counts
 from voyager.schema.taxonomy import NodeId
 from voyager.schema.values import BadValueError
 
@@ -93,7 +94,7 @@ class _Reader:
         self._classes: Classes = {}
         self._known: dict[tuple[str, str], NodeId | None] = {}
         self._keys: set[str] = set()
-        self._lines = LineReader(self._find, reading.source, reading.mask)
+        self._lines = LineReader(self._find, reading.source, self._mask)
 
     def items(self, file: IO[bytes]) -> Iterator[Item]:
         with file:
@@ -130,6 +131,10 @@ class _Reader:
         if not first:
             raise InvalidDataError("a header can only be the first line")
         self._classes = read_header(value, self._reading.draft)
+
+    def _mask(self, height: int, width: int, counts: bytes) -> Mask:
+        mask = mask_of_counts(counts, height, width)
+        return self._reading.mask(height, width, counts_of(mask))
 
     def _find(self, task: str, text: str) -> NodeId | None:
         """The node that a label's text means: by the header, by what is there, else a new one."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from operator import attrgetter
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct, StructMeta, field
+from msgspec import Meta, Struct, StructMeta, field
 
 from voyager.errors import InvalidDataError
 from voyager.formats.base import NEW_ID
@@ -20,6 +21,7 @@ from voyager.schema import (
     HUMAN,
     Box,
     Geometry,
+    Image,
     Keypoints,
     Label,
     Mask,
@@ -30,10 +32,12 @@ from voyager.schema import (
     Region,
     Sample,
 )
+from voyager.schema.ids import ID_BYTES
 from voyager.schema.jsonform import Find, Resolve, sample_from_json, sample_to_json
-from voyager.schema.jsonvalues import Json, write_geometry
+from voyager.schema.jsonvalues import BLOB_BYTES, Json, write_geometry
 from voyager.schema.sample import State
 from voyager.schema.values import Finite
+from voyager.wire import blob_ref
 
 # -- writing -------------------------------------------------------------------------------------
 
@@ -130,6 +134,10 @@ def _origin_json(origin: Origin | None) -> Json | None:
 # -- reading -------------------------------------------------------------------------------------
 
 
+_Count = Annotated[int, Meta(ge=0)]
+_Side = Annotated[int, Meta(ge=1)]
+
+
 class _Strict(Struct, forbid_unknown_fields=True, gc=False):
     """A part of a line, typed."""
 
@@ -152,7 +160,7 @@ class _Points(_Strict, tag="points"):
 
 class _Keypoints(_Strict, tag="keypoints"):
     points: tuple[Finite, ...]
-    visibility: tuple[int, ...]
+    visibility: tuple[Literal[0, 1, 2], ...]
 
 
 class _Mask(_Strict, tag="mask"):
@@ -191,34 +199,60 @@ class _Region(_Strict):
     origin: _Origin | None = None
 
 
+class _Image(_Strict):
+    state: Literal["stored", "pending"]
+    blob: str | None = None
+    type: str | None = None
+    bytes: _Count | None = None
+    width: _Side | None = None
+    height: _Side | None = None
+    orientation: Annotated[int, Meta(ge=1, le=8)] = 1
+    hash: str | None = None
+    uri: str | None = None
+
+
 class _Line(_Strict):
-    """A line whose regions are usual ones; the rest of it is read by `jsonform`."""
+    """A line whose regions are usual ones; a sample that has any of the later fields is not."""
 
     key: str
     regions: tuple[_Region, ...] = ()
-    uid: Any = None
-    split: Any = None
-    image: Any = None
-    labels: Any = None
+    uid: str | None = None
+    split: str | None = None
+    image: _Image | None = None
+    labels: tuple[_Label, ...] = ()
+    origin: _Origin | None = None
     negatives: Any = None
     coverage: Any = None
     meta: Any = None
     group: Any = None
     assets: Any = None
-    origin: Any = None
     extra: Any = None
     held: Any = None
     unknown: Any = None
 
 
-_HEAD_FIELDS: Final = tuple(
-    name for name in _Line.__struct_fields__ if name not in ("key", "regions")
+_UNUSUAL: Final = attrgetter(
+    *("negatives", "coverage", "meta", "group", "assets", "extra", "held", "unknown")
 )
 _NEGATIVE_ZERO = re.compile(rb"-0(?:\.0*)?(?:[eE][-+]?[0-9]+)?(?![.0-9])")
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_any = msgspec.json.Decoder().decode
 _trusted = StructMeta.__call__
 """Makes a geometry of values that are in their one form already."""
+
+
+_NOTHING: Final = (None,) * 8
+
+
+class _NotUsual(Exception):
+    """A line that the slow way has to read."""
+
+
+_FAILED: Final = (
+    *(msgspec.MsgspecError, UnicodeDecodeError, RecursionError),
+    *(InvalidDataError, _NotUsual),
+)
+"""What the quick way raises; the slow way then finds the words, or reads the line."""
 
 
 class LineReader:
@@ -233,27 +267,36 @@ class LineReader:
     def sample(self, line: bytes) -> tuple[str, Sample]:
         """The key and sample of a line; InvalidDataError begins with a JSON path."""
         try:
-            typed = None if _NEGATIVE_ZERO.search(line) else _decode_line(line)
-            if typed is not None:
-                return self._quick(typed)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, _NotUsual):
+            if _NEGATIVE_ZERO.search(line) is None:
+                return self._quick(_decode_line(line))
+        except _FAILED:
             pass
         return self.sample_of(parse_line(line))
 
     def _quick(self, line: _Line) -> tuple[str, Sample]:
-        head = {name: value for name in _HEAD_FIELDS if (value := getattr(line, name)) is not None}
-        key, sample = self.sample_of({"key": line.key, **head})
+        if not line.key or _UNUSUAL(line) != _NOTHING:
+            raise _NotUsual
+        labels = tuple([self._label(label) for label in line.labels])
         regions = tuple([self._region(region) for region in line.regions])
         _check_ids(regions)
-        return key, sample.replace(regions=regions) if regions else sample
+        sample = Sample(
+            uid=NEW_ID if line.uid is None else _hex(line.uid, ID_BYTES),
+            image=_image(line.image),
+            split=line.split,
+            labels=labels,
+            regions=regions,
+            origin=_origin(line.origin),
+        )
+        return line.key, sample
 
     def sample_of(self, value: Json) -> tuple[str, Sample]:
         """The key and sample of a line's JSON."""
         fields = self._with_sources(value)
         key, sample = sample_from_json(fields, self._find)
+        listed = zip(sample.regions, fields.get("regions") or (), strict=True)
         regions = tuple(
-            self._settled(region, "id" in said and said["id"] is not None)
-            for region, said in zip(sample.regions, fields.get("regions") or (), strict=True)
+            self._settled(region, f"regions[{n}]", named=said.get("id") is not None)
+            for n, (region, said) in enumerate(listed)
         )
         _check_ids(regions)
         uid = NEW_ID if fields.get("uid") is None else sample.uid
@@ -280,19 +323,23 @@ class LineReader:
             return {**said, "source": self._source}
         return said
 
-    def _settled(self, region: Region, named: bool) -> Region:
+    def _settled(self, region: Region, place: str, *, named: bool) -> Region:
+        """A region whose id is NEW_ID unless it was `named`, its masks checked and put by."""
         shapes = dict(region.geometries)
         for role, shape in shapes.items():
             if isinstance(shape, Mask) and isinstance(shape.counts, bytes):
-                shapes[role] = self._mask(shape.height, shape.width, shape.counts)
+                try:
+                    shapes[role] = self._mask(shape.height, shape.width, shape.counts)
+                except InvalidDataError as error:
+                    text = f"{place}.geometries.{role}: {error.message}"
+                    raise InvalidDataError(text) from None
         if named and shapes == region.geometries:
             return region
         return region.replace(id=region.id if named else NEW_ID, geometries=shapes)
 
     def _region(self, said: _Region) -> Region:
-        origin = said.origin
         return Region(
-            id=NEW_ID if said.id is None else _hex_id(said.id),
+            id=NEW_ID if said.id is None else _hex(said.id, ID_BYTES),
             geometries={role: self._shape(shape) for role, shape in said.geometries.items()},
             primary=said.primary,
             labels=tuple([self._label(label) for label in said.labels]),
@@ -301,7 +348,7 @@ class LineReader:
             source=said.source or self._source,
             score=said.score,
             state=said.state,
-            origin=None if origin is None else Origin(import_=origin.import_, id=origin.id),
+            origin=_origin(said.origin),
         )
 
     def _shape(self, said: _Shape) -> Geometry:
@@ -317,7 +364,7 @@ class LineReader:
                 if not said.counts.isascii() or said.height < 1 or said.width < 1:
                     raise _NotUsual
                 return self._mask(said.height, said.width, said.counts.encode())
-        return _settled_shape(said)
+        return _other_shape(said)
 
     def _label(self, said: _Label) -> Label:
         value, source = said.value, said.source or self._source
@@ -325,10 +372,7 @@ class LineReader:
             raise _NotUsual
         found = self._labels.get((said.task, value, source, said.state))
         if found is None:
-            try:
-                node = self._find(said.task, value)
-            except InvalidDataError:
-                raise _NotUsual from None
+            node = self._find(said.task, value)
             if node is None:
                 raise _NotUsual
             found = Label(task=said.task, node=node, source=source, state=said.state)
@@ -336,27 +380,39 @@ class LineReader:
         return found
 
 
-class _NotUsual(Exception):
-    """A line that the slow way has to read."""
+def _other_shape(said: Any) -> Geometry:
+    if isinstance(said, _Keypoints):
+        return Keypoints(said.points, said.visibility)
+    return Points(said.points) if isinstance(said, _Points) else Polyline(said.points)
 
 
-def _settled_shape(said: Any) -> Geometry:
-    try:
-        if isinstance(said, _Keypoints):
-            if not all(0 <= seen <= 2 for seen in said.visibility):
-                raise _NotUsual
-            return Keypoints(said.points, said.visibility)  # type: ignore[arg-type]
-        return Points(said.points) if isinstance(said, _Points) else Polyline(said.points)
-    except InvalidDataError:
-        raise _NotUsual from None
+def _image(said: _Image | None) -> Image:
+    if said is None:
+        return Image()
+    if (said.state == "stored") != (said.blob is not None):
+        raise _NotUsual
+    return Image(
+        blob=None if said.blob is None else blob_ref(_hex(said.blob, BLOB_BYTES)),
+        type=said.type,
+        bytes=said.bytes,
+        width=said.width,
+        height=said.height,
+        orientation=said.orientation,
+        hash=said.hash,
+        uri=said.uri,
+    )
 
 
-def _hex_id(text: str) -> bytes:
+def _origin(said: _Origin | None) -> Origin | None:
+    return None if said is None else Origin(import_=said.import_, id=said.id)
+
+
+def _hex(text: str, size: int) -> bytes:
     try:
         found = bytes.fromhex(text)
     except ValueError:
         raise _NotUsual from None
-    if len(found) != len(NEW_ID):
+    if len(found) != size:
         raise _NotUsual
     return found
 

@@ -199,14 +199,14 @@ class Projection:
         return label if name is None else label.replace(node=None, value=name)
 
     def _words(self, labels: tuple[Label, ...]) -> dict[str, Any]:
-        """The answers of the other tasks, as attributes: a word each, a list of many."""
+        """The answers of the other tasks as attributes: a word each, several with | between."""
         found: dict[str, Any] = {}
         for task in dict.fromkeys(label.task for label in labels):
             if task == self.task or (self.holds.texts and self._is_text(task)):
                 continue
             values = [self._word(label) for label in self.vocabulary.answer(task, labels).labels]
             if values:
-                found[task] = values[0] if len(values) == 1 else values
+                found[task] = values[0] if len(values) == 1 else "|".join(map(str, values))
         return found
 
     def _word(self, label: Label) -> Any:

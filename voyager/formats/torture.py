@@ -404,6 +404,22 @@ def _field_regions(builder: Builder, values: list[Any]) -> Iterator[Region]:
         yield builder.region(pair, primary="polygon")
 
 
+def _trap_other_tasks(builder: Builder) -> list[_Make]:
+    """Answers of tasks that are not the exported one."""
+    holds = builder.holds
+    if not (holds.tasks or holds.other_tasks) or not holds.geometries:
+        return []
+    builder.draft.define("colour", taxonomy="palette", many=holds.tasks)
+    red = builder.draft.category("colour", "dark red")
+    builder.draft.define("rusty", kind="bool")
+    said = [
+        Label(task="colour", node=red, source="import"),
+        Label(task="rusty", value=True, source="import"),
+    ]
+    both = (builder.label(1), *(said if builder.limits.typed else said[:1]))
+    return [_with(builder, [builder.region(builder.shapes()[0], labels=both)])]
+
+
 def _trap_links(builder: Builder) -> list[_Make]:
     """Two regions of one image that belong together."""
     if not (builder.holds.links and builder.holds.geometries):
@@ -422,4 +438,11 @@ def _with(builder: Builder, regions: Sequence[Region] = (), **fields: Any) -> _M
     return lambda key: builder.sample(key, regions, **fields)
 
 
-_TRAPS: Final = (_trap_shapes, _trap_empty, _trap_masks, _trap_fields, _trap_links)
+_TRAPS: Final = (
+    _trap_shapes,
+    _trap_empty,
+    _trap_masks,
+    _trap_fields,
+    _trap_other_tasks,
+    _trap_links,
+)
