@@ -222,6 +222,10 @@ def test_a_moved_primary_drops_what_its_source_said_of_it() -> None:
     second = edits.reshape(before, Points([1, 2]), "points")
     assert second.extra == extra
     assert (second.primary, second.geometry) == ("box", Box(1, 2, 3, 4))
+    retyped = edits.reshape(second, Polyline([1, 2, 3, 4]))
+    assert (retyped.primary, [*retyped.geometries]) == ("polyline", ["points", "polyline"])
+    named = region(3, geometries={"outline": Box(1, 2, 3, 4)})
+    assert [*edits.reshape(named, Points([1, 2])).geometries] == ["outline"]
     drawn = edits.reshape(region(2, geometries={}), Points([1, 2]))
     assert drawn.geometries == {"points": Points([1, 2])}
 
@@ -290,6 +294,10 @@ def test_shifted(before: Geometry, after: Geometry) -> None:
     assert edits.shifted(after, -10, 2) == before
 
 
-def test_a_mask_is_not_shifted() -> None:
-    with pytest.raises(BadValueError, match="a mask cannot be moved by pixels"):
-        edits.shifted(Mask(2, 2, b"04"), 1, 1)
+def test_a_mask_moves_by_whole_pixels() -> None:
+    corner = Mask(3, 4, b"01;")  # the first pixel of twelve
+    assert edits.shifted(edits.shifted(corner, 1, 2), -1, -2) == corner
+    assert edits.shifted(corner, 1, 0) == Mask(3, 4, b"318")
+    assert edits.shifted(corner, -1, 0) == Mask(3, 4, b"<")
+    with pytest.raises(BadValueError, match="a mask moves by whole pixels"):
+        edits.shifted(corner, 0.5, 0)

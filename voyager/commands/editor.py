@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from voyager.commands.context import Context
 from voyager.errors import StateError, UsageError
@@ -20,19 +21,30 @@ def edit_text(ctx: Context, repo: Repository, text: str, notes: Sequence[str], *
 
     `notes` stand below as comments. Raises UsageError with `hint` when there is no editor to ask.
     """
-    command = _command(ctx, repo)
-    if command is None:
-        raise UsageError("no editor is set to write the message in", hint=hint)
     path = repo.folder / "COMMIT_EDITMSG"
     comments = "".join(f"{_COMMENT} {note}".rstrip() + "\n" for note in notes)
     files.write_atomic(path, f"{text}\n\n{comments}".encode())
+    purpose = "to write the message in"
+    run_editor(ctx, repo, path, purpose=purpose, otherwise="nothing is committed", hint=hint)
+    return strip_comments(path.read_text("utf-8", errors="replace"))
+
+
+def run_editor(
+    ctx: Context, repo: Repository, path: Path, *, purpose: str, otherwise: str, hint: str
+) -> None:
+    """Let the user edit a file; `purpose` and `otherwise` stand in the messages.
+
+    Raises UsageError with `hint` when there is no editor, StateError when it ends with a fault.
+    """
+    command = _command(ctx, repo)
+    if command is None:
+        raise UsageError(f"no editor is set {purpose}", hint=hint)
     try:
         code = subprocess.run([*command, str(path)], check=False).returncode
     except OSError as error:
         raise StateError(f"cannot run the editor '{command[0]}': {error.strerror}") from error
     if code:
-        raise StateError(f"the editor ended with exit code {code}; nothing is committed")
-    return strip_comments(path.read_text("utf-8", errors="replace"))
+        raise StateError(f"the editor ended with exit code {code}; {otherwise}")
 
 
 def strip_comments(text: str) -> str:

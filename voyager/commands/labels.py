@@ -100,6 +100,15 @@ def meta_value(text: str) -> MetaValue:
     return text
 
 
+def read_pairs(words: Sequence[str] | None, option: str) -> list[tuple[str, str]]:
+    """`NAME=VALUE` words apart; UsageError for one without a name or an equals sign."""
+    pairs = [word.partition("=") for word in words or ()]
+    for name, equals, value in pairs:
+        if not name or not equals:
+            raise UsageError(f"{option} is NAME=VALUE, not '{name}{equals}{value}'")
+    return [(name, value) for name, _, value in pairs]
+
+
 def tell_changed(ctx: Context, done: Changed, *, dry_run: bool = False, **more: Any) -> None:
     """Say how much changed, and name the samples.
 

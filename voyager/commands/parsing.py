@@ -2,7 +2,8 @@
 
 A module of a command has either a function `run(ctx: Context, …)`, or an
 `app = typer.Typer(help="…")` whose commands are its sub-commands, with an optional `DEFAULT`: the
-one that runs when none is named. Functions return None or an exit code. `NUMBER` in a module is the
+one that runs when none is named, and with `DEFAULT_TAKES_WORDS` also when the first word names none
+of them. Functions return None or an exit code. `NUMBER` in a module is the
 option that -3 is short for.
 """
 
@@ -92,6 +93,8 @@ def _choose(
     if args and args[0] in HELP.spellings:
         return None, []
     if default is not None and (not args or args[0].startswith("-")):
+        return default, args
+    if default is not None and getattr(module, "DEFAULT_TAKES_WORDS", False):
         return default, args
     if not args:
         hint = f"vgr {name} --help"

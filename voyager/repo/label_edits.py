@@ -12,10 +12,13 @@ from typing import Protocol, TypeAlias
 from voyager.errors import NotFoundError, StateError, UsageError
 from voyager.repo.assignments import known_task, meanings
 from voyager.repo.keys import shown
+from voyager.repo.lookups import Lookups
 from voyager.schema import (
+    MASK_INLINE_LIMIT,
     Coverage,
     Geometry,
     Link,
+    Mask,
     Region,
     Sample,
     State,
@@ -27,6 +30,7 @@ from voyager.schema.label_edit import Assignment, Labels
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import NodeId
 from voyager.schema.vocabulary import Vocabulary
+from voyager.wire import Ext
 
 Target: TypeAlias = tuple[str, bytes | None]
 """A key, and the id of one of its regions; None for the sample itself."""
@@ -42,6 +46,13 @@ class RowEdit(Protocol):
 
     def put_row(self, key: bytes, row: bytes | None) -> None:
         """Put an encoded row that is known to be right."""
+
+
+class BlobEdit(RowEdit, Protocol):
+    """One that stores blobs too."""
+
+    def put_blob(self, data: bytes) -> Ext:
+        """The reference of a blob that will be stored."""
 
 
 @dataclass(slots=True)
@@ -211,15 +222,32 @@ def remove_regions(edit: RowEdit, targets: Iterable[Target]) -> Changed:
     return change(edit, chosen, lambda key, it: edits.drop_regions(it, chosen[key]))
 
 
-def shift(edit: RowEdit, targets: Iterable[Target], dx: float, dy: float) -> Changed:
-    """Move regions by so many pixels, all geometries of each."""
+def shift(
+    edit: BlobEdit,
+    targets: Iterable[Target],
+    dx: float,
+    dy: float,
+    *,
+    read: Callable[[bytes], bytes] | None = None,
+) -> Changed:
+    """Move regions by so many pixels, all geometries of each; `read` gives the bytes of a blob."""
 
     def moved(region: Region) -> Region:
         for role, geometry in region.geometries.items():
-            region = edits.reshape(region, edits.shifted(geometry, dx, dy), role)
+            shape = stored_geometry(edit, edits.shifted(geometry, dx, dy, load=read))
+            region = edits.reshape(region, shape, role)
         return region
 
     return reshape(edit, targets, moved)
+
+
+def stored_geometry(edit: BlobEdit, geometry: Geometry) -> Geometry:
+    """A geometry as it stands in a row: the counts of a large mask go to a blob."""
+    if not isinstance(geometry, Mask) or not isinstance(geometry.counts, bytes):
+        return geometry
+    if len(geometry.counts) <= MASK_INLINE_LIMIT:
+        return geometry
+    return geometry.replace(counts=edit.put_blob(geometry.counts))
 
 
 def put_geometry(
@@ -244,6 +272,19 @@ def unlink(edit: RowEdit, source: Target, target: Target, kind: str | None = Non
     """Take away the links from a region to another, or those of one kind."""
     uid, region = _end(edit, target)
     return reshape(edit, [source], lambda it: edits.drop_links(it, uid, region, kind))
+
+
+def unlink_lost(edit: RowEdit, source: Target, lookups: Lookups) -> Changed:
+    """Take away the links of a region that lead to none any more."""
+    _end(edit, source)
+
+    def linked(region: Region) -> Region:
+        for link in region.links:
+            if not lookups.has_region(link.uid, link.region):
+                region = edits.drop_links(region, link.uid, link.region)
+        return region
+
+    return reshape(edit, [source], linked)
 
 
 def _end(edit: RowEdit, target: Target) -> tuple[bytes, bytes]:

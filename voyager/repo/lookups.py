@@ -50,6 +50,7 @@ class Lookups:
     """The reverse maps of a version."""
 
     def __init__(self, version: Dataset) -> None:
+        self._version = version
         self._keys: dict[bytes, str] = {}
         self._links: dict[tuple[bytes, bytes], list[Linked]] = {}
         decode = Decoder(_Row).decode
@@ -67,6 +68,11 @@ class Lookups:
     def key_of(self, uid: bytes) -> str | None:
         """The key of a sample, None when no sample has the uid."""
         return self._keys.get(uid)
+
+    def has_region(self, uid: bytes, region: bytes) -> bool:
+        """Whether a sample of the version has a region: whether a link to it leads somewhere."""
+        key = self._keys.get(uid)
+        return key is not None and any(known.id == region for known in self._version[key].regions)
 
     def links_to(self, uid: bytes, region: bytes) -> list[Linked]:
         """Where links to a region start, in key order."""

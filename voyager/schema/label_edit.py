@@ -14,17 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from msgspec import structs
 
 from voyager.errors import NotFoundError
-from voyager.schema.geometry import (
-    Box,
-    Cuboid,
-    Ellipse,
-    Geometry,
-    Keypoints,
-    Points,
-    Polygon,
-    Polyline,
-    RotatedBox,
-)
+from voyager.schema.geometry import Box, Ellipse, Geometry, Mask, RotatedBox
 from voyager.schema.sample import (
     ACCEPTED,
     HUMAN,
@@ -36,6 +26,9 @@ from voyager.schema.sample import (
     State,
 )
 from voyager.schema.values import EMPTY, BadValueError
+
+Load: TypeAlias = Callable[[bytes], bytes]
+"""Blob id → bytes."""
 
 Labels: TypeAlias = tuple[Label, ...]
 Operator: TypeAlias = Literal["=", "+=", "-="]
@@ -271,17 +264,31 @@ def _leads_to(link: Link, sample: Sample, regions: Container[bytes | None]) -> b
 def reshape(region: Region, geometry: Geometry, role: str | None = None) -> Region:
     """A region with another geometry in a role, by default the primary one.
 
-    What a source said of the old primary (DERIVED_BY_SOURCE) goes with it.
+    What a source said of the old primary (DERIVED_BY_SOURCE) goes with it. A primary role that is
+    called by its type is called by the new one.
     """
     primary = region.primary_role
-    role = role or primary or geometry.name
-    if region.geometries.get(role) == geometry:
+    if role is None:
+        role, geometries = _as_primary(region, geometry)
+        primary = role
+    else:
+        geometries = {**region.geometries, role: geometry}
+    if geometries == region.geometries:
         return region
     extra = region.extra
     if role == primary:
         extra = {name: item for name, item in extra.items() if name not in DERIVED_BY_SOURCE}
-    geometries = {**region.geometries, role: geometry}
     return region.replace(geometries=geometries, primary=primary or role, extra=extra or EMPTY)
+
+
+def _as_primary(region: Region, geometry: Geometry) -> tuple[str, dict[str, Geometry]]:
+    old = region.geometry
+    role = region.primary_role or geometry.name
+    new = role
+    if old is not None and role == old.name and geometry.name not in region.geometries:
+        new = geometry.name
+    kept = {name: shape for name, shape in region.geometries.items() if name != role}
+    return new, {**kept, new: geometry}
 
 
 def add_link(region: Region, link: Link) -> Region:
@@ -351,32 +358,23 @@ def contradictions(
 # -- geometries -----------------------------------------------------------------------------------
 
 
-def shifted(geometry: Geometry, dx: float, dy: float) -> Geometry:
-    """A geometry moved by so many pixels; BadValueError for one that is made of pixels itself."""
+def shifted(geometry: Geometry, dx: float, dy: float, *, load: Load | None = None) -> Geometry:
+    """A geometry moved by so many pixels; masks by whole ones, and what leaves the image is lost.
 
-    def flat(points: Sequence[float]) -> tuple[float, ...]:
-        return tuple(value + (dy if place % 2 else dx) for place, value in enumerate(points))
-
+    `load` fetches the counts of a mask that keeps them in a blob. BadValueError for a part of a
+    pixel and for a geometry of a newer version.
+    """
     match geometry:
         case Box(x0, y0, x1, y1):
             return Box(x0 + dx, y0 + dy, x1 + dx, y1 + dy)
         case RotatedBox() | Ellipse():
             return geometry.replace(cx=geometry.cx + dx, cy=geometry.cy + dy)
-        case Polygon(parts):
-            return Polygon(tuple(tuple(flat(ring) for ring in part) for part in parts))
-        case Polyline() | Points():
-            return geometry.replace(points=flat(geometry.points))
-        case Keypoints():
-            return _shifted_keypoints(geometry, dx, dy)
-        case Cuboid(corners):
-            return Cuboid(flat(corners))
-    raise BadValueError(f"a {geometry.name} cannot be moved by pixels")
+        case Mask(height, width):
+            if dx % 1 or dy % 1:
+                raise BadValueError("a mask moves by whole pixels")
+            from voyager.schema import rle  # numpy comes with it
 
+            return rle.window(geometry, -int(dx), -int(dy), width, height, load=load)
+    from voyager.schema.transform import transformed
 
-def _shifted_keypoints(shape: Keypoints, dx: float, dy: float) -> Keypoints:
-    """Keypoints moved; one that is not labeled stays at 0, 0."""
-    points: list[float] = []
-    for place, seen in enumerate(shape.visibility):
-        x, y = shape.points[2 * place], shape.points[2 * place + 1]
-        points += (x + dx, y + dy) if seen else (x, y)
-    return Keypoints(tuple(points), shape.visibility)
+    return transformed(geometry, ((1, 0, dx), (0, 1, dy)), load=load)
