@@ -94,6 +94,16 @@ class ImageFinder:
         ]
         return matching[0] if len(matching) == 1 else None
 
+    def by_origin(self) -> dict[int | str, str]:
+        """The id that a source gave an image → its key, of ids that only one sample has."""
+        found: dict[int | str, str] = {}
+        twice: set[int | str] = set()
+        for key, sample in self._version.items():
+            number = None if sample.origin is None else sample.origin.id
+            if number is not None and found.setdefault(number, key) != key:
+                twice.add(number)
+        return {number: key for number, key in found.items() if number not in twice}
+
     @cached_property
     def _keys(self) -> list[str]:
         return list(self._version)

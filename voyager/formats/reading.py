@@ -101,6 +101,12 @@ class Reading:
         """The node of a class name, made when there is none; `fields` as `Draft.category`."""
         return self.draft.category(task or self.task, str(name), **fields)
 
+    def note_taxonomy(self, name: str, value: Any) -> None:
+        """Keep something that the source says of all its classes, where nothing stands yet."""
+        taxonomy = self.draft.add_taxonomy(self.draft.define(self.task).taxonomy or self.task)
+        if name not in taxonomy.root.extra:
+            self.draft.put_root(taxonomy.name, {**taxonomy.root.extra, name: value})
+
     def label(
         self,
         node: NodeId | None = None,

@@ -159,6 +159,12 @@ class Draft(Vocabulary):
         self.taxonomies[taxonomy] = Taxonomy(taxonomy, {**old.nodes, **nodes}, old.root)
         self._known.clear()
 
+    def put_root(self, taxonomy: str, extra: Mapping[str, Any]) -> None:
+        """Set what is kept with a taxonomy as a whole."""
+        old = self.add_taxonomy(taxonomy)
+        root = old.root.replace(extra=dict(extra))
+        self.taxonomies[taxonomy] = Taxonomy(taxonomy, old.nodes, root)
+
     def category(self, task: str, name: str, **fields: Any) -> NodeId:
         """The node that a task calls `name` (one flat class name, not a path), minted if new.
 

@@ -72,7 +72,7 @@ FORMAT = Format(
     write=write,
     holds=HOLDS,
     settings={
-        "annotations": "(results) the COCO file whose image and category ids a list of results uses",
+        "annotations": "(results) the COCO file whose image and category ids they use",
         "panoptic": "(panoptic) the folder of the segment PNGs, where it is not beside the file",
     },
     one_file=True,

@@ -1,0 +1,273 @@
+"""One COCO file to items: arrays in any order, grouped by image, decoded a batch at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from voyager.errors import InvalidDataError
+from voyager.formats.base import Item, clean_name
+from voyager.formats.coco.annotations import decode_annotations
+from voyager.formats.coco.categories import Categories
+from voyager.formats.coco.files import LabelFile
+from voyager.formats.coco.regions import RegionMaker
+from voyager.formats.json_stream import Value, Window, stream
+from voyager.formats.reading import Reading
+from voyager.formats.spill import Sorter
+from voyager.schema import Image, Label, Region, Sample
+from voyager.schema.values import EMPTY, fresh
+
+_BATCH: Final = 256
+_MEMORY: Final = 640 * 1024 * 1024
+_IMAGE_FIELDS: Final = frozenset({"id", "file_name", "width", "height", "coco_url"})
+
+
+class _Ref(Struct):
+    """What of an annotation says where it belongs."""
+
+    image_id: int | str
+
+
+_refs = msgspec.json.Decoder(list[_Ref])
+_ref = msgspec.json.Decoder(_Ref)
+
+
+@dataclass(slots=True)
+class Tables:
+    """What a file holds beside its annotations."""
+
+    images: dict[int | str, dict[str, Any]] = field(default_factory=dict)
+    categories: list[dict[str, Any]] = field(default_factory=list)
+    by_image: dict[int | str, dict[str, list[Any]]] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+
+
+def read_file(file: LabelFile, reading: Reading) -> Iterator[Item]:
+    """The items of a file, an image each; those without annotations too."""
+    with ExitStack() as stack:
+        sorter = stack.enter_context(Sorter(_MEMORY))
+        tables = Tables()
+        results = _scan(file, tables, sorter, reading)
+        if results:
+            from voyager.formats.coco.results import look_up_tables
+
+            look_up_tables(file, tables, reading)
+        reader = _FileReader(file, reading, tables)
+        if results:
+            reader.categories.take_known()
+        yield from reader.items(sorter)
+
+
+def _scan(file: LabelFile, tables: Tables, sorter: Sorter, reading: Reading) -> bool:
+    """Go through the file once; whether it is a list of results."""
+    results = False
+    done, size = 0, file.path.stat().st_size
+    for part in stream(file.path):
+        if isinstance(part, Value):
+            if part.name == "":
+                results = True
+            elif part.value not in ([], {}, None):
+                tables.others[part.name] = part.value
+            continue
+        if part.name in ("annotations", ""):
+            results = results or part.name == ""
+            _sort(part, sorter, file)
+        elif part.name == "images":
+            note_images(part, tables, file)
+        else:
+            note_table(part, tables, file)
+        done += sum(map(len, map(bytes, part.elements))) if part.data is None else len(part.data)
+        reading.progress(done, size)
+    return results
+
+
+def image_key(image_id: int | str) -> bytes:
+    """The bytes by which annotations are sorted to their image."""
+    return (
+        b"%020d" % image_id if type(image_id) is int and image_id >= 0 else f"s{image_id}".encode()
+    )
+
+
+def _sort(window: Window, sorter: Sorter, file: LabelFile) -> None:
+    """Sort the annotations of a window to their images."""
+    add = sorter.add
+    refs: Sequence[_Ref] | None = None
+    if window.data is not None:
+        try:
+            refs = _refs.decode(window.data)
+        except msgspec.MsgspecError:
+            refs = None
+    if refs is not None:
+        for ref, raw in zip(refs, window.elements, strict=True):
+            add(image_key(ref.image_id), bytes(raw))
+        return
+    for place, element in enumerate(window.elements, window.first):
+        add(image_key(_image_id(bytes(element), file, place)), bytes(element))
+
+
+def _image_id(element: bytes, file: LabelFile, place: int) -> int | str:
+    try:
+        return _ref.decode(element).image_id
+    except msgspec.MsgspecError:
+        value = _parse(element, file, f"annotations[{place}]").get("image_id")
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, (int, str)) and not isinstance(value, bool):
+        return value
+    raise InvalidDataError(f"annotations[{place}].image_id: expected a number", path=file.name)
+
+
+def _parse(element: bytes | Raw, file: LabelFile, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(bytes(element))
+    except (ValueError, RecursionError) as error:
+        raise InvalidDataError(f"{where}: not JSON: {error}", path=file.name) from None
+    if not isinstance(value, dict):
+        raise InvalidDataError(f"{where}: expected an object", path=file.name)
+    return value
+
+
+def _objects(window: Window, file: LabelFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, element in enumerate(window.elements, window.first):
+        where = f"{window.name}[{place}]"
+        yield where, _parse(element, file, where)
+
+
+def note_images(window: Window, tables: Tables, file: LabelFile) -> None:
+    """Take the images of a window; InvalidDataError for one without a usable id."""
+    for where, image in _objects(window, file):
+        image_id = image.get("id")
+        if isinstance(image_id, bool) or not isinstance(image_id, (int, str)):
+            raise InvalidDataError(f"{where}.id: expected a number", path=file.name)
+        if image_id in tables.images:
+            raise InvalidDataError(f"{where}.id: image {image_id} comes twice", path=file.name)
+        tables.images[image_id] = image
+
+
+def note_table(window: Window, tables: Tables, file: LabelFile) -> None:
+    """Take the rows of another table: categories, and what belongs to images or to nothing."""
+    for _, row in _objects(window, file):
+        image_id = row.get("image_id")
+        if window.name == "categories":
+            tables.categories.append(row)
+        elif isinstance(image_id, (int, str)):
+            rest = {name: value for name, value in row.items() if name != "image_id"}
+            tables.by_image.setdefault(image_id, {}).setdefault(window.name, []).append(rest)
+        else:
+            tables.others.setdefault(window.name, []).append(row)
+
+
+class _FileReader:
+    """Turns the sorted annotations of a file into items."""
+
+    def __init__(self, file: LabelFile, reading: Reading, tables: Tables) -> None:
+        self.file = file
+        self.reading = reading
+        self.tables = tables
+        self.categories = Categories(tables.categories, reading, file.name)
+        self.categories.note_tables(tables.others)
+        self.maker = RegionMaker(file, reading, self.categories)
+
+    def items(self, sorter: Sorter) -> Iterator[Item]:
+        """All images of the file: those with annotations in the order of their ids, then others."""
+        left = dict(self.tables.images)
+        batch: list[tuple[int | str, list[bytes]]] = []
+        for key, group in groupby(sorter.drain(), key=lambda pair: pair[0]):
+            batch.append((_id_of(key), [element for _, element in group]))
+            if len(batch) == _BATCH:
+                yield from self._batch(batch, left)
+                batch = []
+        yield from self._batch(batch, left)
+        for image_id, image in left.items():
+            yield self._item(image_id, image, (), ())
+
+    def _batch(
+        self, batch: list[tuple[int | str, list[bytes]]], left: dict[int | str, dict[str, Any]]
+    ) -> Iterator[Item]:
+        annotations = decode_annotations(
+            [element for _, elements in batch for element in elements], self.file.name
+        )
+        made = self.maker.make(annotations)
+        at = 0
+        for image_id, elements in batch:
+            end = at + len(elements)
+            image = left.pop(image_id, None)
+            if image is None:
+                first = annotations[at].id
+                raise InvalidDataError(
+                    f"annotation {first}: image_id {image_id} is no image of the file",
+                    path=self.file.name,
+                )
+            regions, labels = made.of(at, end)
+            yield self._item(image_id, image, tuple(regions), labels)
+            at = end
+
+    def _item(
+        self,
+        image_id: int | str,
+        image: dict[str, Any],
+        regions: tuple[Region, ...],
+        labels: Sequence[Label],
+    ) -> Item:
+        name = image.get("file_name")
+        if not isinstance(name, str):
+            raise InvalidDataError(
+                f"image {image_id}.file_name: expected text", path=self.file.name
+            )
+        name = clean_name(name, self.file.name)
+        path = self.reading.images.find_file(name, self.file.folders)
+        extra = {key: value for key, value in image.items() if key not in _IMAGE_FIELDS}
+        extra.update(self.tables.by_image.get(image_id, {}))
+        for table in self.tables.by_image.get(image_id, ()):
+            self.reading.report.add("extra", f"a table '{table}' was kept as it is", name)
+        url = image.get("coco_url")
+        sample = fresh(
+            Sample,
+            uid=bytes(16),
+            image=fresh(
+                Image,
+                width=_side(image.get("width")),
+                height=_side(image.get("height")),
+                uri=url if isinstance(url, str) else None,
+            ),
+            labels=tuple(labels),
+            regions=regions,
+            split=self.file.split,
+            origin=self.reading.origin(image_id),
+            extra=extra or EMPTY,
+            coverage=self._coverage(),
+        )
+        place = f"{self.file.name}: image {image_id}"
+        return Item(self._item_name(name, path), sample, path, place)
+
+    def _coverage(self) -> dict[str, Any]:
+        if not self.reading.options.assume_exhaustive:
+            return EMPTY
+        return {self.reading.task: "exhaustive"}
+
+    def _item_name(self, name: str, path: Any) -> str:
+        """The path of the image below the root of the source, else what the file says."""
+        if path is None:
+            return name
+        try:
+            return str(path.relative_to(self.file.root)).replace("\\", "/")
+        except ValueError:
+            return name
+
+
+def _id_of(key: bytes) -> int | str:
+    return key[1:].decode() if key.startswith(b"s") else int(key)
+
+
+def _side(value: Any) -> int | None:
+    """A width or height: a whole number from 1."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and value >= 1 else None
