@@ -71,12 +71,12 @@ def run(
     found = _chosen(before, after, parted.keys, renames=not no_renames)
     first = next(iter(found), None)
     every = chain([] if first is None else [first], found)
-    words = [] if parted.keys else vocabulary_diff(before, after)
-    differs = first is not None or bool(words)
+    vocabulary = [] if parted.keys else vocabulary_diff(before, after)
+    differs = first is not None or bool(vocabulary)
     if ctx.quiet:
         return int(differs)
     if ctx.json:
-        _emit(ctx, names, every, words)
+        _emit(ctx, names, every, vocabulary)
     elif stat or shortstat:
         _show_stat(ctx, every, short=not stat)
     elif name_only and not name_status:
@@ -87,7 +87,7 @@ def run(
             name = changes.as_name_status(change) if name_status else changes.as_text(ctx, change)
             ctx.show(name)
     if not (name_only or name_status or shortstat):
-        for word in words:
+        for word in vocabulary:
             ctx.show(vocabulary_text(word))
     return int(exit_code and differs)
 
@@ -147,7 +147,7 @@ def _emit(
     ctx: Context,
     names: dict[str, str],
     found: Iterable[Change],
-    words: Iterable[VocabularyChange],
+    vocabulary: Iterable[VocabularyChange],
 ) -> None:
     counts: changes.Summary = {}
     ctx.emit_line(names)
@@ -155,7 +155,7 @@ def _emit(
         for line in changes.as_json_lines(change):
             ctx.emit_line(line)
         changes.count_into(counts, change)
-    for word in words:
+    for word in vocabulary:
         ctx.emit_line(asdict(word))
         of_scope = counts.setdefault(word.scope, {})
         of_scope[word.kind] = of_scope.get(word.kind, 0) + 1

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
 from voyager.errors import CorruptError
+from voyager.repo.keys import shown
 from voyager.repo.layout import find
 from voyager.store.fsck import Report, check
 from voyager.store.rebuild import Rebuilt, rebuild
+
+if TYPE_CHECKING:
+    from voyager.repo.violations import Violations
 
 
 def run(
@@ -31,8 +35,11 @@ def run(
     Every problem is named, and the exit code is then 7. --rebuild makes the index anew from packs,
     journal and log: branches, tags, stashes and what is staged come back with it.
 
+    Of what is staged it also counts violations: labels that its tasks and taxonomies do not allow.
+    They are nothing corrupt, and leave the exit code alone.
+
     JSON: {"ok", "problems": [{"kind", "what", "where", "fixable_by_rebuild"}], "notes", "counts",
-    "rebuilt"}.
+    "violations": {kind: count}, "rebuilt"}; violations is null where nobody looked.
 
     Example:
       $ vgr fsck
@@ -41,28 +48,52 @@ def run(
     folder = find(Path.cwd())
     rebuilt = rebuild(folder, ctx.progress("rebuilding the index")) if remake else None
     report = check(folder, full=not quick, progress=ctx.progress("verifying"))
+    violations: Violations | None = None
     if report.ok and not quick:
         from voyager.repo.check import check_rows
 
         for problem in check_rows(ctx.open_repository(), ctx.progress("reading rows")):
             report.add(problem)
+    if report.ok and not quick:
+        from voyager.repo.violations import find_violations
+
+        version = ctx.open_repository().staged()
+        violations = find_violations(version, progress=ctx.progress("looking for violations"))
     if ctx.json:
-        ctx.emit(_as_json(report, rebuilt))
+        ctx.emit(_as_json(report, rebuilt, violations))
     if rebuilt is not None:
         ctx.say(
             f"made the index anew: {counted(rebuilt.operations, 'operation')},"
             f" {counted(rebuilt.packs, 'pack')}, {counted(rebuilt.objects, 'object')}"
         )
     _tell(ctx, report)
+    if violations is not None:
+        _tell_violations(ctx, violations)
     return 0 if report.ok else CorruptError.exit
 
 
-def _as_json(report: Report, rebuilt: Rebuilt | None) -> dict[str, object]:
+def _tell_violations(ctx: Context, violations: Violations) -> None:
+    """Say where samples and their tasks and taxonomies do not agree; that is nothing corrupt."""
+    for kind, count in violations.counts.most_common():
+        first = violations.first[kind]
+        place = (
+            shown(first.key)
+            if first.region is None
+            else f"{shown(first.key)}#{first.region.hex()[:8]}"
+        )
+        ctx.show(f"{ctx.style('violation', 'yellow')} {kind}: {count:,}, the first in {place}:")
+        ctx.show(f"  {first.message} ({first.hint})")
+
+
+def _as_json(
+    report: Report, rebuilt: Rebuilt | None, violations: Violations | None
+) -> dict[str, object]:
     return {
         "ok": report.ok,
         "problems": [asdict(problem) for problem in report.problems],
         "notes": report.notes,
         "counts": dict(report.counts),
+        "violations": None if violations is None else dict(violations.counts),
         "rebuilt": None if rebuilt is None else asdict(rebuilt),
     }
 

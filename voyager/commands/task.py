@@ -11,34 +11,31 @@ Example:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.reports import quoted
 from voyager.commands.sizes import counted
-from voyager.errors import InvalidDataError, UsageError
+from voyager.commands.task_words import (
+    given_fields,
+    in_words,
+    promoted_json,
+    read_answer,
+    read_skeleton,
+    task_json,
+    tell_promoted,
+    value_text,
+)
+from voyager.errors import UsageError
 from voyager.repo import tasks
 from voyager.repo.class_use import task_counts
 from voyager.repo.taxonomies import COUNTED_BELOW, words_of_use
-from voyager.schema.promote import Promotion
-from voyager.schema.skeleton import (
-    skeleton_from_json,
-    skeleton_from_names,
-    skeleton_to_json,
-)
-from voyager.schema.task import Overlap, Skeleton, Task, TaskKind, TaskScope
-from voyager.schema.taxonomy_paths import Place, path_of
-from voyager.schema.values import BadValueError
-from voyager.schema.vocabulary import Vocabulary
+from voyager.schema.task import Overlap, TaskKind, TaskScope
 
 app = typer.Typer()
 DEFAULT = "ls"
-_MOST = 5
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="the task")]
 _Taxonomy = Annotated[
@@ -87,8 +84,8 @@ def list_tasks(ctx: Context) -> None:
     width = max(map(len, vocabulary.tasks), default=0)
     for name, task in sorted(vocabulary.tasks.items()):
         if ctx.json:
-            ctx.emit_line(_task_json(vocabulary, name, task))
-        ctx.show(f"{name:<{width}}  {_in_words(task)}")
+            ctx.emit_line(task_json(vocabulary, name, task))
+        ctx.show(f"{name:<{width}}  {in_words(task)}")
 
 
 @app.command("show")
@@ -114,7 +111,7 @@ def show(
     version = ctx.open_repository().staged()
     vocabulary = version.vocabulary
     task = tasks.task_named(vocabulary, name)
-    told = _task_json(vocabulary, name, task)
+    told = task_json(vocabulary, name, task)
     if counts or len(version) < COUNTED_BELOW:
         told["labels"] = task_counts(version, progress=ctx.progress("counting"))[name]
     if ctx.json:
@@ -122,7 +119,7 @@ def show(
         return
     for field, value in told.items():
         if value not in (None, "", False):
-            ctx.show(f"{field + ':':<13} {_value_text(value)}")
+            ctx.show(f"{field + ':':<13} {value_text(value)}")
 
 
 @app.command("add")
@@ -161,7 +158,7 @@ def add(
       $ vgr task add color --taxonomy palette --on region --many
       $ vgr task add occluded --kind bool --from-attr occluded
     """
-    fields = _fields(
+    fields = given_fields(
         taxonomy=taxonomy,
         kind=kind,
         scope=scope if scope is not None or from_attr is None else "region",
@@ -170,8 +167,8 @@ def add(
         overlap=overlap,
         applies_to=applies_to,
         description=description,
-        answer=_answer(answer),
-        skeleton=_skeleton(skeleton, keypoints, edges, flip),
+        answer=read_answer(answer),
+        skeleton=read_skeleton(skeleton, keypoints, edges, flip),
     )
     repo = ctx.open_repository()
     done = tasks.add_task(
@@ -183,13 +180,13 @@ def add(
         progress=ctx.progress("promoting"),
     )
     if ctx.json:
-        told = _task_json(repo.staged().vocabulary, name, done.task)
-        ctx.emit({**told, "promoted": _promoted_json(done.promotion)})
-    ctx.say(f"{'would add' if dry_run else 'added'} task {name}: {_in_words(done.task)}")
+        told = task_json(repo.staged().vocabulary, name, done.task)
+        ctx.emit({**told, "promoted": promoted_json(done.promotion)})
+    ctx.say(f"{'would add' if dry_run else 'added'} task {name}: {in_words(done.task)}")
     if done.made_taxonomy:
         ctx.say(f"with a new taxonomy '{done.task.taxonomy}'")
     if done.promotion is not None:
-        _tell_promoted(ctx, done.promotion, dry_run=dry_run)
+        tell_promoted(ctx, done.promotion, dry_run=dry_run)
 
 
 @app.command("set")
@@ -219,13 +216,14 @@ def set_fields(
 
     A change that labels do not agree with needs --force; vgr fsck counts them afterwards.
 
-    JSON: as of vgr task show, with "violations": how many labels do not agree.
+    JSON: as of vgr task show, with "violations": in how many places labels
+    do not agree.
 
     Example:
       $ vgr task set color --one
       $ vgr task set smiling --applies-to category/person
     """
-    fields = _fields(
+    fields = given_fields(
         taxonomy=taxonomy,
         kind=kind,
         scope=scope,
@@ -234,8 +232,8 @@ def set_fields(
         overlap=overlap,
         applies_to=applies_to,
         description=description,
-        answer=_answer(answer),
-        skeleton=_skeleton(skeleton, keypoints, edges, flip),
+        answer=read_answer(answer),
+        skeleton=read_skeleton(skeleton, keypoints, edges, flip),
     )
     if not fields:
         raise UsageError("nothing to change", hint="vgr task set --help")
@@ -244,17 +242,14 @@ def set_fields(
         repo, name, fields, force=force, dry_run=dry_run, progress=ctx.progress("checking")
     )
     if ctx.json:
-        told = _task_json(repo.staged().vocabulary, name, done.after)
+        told = task_json(repo.staged().vocabulary, name, done.after)
         ctx.emit({**told, "violations": done.violations})
     would = "would be" if dry_run else "is now"
     same = done.before == done.after
-    ctx.say(f"task {name} {'is' if same else would}: {_in_words(done.after)}")
+    ctx.say(f"task {name} {'is' if same else would}: {in_words(done.after)}")
     if done.violations:
-        ctx.say(
-            f"{counted(done.violations, 'label')} would not agree"
-            if dry_run
-            else f"{counted(done.violations, 'label')} left that do not agree: vgr fsck"
-        )
+        verb = "would violate" if dry_run else "violates"
+        ctx.say(f"what is said in {counted(done.violations, 'place')} {verb} it")
 
 
 @app.command("rm")
@@ -299,127 +294,3 @@ def remove(
     if use:
         left = "dropped" if drop_labels else "left without a task"
         ctx.say(f"{words_of_use(use)}: {left}")
-
-
-# -- reading options ------------------------------------------------------------------------------
-
-
-def _fields(**given: Any) -> dict[str, Any]:
-    """The fields that were given."""
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _answer(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(_words(text))
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _skeleton(
-    file: Path | None, keypoints: str | None, edges: str | None, flip: str | None
-) -> Skeleton | None:
-    if file is not None and keypoints is not None:
-        raise UsageError(
-            "--skeleton and --keypoints exclude each other", hint="vgr task add --help"
-        )
-    if keypoints is None and (edges is not None or flip is not None):
-        raise UsageError("--edges and --flip want --keypoints", hint="vgr task add --help")
-    try:
-        if keypoints is not None:
-            names = _words(keypoints)
-            return skeleton_from_names(names, edges=_words(edges or ""), flips=_words(flip or ""))
-        return None if file is None else skeleton_from_json(_read_json(file))
-    except BadValueError as error:
-        if file is not None:
-            raise InvalidDataError(error.message, path=file) from None
-        raise UsageError(error.message, hint="vgr task add --help") from None
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_bytes())
-    except json.JSONDecodeError as error:
-        raise InvalidDataError(f"no JSON: {error.msg}", path=file, line=error.lineno) from None
-    except UnicodeDecodeError:
-        raise InvalidDataError("no JSON: the text is not UTF-8", path=file) from None
-
-
-# -- showing --------------------------------------------------------------------------------------
-
-
-def _in_words(task: Task) -> str:
-    """`one of 'palette', on regions`."""
-    if task.kind == "category":
-        words = [f"{'any' if task.many else 'one'} of taxonomy '{task.taxonomy}'"]
-    else:
-        words = [f"many {task.kind} values" if task.many else f"a {task.kind}"]
-    if task.scope != "both":
-        words.append(f"on {task.scope}s")
-    words += ["ordered"] * task.ordered
-    if task.overlap != "allowed":
-        words.append(f"overlap {task.overlap}")
-    if task.skeleton is not None:
-        words.append(counted(len(task.skeleton.names), "keypoint"))
-    return ", ".join(words)
-
-
-def _task_json(vocabulary: Vocabulary, name: str, task: Task) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": task.kind,
-        "taxonomy": task.taxonomy,
-        "scope": task.scope,
-        "many": task.many,
-        "ordered": task.ordered,
-        "overlap": task.overlap,
-        "applies_to": _class_path(vocabulary, task.applies_to),
-        "answer": list(task.policy),
-        "description": task.description,
-        "skeleton": None if task.skeleton is None else skeleton_to_json(task.skeleton),
-        "labels": None,
-    }
-
-
-def _class_path(vocabulary: Vocabulary, node: bytes | None) -> str | None:
-    """The path of a class, its id in hex where it is gone."""
-    if node is None:
-        return None
-    for name, taxonomy in vocabulary.taxonomies.items():
-        live = taxonomy.live(node)
-        if live is not None:
-            return path_of(vocabulary, Place(name, live))
-    return node.hex()
-
-
-def _value_text(value: Any) -> str:
-    if value is True:
-        return "yes"
-    if isinstance(value, list):
-        return " > ".join(value)
-    if isinstance(value, dict):
-        names = value["names"]
-        edges = ", ".join(f"{names[a]}-{names[b]}" for a, b in value["edges"])
-        return ", ".join(names) + (f"; joined {edges}" if edges else "")
-    return quoted(str(value))
-
-
-def _promoted_json(promotion: Promotion | None) -> dict[str, Any] | None:
-    if promotion is None:
-        return None
-    left: Mapping[str, int] = promotion.left
-    return {"labels": promotion.labels, "samples": promotion.samples, "left": dict(left)}
-
-
-def _tell_promoted(ctx: Context, promotion: Promotion, *, dry_run: bool) -> None:
-    verb = "would make" if dry_run else "made"
-    labels, samples = counted(promotion.labels, "label"), counted(promotion.samples, "sample")
-    ctx.say(f"{verb} {labels} of {samples} from attribute '{promotion.attribute}'")
-    left = promotion.left
-    if left:
-        examples = ", ".join(
-            f"{quoted(value)} ({count:,})" for value, count in left.most_common(_MOST)
-        )
-        more = f" and {len(left) - _MOST:,} more" if len(left) > _MOST else ""
-        ctx.warn(f"{counted(left.total(), 'attribute')} did not fit and stay: {examples}{more}")

@@ -39,7 +39,7 @@ class AddedTask:
 
 @dataclass(frozen=True, slots=True)
 class SetTask:
-    """A task before and after it was set, and how many rows violate it that did not before."""
+    """A task before and after it was set, and in how many places rows violate it that did not."""
 
     before: Task
     after: Task
@@ -133,9 +133,9 @@ def set_task(
         if _narrows(before, after):
             new = _new_violations(edit.version, draft, name, progress)
         if new and not force:
-            rows = f"{new:,} label{'s' * (new != 1)}"
+            places = f"{new:,} place{'s' * (new != 1)}"
             raise StateError(
-                f"{rows} would violate task '{name}'",
+                f"what is said in {places} would violate task '{name}'",
                 hint=f"vgr task set {name} --force leaves them so",
             )
     return SetTask(before, after, new)

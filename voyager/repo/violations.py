@@ -1,0 +1,62 @@
+"""The violations of a version: where its samples and its tasks and taxonomies do not agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from voyager.repo.dataset import Dataset
+from voyager.repo.repository import Progress, no_progress
+from voyager.repo.snapshot import SAMPLES
+from voyager.schema.partial import partial_decoder
+from voyager.schema.validate import Validator, Violation, ViolationKind
+from voyager.store import bulk
+
+_EVERY = 1024
+
+
+@dataclass(slots=True)
+class Violations:
+    """How many violations there are of each kind, and the first of each."""
+
+    counts: Counter[ViolationKind] = field(default_factory=Counter)
+    first: dict[ViolationKind, Violation] = field(default_factory=dict)
+
+
+def find_violations(version: Dataset, *, progress: Progress = no_progress) -> Violations:
+    """Look at every sample of a version."""
+    found = Violations()
+    for violation in iter_violations(version, progress=progress):
+        found.counts[violation.kind] += 1
+        found.first.setdefault(violation.kind, violation)
+    return found
+
+
+def iter_violations(version: Dataset, *, progress: Progress = no_progress) -> Iterator[Violation]:
+    """Every violation of a version, in key order; links that lead to no region of it too."""
+    there = _linked_regions(version)
+    validator = Validator(version.vocabulary, leads=lambda uid, region: (uid, region) in there)
+    total = len(version)
+    for done, (key, sample) in enumerate(version.items()):
+        if done % _EVERY == 0:
+            progress(done, total)
+        yield from validator.violations(key, sample)
+
+
+def _linked_regions(version: Dataset) -> set[tuple[bytes, bytes]]:
+    """The (sample uid, region id) that links lead to and that are there."""
+    decode = partial_decoder(("uid", "regions.id", "regions.links"))
+    wanted: set[tuple[bytes, bytes]] = set()
+    with bulk.paused_gc():
+        for _, row in version.rows(SAMPLES):
+            for region in decode(row).regions:
+                wanted.update((link.uid, link.region) for link in region.links)
+        if not wanted:
+            return wanted
+        found: set[tuple[bytes, bytes]] = set()
+        for _, row in version.rows(SAMPLES):
+            sample = decode(row)
+            ends = ((sample.uid, region.id) for region in sample.regions)
+            found.update(end for end in ends if end in wanted)
+    return found
