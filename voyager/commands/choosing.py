@@ -84,7 +84,7 @@ def chosen_regions(
 
     keys = list(dict.fromkeys(target.key for target in targets)) if words else None
     progress = ctx.progress("choosing regions")
-    found = regions_where(version, where, keys=keys, progress=progress)
+    found = regions_where(version, where, patterns=keys, progress=progress)
     named, samples = set(targets), set(whole)
     return [
         (key, region)

@@ -9,17 +9,18 @@ from typing import Annotated, NamedTuple
 import typer
 
 from voyager.commands.changes import file_as_json
+from voyager.commands.choosing import WhereOption
 from voyager.commands.context import Context
 from voyager.commands.samples import with_state
 from voyager.commands.sizes import counted, size_text
 from voyager.commands.words import key_of, read_words
-from voyager.errors import NotFoundError
+from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset, decode_row
 from voyager.repo.keys import match_keys, shown
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import split_key
 from voyager.repo.snapshot import FILES, SAMPLES
-from voyager.schema import FileRow, Sample, sample_to_json
+from voyager.schema import FileRow, Sample, decode_sample, sample_to_json
 from voyager.store.purge import tombstones
 
 
@@ -38,28 +39,43 @@ def run(
     directory: Annotated[bool, typer.Option("-d", "--tree", help="one level of folders")] = False,
     files: Annotated[bool, typer.Option("--files", help="files that are no images, too")] = False,
     limit: Annotated[int | None, typer.Option("-n", metavar="N", min=0, help="at most N")] = None,
+    where: WhereOption = None,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="the columns that --where may speak of")
+    ] = False,
 ) -> None:
     """List the samples of a version, by default of the one that the next commit would hold.
 
     Keys may be folders or globs; ** crosses folders. -l shows size, split and how many labels and
-    regions there are.
+    regions there are. --where takes SQL that is true or false of a sample (docs/tables.md).
 
     JSON: a line for each sample, as vgr show has it; a file is {"key", "blob", "bytes",
-    "executable"}, with -d {"key", "folder"}.
+    "executable"}, with -d {"key", "folder"}, with --columns {"table", "column", "type", "about"}.
 
     Example:
       $ vgr ls main train/hat
       $ vgr ls -l -n 10 "**/*.png"
+      $ vgr ls --where "split = 'train' and has('chair')"
       $ vgr ls --json v1
     """
     repo = ctx.open_repository()
     version, keys = _version(ctx, repo, words)
+    if columns:
+        _list_columns(ctx, version)
+        return
+    if where is not None and (directory or files):
+        raise UsageError("--where is about samples: it goes without -d and --files")
     if directory:
         _list_folders(ctx, version, keys or [""], limit)
         return
     purged = tombstones(repo.store)
     gone = 0
-    for key, value in islice(_rows(version, keys, files=files), limit):
+    rows = (
+        _rows(version, keys, files=files)
+        if where is None
+        else _rows_where(ctx, version, keys, where)
+    )
+    for key, value in islice(rows, limit):
         row = with_state(value, purged) if isinstance(value, Sample) else value
         gone += row is not value
         _list_row(ctx, version, key, row, long=long)
@@ -102,6 +118,29 @@ def _rows(version: Dataset, keys: list[str], *, files: bool) -> Iterator[_Row]:
 def _named_rows(version: Dataset, space: str) -> Iterator[_Row]:
     for name, row in version.rows(space):
         yield _Row(name.decode(), decode_row(space, row))
+
+
+def _rows_where(ctx: Context, version: Dataset, keys: list[str], where: str) -> Iterator[_Row]:
+    from voyager.repo.where import keys_where
+
+    chosen = keys_where(version, where, patterns=keys, progress=ctx.progress("choosing samples"))
+    for key, row in version.rows_at(SAMPLES, [key.encode() for key in chosen]):
+        if row is not None:
+            yield _Row(key.decode(), decode_sample(row))
+
+
+def _list_columns(ctx: Context, version: Dataset) -> None:
+    from voyager.repo.tables import Tables
+
+    tables = Tables(version, progress=ctx.progress("reading meta"))
+    for name in tables.names:
+        found = tables.columns(name)
+        ctx.show(ctx.style(name, "bold"))
+        wide = max(len(column.name) for column in found)
+        for column in found:
+            if ctx.json:
+                ctx.emit_line(column.as_dict())
+            ctx.show(f"  {column.name:<{wide}}  {column.type:<9}  {column.about}")
 
 
 def _list_row(

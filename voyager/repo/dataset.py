@@ -25,6 +25,7 @@ from voyager.store.operation import GONE
 
 if TYPE_CHECKING:
     from voyager.repo.lookups import Lookups
+    from voyager.repo.tables import Tables
     from voyager.schema.vocabulary import Vocabulary
 
 
@@ -156,6 +157,24 @@ class Dataset:
 
         return Lookups(self)
 
+    @cached_property
+    def tables(self) -> Tables:
+        """The version as Arrow tables: `tables["samples"]`; MissingExtraError without pyarrow."""
+        from voyager.repo.tables import Tables
+
+        return Tables(self)
+
+    def where(self, expression: str) -> Iterator[tuple[str, Sample]]:
+        """(key, sample), in key order, of the samples for which a SQL expression is true.
+
+        `ds.where("split = 'train' and has('chair')")`; docs/tables.md lists the columns.
+        """
+        from voyager.repo.where import keys_where
+
+        keys = [key.encode() for key in keys_where(self, expression)]
+        found = self.rows_at(SAMPLES, keys)
+        return ((key.decode(), decode_sample(row)) for key, row in found if row is not None)
+
     # -- samples ---------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -264,10 +283,10 @@ class Dataset:
     def tracked_as(self, space: str, key: bytes, row: bytes) -> Tracked | None:
         """The file behind a row; None for an image that is pending or was purged."""
         tracked = tracked_row(space, key, row)
-        return None if tracked is not None and tracked.blob in self._purged else tracked
+        return None if tracked is not None and tracked.blob in self.purged else tracked
 
     @cached_property
-    def _purged(self) -> frozenset[bytes]:
+    def purged(self) -> frozenset[bytes]:
         """Blobs that were taken out of every pack, so that nobody misses their files."""
         store = getattr(self.objects, "store", self.objects)
         if not isinstance(store, Store):
@@ -299,7 +318,7 @@ class Dataset:
             overlay = self._overlay.get(space, {})
             for key in sorted(overlay):
                 hasher.update(len(key).to_bytes(4, "little") + key + overlay[key])
-        for blob in sorted(self._purged):
+        for blob in sorted(self.purged):
             hasher.update(blob)
         return hasher.digest(16)
 

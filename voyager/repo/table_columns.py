@@ -344,7 +344,9 @@ def _of_link(name: str, about: str, take: Callable[[Any], Any]) -> Column:
 
 
 LINKS = (
-    *_OF_THING,
+    _KEY,
+    _UID,
+    _place("region", "the id of the region, in hex", lambda place: place[2].id.hex(), "regions.id"),
     _of_link("kind", "what the link says", lambda link: link.kind),
     _of_link("to_uid", "the id of the sample it leads to, in hex", lambda link: link.uid.hex()),
     _of_link("to_region", "the id of the region there, in hex", lambda link: link.region.hex()),

@@ -118,6 +118,11 @@ class RegionRows:
     def __len__(self) -> int:
         return len(self.regions)
 
+    @cached_property
+    def sample_places(self) -> list[int]:
+        """The place of each region's sample in the stretch."""
+        return [at for at, sample in enumerate(self._samples) for _ in sample.regions]
+
     def numbers(self) -> list[int]:
         """Places within the sample, from 1."""
         return [number for sample in self._samples for number in range(1, len(sample.regions) + 1)]

@@ -7,17 +7,19 @@ somebody asks for: a column that is not wanted is not even decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from voyager.errors import MissingExtraError, NotFoundError
 from voyager.repo.keys import KeyPattern, shown
 from voyager.repo.snapshot import SAMPLES
-from voyager.repo.table_answers import Answers, TaskColumn, distinct_names, task_columns
-from voyager.repo.table_columns import TABLES, Table
+from voyager.repo.table_answers import Answers
+from voyager.repo.table_columns import TABLES
+from voyager.repo.table_meta import Meta
+from voyager.repo.table_plan import ANSWERS, META, JoinedPlan, Plan, TablePlan, Wanted
 from voyager.repo.table_rows import Stretch
-from voyager.repo.table_types import arrow_type, joined_type, meta_array, shared_type
 from voyager.schema.partial import partial_decoder
 from voyager.schema.taxonomy import Node, NodeId
 from voyager.store.bulk import paused_gc
@@ -28,13 +30,8 @@ if TYPE_CHECKING:
 
     from voyager.repo.dataset import Dataset
 
-Wanted: TypeAlias = Callable[[str], bool]
-"""Whether somebody asks for a column of that name."""
-
 Progress: TypeAlias = Callable[[int, int | None], None]
 
-META = "meta"
-ANSWERS = "answers"
 _STRETCH_SAMPLES = 4096
 _STRETCH_BYTES = 8 << 20
 _GEOMETRIES = "regions.geometries"
@@ -47,6 +44,15 @@ class ColumnInfo(NamedTuple):
     name: str
     type: str
     about: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The shape that `--json` prints."""
+        return {
+            "table": self.table,
+            "column": self.name,
+            "type": self.type,
+            "about": self.about,
+        }
 
 
 class ClassRow(NamedTuple):
@@ -105,12 +111,25 @@ class Tables:
         import pyarrow as pa
 
         plan = self._plan(name, wanted)
-        if name == "taxonomy":
-            batches = iter([plan.batch(class_rows(self.version))])
-        elif plan.meta is not None:
+        if name != "taxonomy":
+            return self._reader_of(plan)
+        return pa.RecordBatchReader.from_batches(
+            plan.schema, iter([plan.batch(class_rows(self.version))])
+        )
+
+    def regions_with_samples(
+        self, wanted: Wanted, of_samples: Wanted, *, whole: bool
+    ) -> pa.RecordBatchReader:
+        """The table `regions` with columns of their samples beside, and as the STRUCT `sample`."""
+        samples = self._plan("samples", of_samples)
+        return self._reader_of(JoinedPlan(self._plan("regions", wanted), samples, whole=whole))
+
+    def _reader_of(self, plan: Plan) -> pa.RecordBatchReader:
+        import pyarrow as pa
+
+        if plan.meta is not None:
             return self._reader_with_meta(plan)
-        else:
-            batches = (plan.batch(plan.rows(stretch)) for stretch in self._stretches(plan.needs))
+        batches = (plan.batch(plan.rows(stretch)) for stretch in self._stretches(plan.needs))
         return pa.RecordBatchReader.from_batches(plan.schema, batches)
 
     def columns(self, name: str) -> list[ColumnInfo]:
@@ -121,22 +140,15 @@ class Tables:
             for column in plan.columns
             if not column.is_hidden
         ]
-        found += [
-            ColumnInfo(name, f"{ANSWERS}.{task.name}", task.type, f"the answer to {task.task}")
-            for task in plan.tasks
-        ]
-        if plan.meta is not None:
-            found += [
-                ColumnInfo(name, f"{META}.{called}", word, f"meta {meta}")
-                for meta, called, word in self._meta_columns()
-            ]
-        return found
+        for task in plan.tasks:
+            called = task.name if task in plan.direct else f"{ANSWERS}.{task.name}"
+            found.append(ColumnInfo(name, called, task.type, f"the answer to {task.task}"))
+        return found if plan.meta is None else found + self._meta_columns()
 
-    def _plan(self, name: str, wanted: Wanted | None) -> _Plan:
-        table = TABLES.get(name)
-        if table is None:
+    def _plan(self, name: str, wanted: Wanted | None) -> TablePlan:
+        if name not in TABLES:
             raise NotFoundError(f"no table '{name}': there are {', '.join(TABLES)}")
-        return _Plan(name, table, self._answers, wanted)
+        return TablePlan(name, self._answers, wanted)
 
     @cached_property
     def _answers(self) -> Answers:
@@ -161,102 +173,35 @@ class Tables:
     def _load(self, blob: bytes) -> bytes:
         return self.version.objects.get(blob, Kind.BLOB)
 
-    def _meta_columns(self) -> list[tuple[str, str, str]]:
-        """(name, what it is called in SQL, type) of all meta."""
-        found: dict[str, str] = {}
+    def _meta_columns(self) -> list[ColumnInfo]:
+        gathered = Meta()
         with paused_gc():
             for stretch in self._stretches(["uid", META]):
-                _join_types(found, _meta_arrays(stretch, None))
-        called = distinct_names(sorted(found))
-        return [(name, called[name], found[name]) for name in sorted(found)]
+                gathered.add(stretch)
+        return [
+            ColumnInfo("samples", f"{META}.{called}", word, f"meta {name}")
+            for name, called, word in gathered.columns
+        ]
 
-    def _reader_with_meta(self, plan: _Plan) -> pa.RecordBatchReader:
+    def _reader_with_meta(self, plan: Plan) -> pa.RecordBatchReader:
         import pyarrow as pa
 
-        types: dict[str, str] = {}
-        kept: list[tuple[pa.RecordBatch, dict[str, pa.Array]]] = []
-        words: list[dict[str, str]] = []
+        gathered = Meta(plan.meta)
+        batches = []
         with paused_gc():
             for stretch in self._stretches(plan.needs):
-                arrays = _meta_arrays(stretch, plan.meta)
-                _join_types(types, arrays)
-                words.append({name: word for name, (word, _) in arrays.items()})
                 rows = plan.rows(stretch)
-                kept.append((plan.batch(rows), {name: a for name, (_, a) in arrays.items()}))
-        called = distinct_names(sorted(types))
-        if not types:
-            return pa.RecordBatchReader.from_batches(plan.schema, [batch for batch, _ in kept])
-        struct = pa.struct([(called[name], arrow_type(types[name])) for name in sorted(types)])
-        schema = plan.schema.append(pa.field(META, struct))
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for (batch, arrays), said in zip(kept, words, strict=True):
-                parts = [
-                    _as_type(arrays.get(name), said.get(name), types[name], len(batch))
-                    for name in sorted(types)
-                ]
-                column = pa.StructArray.from_arrays(parts, fields=list(struct))
-                yield pa.RecordBatch.from_arrays([*batch.columns, column], schema=schema)
-
-        return pa.RecordBatchReader.from_batches(schema, batches())
-
-
-class _Plan:
-    """Which columns of a table are made, and the fields of samples that this takes."""
-
-    def __init__(self, name: str, table: Table, answers: Answers, wanted: Wanted | None) -> None:
-        wants = wanted or (lambda name: not name.startswith("__"))
-        self.rows = table.rows
-        fixed = {column.name for column in table.columns} | {META, ANSWERS, "sample"}
-        self.columns = [column for column in table.columns if wants(column.name)]
-        tasks = task_columns(answers.vocabulary, table.scope) if table.scope else []
-        named = [task for task in tasks if wants(task.name)]
-        self.tasks = named or (tasks if wants(ANSWERS) else [])
-        self.direct = [task for task in self.tasks if task.name.lower() not in fixed]
-        """Tasks whose answer is a column of its own, beside being one in `answers`."""
-        self.meta = wants if name == "samples" and wants(META) else None
-        self._answers = answers
-        self.needs = {need for column in self.columns for need in column.needs} | set(table.needs)
-        if self.tasks:
-            self.needs.add("labels" if table.scope == "image" else "regions.labels")
-        if self.meta is not None:
-            self.needs.add(META)
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        import pyarrow as pa
-
-        fields = [(column.name, arrow_type(column.type)) for column in self.columns]
-        fields += [(task.name, arrow_type(task.type)) for task in self.direct]
-        if self.tasks:
-            fields.append((ANSWERS, self._struct))
-        return pa.schema(fields)
-
-    @cached_property
-    def _struct(self) -> pa.DataType:
-        import pyarrow as pa
-
-        return pa.struct([(task.name, arrow_type(task.type)) for task in self.tasks])
-
-    def batch(self, rows: Any) -> pa.RecordBatch:
-        """The rows as a record batch, without meta."""
-        import pyarrow as pa
-
-        arrays = [
-            pa.array(column.take(rows), arrow_type(column.type), from_pandas=True)
-            for column in self.columns
-        ]
-        if self.tasks:
-            by_task = {task: self._task_array(rows, task) for task in self.tasks}
-            arrays += [by_task[task] for task in self.direct]
-            parts = list(by_task.values())
-            arrays.append(pa.StructArray.from_arrays(parts, fields=list(self._struct)))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
-
-    def _task_array(self, rows: Any, task: TaskColumn) -> pa.Array:
-        import pyarrow as pa
-
-        return pa.array(self._answers.column(rows.answered, task), arrow_type(task.type))
+                gathered.add(stretch, partial(plan.spread, rows))
+                batches.append(plan.batch(rows))
+        if not gathered.columns:
+            return pa.RecordBatchReader.from_batches(plan.schema, batches)
+        schema = plan.schema.append(pa.field(META, gathered.type))
+        columns = zip(batches, gathered.arrays(), strict=True)
+        joined = (
+            pa.RecordBatch.from_arrays([*batch.columns, meta], schema=schema)
+            for batch, meta in columns
+        )
+        return pa.RecordBatchReader.from_batches(schema, joined)
 
 
 def needs_arrow() -> None:
@@ -279,7 +224,8 @@ def iter_rows(
     if not patterns:
         yield from version.rows(SAMPLES)
         return
-    exact = {text for text in patterns if version.row(SAMPLES, text.encode()) is not None}
+    asked = sorted({text.encode() for text in patterns})
+    exact = {key.decode() for key, row in version.rows_at(SAMPLES, asked) if row is not None}
     globs = [KeyPattern(text) for text in patterns if text not in exact]
     unmet = set(globs)
     for key, row in _rows_near(version, sorted(exact), globs):
@@ -305,8 +251,6 @@ def _rows_near(
     ]
     left = [key for key in map(str.encode, keys) if not key.startswith(tuple(stems))]
     singles = ((key, row) for key, row in version.rows_at(SAMPLES, left) if row is not None)
-    from heapq import merge
-
     yield from merge(singles, *(version.rows_below(SAMPLES, stem) for stem in stems))
 
 
@@ -330,30 +274,3 @@ def class_rows(version: Dataset) -> list[ClassRow]:
             depth = len(taxonomy.above(node)) + 1
             rows.append(ClassRow(name, node, taxonomy.nodes[node], taxonomy.path(node), depth))
     return rows
-
-
-def _meta_arrays(stretch: Stretch, wanted: Wanted | None) -> dict[str, tuple[str, pa.Array]]:
-    """Name → (type, values) of the meta of some samples; all of it where no name is asked for."""
-    names = sorted({name for sample in stretch.samples for name in sample.meta})
-    named = [name for name in names if wanted is None or wanted(name)] or names
-    found = {}
-    for name in named:
-        values = [sample.meta.get(name) for sample in stretch.samples]
-        word = shared_type(values)
-        if word is not None:
-            word = word if word != "[]" else "VARCHAR[]"
-            found[name] = word, meta_array(values, word)
-    return found
-
-
-def _join_types(types: dict[str, str], arrays: dict[str, tuple[str, pa.Array]]) -> None:
-    for name, (word, _) in arrays.items():
-        types[name] = joined_type(types.get(name), word) or word
-
-
-def _as_type(array: pa.Array | None, word: str | None, wanted: str, count: int) -> pa.Array:
-    import pyarrow as pa
-
-    if array is None:
-        return pa.nulls(count, arrow_type(wanted))
-    return array if word == wanted else meta_array(array.to_pylist(), wanted)

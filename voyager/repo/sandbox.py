@@ -1,0 +1,83 @@
+"""A DuckDB that reads what it is given and nothing else: no file, no network, no variable."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from voyager.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SETTINGS = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+    "memory_limit": "1GB",
+    "temp_directory": "",
+    "threads": "2",
+}
+_UNKNOWN = re.compile(r'(?:column named|key|table) "([^"]+)"')
+_QUOTED = re.compile(r'"([^"]+)"')
+_LOCKS = ("errors_as_json = true", "lock_configuration = true")
+
+
+class Fault(NamedTuple):
+    """What DuckDB found wrong: its kind of error, a sentence, a place in the SQL in bytes.
+
+    `name` is the column, field, table or function that it does not know, `near` what it has.
+    """
+
+    kind: str
+    message: str
+    place: int | None = None
+    name: str | None = None
+    near: tuple[str, ...] = ()
+
+
+def open_sandbox() -> duckdb.DuckDBPyConnection:
+    """A new, empty, locked DuckDB in memory; MissingExtraError when it is not installed."""
+    needs_sql()
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config=dict(_SETTINGS))
+    for lock in _LOCKS:
+        connection.execute(f"SET {lock}")
+    return connection
+
+
+def needs_sql() -> None:
+    """Raise MissingExtraError unless duckdb is installed."""
+    try:
+        import duckdb  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(
+            "SQL needs duckdb, which is not installed", hint="pip install 'voyager-vgr[sql]'"
+        ) from None
+
+
+def fault_of(error: Exception) -> Fault:
+    """An error of a sandbox, read."""
+    kind, _, text = str(error).partition(" Error: ")
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return Fault(kind, _first_line(text or kind))
+    message, place = str(told.get("exception_message", "")), str(told.get("position", ""))
+    unknown = _UNKNOWN.search(message)
+    return Fault(
+        kind,
+        _first_line(message),
+        int(place) if place.isdecimal() else None,
+        told.get("name") or (unknown[1] if unknown else None),
+        tuple(_QUOTED.findall(message.partition("\nCandidate")[2])),
+    )
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().partition("\n")[0].rstrip(".!")
+    return line if line[:2].isupper() else line[:1].lower() + line[1:]
