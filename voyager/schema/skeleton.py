@@ -32,9 +32,10 @@ def skeleton_from_json(value: Any) -> Skeleton:
     """
     if not isinstance(value, Mapping):
         raise BadValueError("a skeleton is a JSON object with names")
+    first = 0
     if "keypoints" in value and "names" not in value:
-        edges = [[end - 1 for end in pair] for pair in _list(value.get("skeleton", []), "skeleton")]
-        value = {"names": value["keypoints"], "edges": edges}
+        value = {"names": value["keypoints"], "edges": value.get("skeleton", [])}
+        first = 1
     unknown = sorted(set(value) - _FIELDS)
     if unknown or "names" not in value:
         what = f"has no field '{unknown[0]}'" if unknown else "wants names"
@@ -45,8 +46,8 @@ def skeleton_from_json(value: Any) -> Skeleton:
     _refuse_twice(names)
     return Skeleton(
         names=tuple(names),
-        edges=tuple(_pair(item, names, "edges") for item in _list(value.get("edges", []), "edges")),
-        flips=tuple(_pair(item, names, "flips") for item in _list(value.get("flips", []), "flips")),
+        edges=_pairs(value, "edges", names, first),
+        flips=_pairs(value, "flips", names, first),
         sigmas=tuple(_list(value.get("sigmas", []), "sigmas")),
     )
 
@@ -68,18 +69,24 @@ def _pair_in_text(text: str, names: Sequence[str], field: str) -> Pair:
     raise BadValueError(f"{field}: '{text}' is not two keypoints with a - between them")
 
 
-def _pair(item: Any, names: Sequence[str], field: str) -> Pair:
-    if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 2:
-        raise BadValueError(f"{field}: expected pairs, got {item!r}")
-    first, second = (_place(end, names, field) for end in item)
-    return first, second
+def _pairs(
+    value: Mapping[str, Any], field: str, names: Sequence[str], first: int
+) -> tuple[Pair, ...]:
+    """The pairs of a field, places counted from `first`."""
+    found: list[Pair] = []
+    for item in _list(value.get(field, []), field):
+        if not isinstance(item, list) or len(item) != 2:
+            raise BadValueError(f"{field}: expected pairs, got {item!r}")
+        start, end = (_place(end, names, field, first) for end in item)
+        found.append((start, end))
+    return tuple(found)
 
 
-def _place(end: Any, names: Sequence[str], field: str) -> int:
+def _place(end: Any, names: Sequence[str], field: str, first: int) -> int:
     if isinstance(end, str) and end in names:
         return names.index(end)
-    if isinstance(end, int) and not isinstance(end, bool) and 0 <= end < len(names):
-        return end
+    if isinstance(end, int) and not isinstance(end, bool) and 0 <= end - first < len(names):
+        return end - first
     raise BadValueError(f"{field}: {end!r} is no keypoint")
 
 
