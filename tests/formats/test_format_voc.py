@@ -403,6 +403,15 @@ def test_samples_come_back(tmp_path: Path, images: str, origin: str) -> None:
     assert empty.sample.coverage == {"category": "exhaustive"}
 
 
+def test_label_files_do_not_depend_on_images(tmp_path: Path) -> None:
+    one = world().write(VOC, tmp_path / "a")
+    other = world().write(VOC, tmp_path / "b", images="none")
+    assert sorted(one.label_files) == sorted(other.label_files)
+    assert one.names == other.names
+    for name in one.label_files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     made = world()
     made.write(VOC, tmp_path / "a")

@@ -11,6 +11,7 @@ from voyager.errors import InvalidDataError
 from voyager.formats.base import Item, Source, clean_name, decode_text, new_item_sample
 from voyager.formats.folder_files import iter_files, read_file
 from voyager.formats.index_images import IndexImage, read_index_image, read_labelmap
+from voyager.formats.known_images import known_name
 from voyager.formats.reading import Reading
 from voyager.formats.splits import split_of_path
 from voyager.formats.voc.annotation import Annotation, parse_annotation, plain
@@ -189,19 +190,7 @@ class _TreeReader:
         self._report.add("repaired", "<filename> names another image than the file's own", place)
 
     def _found(self, name: str) -> str | None:
-        """The name under which an image is known, on disk or in the repository."""
-        path = self._reading.images.find_file(name, self._near)
-        if path is not None:
-            inside = path.is_relative_to(self._root)
-            if inside:
-                return path.relative_to(self._root).as_posix()
-            return name if path.name.endswith(name.rpartition("/")[2]) else name + path.suffix
-        if self._reading.images.find_key(name) is None:
-            return None
-        found = self._reading.find(name)
-        if found is None or found.key is None:
-            return None
-        return name if found.key.endswith(name) else name + os.path.splitext(found.key)[1]
+        return known_name(self._reading, self._root, name, self._near)
 
     # -- labels ----------------------------------------------------------------------------------
 

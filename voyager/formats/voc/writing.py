@@ -49,6 +49,8 @@ HOLDS: Final = Holds(
 _TAG = re.compile(r"[A-Za-z_][\w.-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KEPT = ("source", "owner")
+UNSPLIT: Final = "default"
+"""The list of images that are in no part and have no annotation file."""
 
 
 def write(writing: Writing) -> None:
@@ -66,6 +68,8 @@ class _Writer:
         self._round = writing.choice("integers", ("yes", "no"), "no") == "yes"
         self._masks = writing.choice("masks", ("auto", "yes", "no"), "auto")
         self._stems: set[str] = set()
+        self._files: set[str] = set()
+        self._bare: list[tuple[str, str]] = []
         self._sets: dict[str, list[str]] = {}
         self._classes: dict[str, list[str]] = {}
         self._listed = self._listed_classes()
@@ -78,6 +82,7 @@ class _Writer:
             self._write_sample(key, sample, file_name)
         with writing.open("labelmap.txt") as file:
             file.write(labelmap_text(list(self._labelmap())))
+        self._name_stems()
         for name, lines in sorted({**self._parts(), **self._sets, **self._classes}.items()):
             with writing.open(f"ImageSets/{name}.txt") as file:
                 file.writelines(line + "\n" for line in lines)
@@ -85,8 +90,10 @@ class _Writer:
     def _write_sample(self, key: str, sample: Sample, file_name: str) -> None:
         writing = self._writing
         stem = os.path.splitext(file_name)[0]
-        here = writing.image(key, sample, f"JPEGImages/{file_name}")
-        writing.named(f"JPEGImages/{file_name}" if here else file_name, key)
+        writing.image(key, sample, f"JPEGImages/{file_name}")
+        for name in (f"JPEGImages/{file_name}", file_name):  # where its file is, and without it
+            writing.named(name, key)
+        self._files.add(file_name)
         kept = [
             (projected, region)
             for region in sample.regions
@@ -95,7 +102,12 @@ class _Writer:
         masks = self._write_masks(key, stem, sample, kept)
         objects = [pair for pair in kept if not is_void(pair[1])]
         labeled = bool(kept) or writing.task in sample.coverage
-        if labeled or not here:
+        described = labeled or sample.image.blob is None
+        if not described:
+            self._bare.append((stem, key))
+            if sample.split is None:
+                self._sets.setdefault(f"Main/{UNSPLIT}", []).append(stem)
+        if described:
             with writing.open(f"Annotations/{stem}.xml") as file:
                 marks = "" if labeled else ' labeled="no"'
                 file.write(f'<annotation origin="{self._origin}"{marks}>\n')
@@ -104,6 +116,12 @@ class _Writer:
                     file.writelines(self._object(key, projected, region))
                 file.write("</annotation>\n")
         self._list(key, sample, stem, kept, masks=masks)
+
+    def _name_stems(self) -> None:
+        """Images without an annotation file are known by their stem where their file is not."""
+        for stem, key in self._bare:
+            if stem not in self._files:
+                self._writing.named(stem, key)
 
     # -- one annotation --------------------------------------------------------------------------
 
@@ -342,7 +360,7 @@ class _Writer:
         *,
         masks: bool,
     ) -> None:
-        part = (sample.split or "default").replace("/", "-")
+        part = (sample.split or UNSPLIT).replace("/", "-")
         if sample.split is not None:
             self._sets.setdefault(f"Main/{part}", []).append(stem)
             if masks:
