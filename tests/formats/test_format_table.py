@@ -262,15 +262,14 @@ def test_splits_by_column_and_by_folder(tmp_path: Path) -> None:
     for split in ("train", "valid"):
         folder = tmp_path / "rf" / split
         folder.mkdir(parents=True)
-        (folder / "_annotations.csv").write_text("filename,class\na.jpg,x\n")
-        shutil.copy(
-            DATA / "formats/datumaro/cvat/for_video/images/frame_000010.png", folder / "a.png"
-        )
-        (folder / "_annotations.csv").write_text("filename,class\na.jpg,x\n")
+        shutil.copy(DATA / "bccd" / "JPEGImages" / "BloodImage_00000.jpg", folder / "a.jpg")
+        (folder / "_annotations.csv").write_text("filename,class\na.jpg,x\nb.jpg,x\n")
     found = collect(FORMAT, tmp_path / "rf")
     assert [(item.name, item.sample.split) for item in found.items] == [
         ("train/a.jpg", "train"),
+        ("train/b.jpg", "train"),
         ("valid/a.jpg", "val"),
+        ("valid/b.jpg", "val"),
     ]
 
 

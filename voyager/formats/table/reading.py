@@ -126,6 +126,8 @@ class _File:
         path = None if found is None else found.path
         if path is not None and path.is_relative_to(self.root):
             name = path.relative_to(self.root).as_posix()
+        elif found is None and "/" in self.table.shown:
+            name = f"{self.table.shown.rpartition('/')[0]}/{name}"
         size = self._size(rows, found)
         labels: list[Label] = []
         regions: list[Region] = []
