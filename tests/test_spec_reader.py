@@ -113,6 +113,23 @@ class Stranger:
                 row = value if isinstance(value, dict) else self.object(value)
                 yield key.decode(), row
 
+    def classes(self, root: tuple[int, bytes]) -> dict[bytes, str]:
+        """The path of every class as 9.7 has it, those of dead ones by what they lead to."""
+        nodes = {
+            bytes.fromhex(key.partition("/")[2]): (key.partition("/")[0], row)
+            for key, row in self.rows(root)
+            if "/" in key
+        }
+
+        def path(node: bytes) -> str:
+            taxonomy, row = nodes[node]
+            if row.get("d"):
+                return path(row["r"]) if "r" in row else "gone"
+            name = row["n"].replace("\\", "\\\\").replace("/", "\\/")
+            return f"{path(row['p']) if 'p' in row else taxonomy}/{name}"
+
+        return {node: path(node) for node in nodes}
+
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -149,3 +166,33 @@ def test_a_stranger_reads_every_byte(photos: Path) -> None:
     assert seen == on_disk - {"note.txt"}
     staged = stranger.overlay["files", b"note.txt"]
     assert stranger.entries[staged["b"][1]][1] == (photos / "note.txt").read_bytes()
+
+
+def test_a_stranger_reads_tasks_and_classes(photos: Path) -> None:
+    from voyager.repo.commit import commit
+    from voyager.repo.tasks import add_task
+    from voyager.repo.taxonomies import make_classes, merge_classes, move_classes, remove_classes
+
+    with Repository.init(photos) as repo:
+        add_task(repo, "look", {"taxonomy": "fashion", "many": True, "scope": "region"})
+        make_classes(repo, ["fashion/shoes/heels", "fashion/boots", "fashion/x"], parents=True)
+        make_classes(repo, [r"fashion/bags\/belts"])
+        move_classes(repo, ["fashion/shoes"], "fashion/footwear")
+        merge_classes(repo, ["fashion/boots"], "fashion/footwear/heels")
+        remove_classes(repo, ["fashion/x"])
+        commit(repo, "classes")
+    stranger = Stranger(photos / ".vgr")
+    snapshot = stranger.object(stranger.head()["snapshot"])
+    assert dict(stranger.rows(snapshot["tasks"])) == {
+        "look": {"m": True, "s": "region", "t": "fashion"}
+    }
+    assert sorted(stranger.classes(snapshot["taxonomies"]).values()) == [
+        r"fashion/bags\/belts",
+        "fashion/footwear",
+        "fashion/footwear/heels",
+        "fashion/footwear/heels",
+        "gone",
+    ]
+    key = b"voyager 1 node id".ljust(32, b"\0")
+    heels = blake3(msgpack.packb(["fashion", "shoes/heels", 0]), key=key).digest(16)
+    assert stranger.classes(snapshot["taxonomies"])[heels] == "fashion/footwear/heels"

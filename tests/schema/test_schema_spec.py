@@ -23,11 +23,16 @@ from voyager.schema import (
     Region,
     Sample,
 )
+from voyager.schema.task import Skeleton, Task
+from voyager.schema.taxonomy import Node
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "spec.md").read_text("utf-8")
 ROWS = TEXT[TEXT.index("\n## 9. Rows") :]
-VECTORS = (ROOT / "tests" / "vectors" / "rows.json").read_text("utf-8")
+VECTORS = "".join(
+    (ROOT / "tests" / "vectors" / name).read_text("utf-8")
+    for name in ("rows.json", "vocabulary.json")
+)
 
 
 def table_after(heading: str) -> list[list[str]]:
@@ -44,6 +49,9 @@ def table_after(heading: str) -> list[list[str]]:
         *((part, f"#### {part.__name__}\n") for part in (Sample, Image, Region, Label, Link)),
         *((part, f"#### {part.__name__}\n") for part in (Group, Asset, Held, Origin)),
         (FileRow, "### 9.6"),
+        (Node, "### 9.7"),
+        (Task, "#### Task\n"),
+        (Skeleton, "#### Skeleton\n"),
     ],
 )
 def test_fields(struct: type, heading: str) -> None:

@@ -9,7 +9,9 @@ from voyager.repo.keys import key_problem, shown
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import FILES, SAMPLES, TASKS, TAXONOMIES, read_snapshot
 from voyager.schema import is_canonical_file, is_canonical_sample
-from voyager.schema.vocabulary_rows import is_canonical_node, is_canonical_task
+from voyager.schema.task import check_task_name
+from voyager.schema.taxonomy import check_taxonomy_name
+from voyager.schema.vocabulary_rows import is_canonical_node, is_canonical_task, parse_node_key
 from voyager.store import prolly
 from voyager.store.fsck import Problem
 from voyager.store.history import iter_history
@@ -49,11 +51,23 @@ def _check_map(repo: Repository, space: str, root: bytes, seen: set[bytes]) -> I
             continue
         for key, row in prolly.Map(repo.store, node).items():  # a leaf is a small map of its own
             name = key.decode(errors="surrogateescape")
-            problem = key_problem(name)
+            problem = key_problem(name) or _vocabulary_key_problem(space, key)
             if problem is None and not _is_row(space, row):
                 problem = "not a canonical row"
             if problem is not None:
                 yield Problem("row", problem, f"{space} {shown(name)} in node {node.hex()[:12]}")
+
+
+def _vocabulary_key_problem(space: str, key: bytes) -> str | None:
+    """Why a key may not name a task or a row of a taxonomy (spec 9.7, 9.8)."""
+    try:
+        if space == TASKS:
+            check_task_name(key.decode())
+        elif space == TAXONOMIES:
+            check_taxonomy_name(parse_node_key(key)[0])
+    except ValueError as error:
+        return f"a bad key: {error}"
+    return None
 
 
 def _is_row(space: str, row: bytes) -> bool:

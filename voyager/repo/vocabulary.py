@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from voyager.errors import CorruptError
 from voyager.repo.snapshot import TASKS, TAXONOMIES
 from voyager.repo.staging import RowChange
 from voyager.schema.taxonomy import Node, NodeId, Taxonomy
@@ -27,7 +28,7 @@ def read_vocabulary(version: Dataset) -> Vocabulary:
     nodes: dict[str, dict[NodeId, Node]] = {}
     roots: dict[str, Node] = {}
     for key, row in version.rows(TAXONOMIES):
-        name, node = parse_node_key(key)
+        name, node = _read_key(key)
         if node is None:
             roots[name] = decode_node(row)
         else:
@@ -35,6 +36,13 @@ def read_vocabulary(version: Dataset) -> Vocabulary:
     names = {*roots, *nodes}
     taxonomies = {name: Taxonomy(name, nodes.get(name, {}), roots.get(name)) for name in names}
     return Vocabulary(tasks, taxonomies)
+
+
+def _read_key(key: bytes) -> tuple[str, NodeId | None]:
+    try:
+        return parse_node_key(key)
+    except ValueError as error:
+        raise CorruptError(str(error), hint="vgr fsck") from None
 
 
 def row_name(space: str, key: bytes) -> str:

@@ -248,13 +248,14 @@ class Taxonomy:
 
     def below(self, node: NodeId | None) -> list[NodeId]:
         """All live nodes below another, parents first; not the node itself."""
-        found: list[NodeId] = []
+        found: dict[NodeId, None] = {}
         left = self.children(node)[::-1]
         while left:
             key = left.pop()
-            found.append(key)
-            left += self.children(key)[::-1]
-        return found
+            if key not in found and key != node:  # as in a circle, after a bad merge
+                found[key] = None
+                left += self.children(key)[::-1]
+        return list(found)
 
     def above(self, node: NodeId) -> list[NodeId]:
         """The ancestors of a node, the nearest first."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from voyager.schema.codec import RowKind, check_as, decode_as, encode_as, is_canonical_as
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import Node, NodeId
 
 _NODE: RowKind[Node] = RowKind(Node, "a taxonomy node")
+_NODE_HEX = re.compile("[0-9a-f]{32}")
 _TASK: RowKind[Task] = RowKind(Task, "a task")
 
 
@@ -48,4 +51,6 @@ def node_key(taxonomy: str, node: NodeId | None) -> bytes:
 def parse_node_key(key: bytes) -> tuple[str, NodeId | None]:
     """(taxonomy, node id or None for its root) of such a key; ValueError for any other."""
     taxonomy, slash, node = key.decode().partition("/")
+    if not taxonomy or (slash and _NODE_HEX.fullmatch(node) is None):
+        raise ValueError(f"{key!r} is no key of a taxonomy's row")
     return taxonomy, bytes.fromhex(node) if slash else None
