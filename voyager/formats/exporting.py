@@ -13,9 +13,9 @@ from blake3 import blake3
 
 from voyager.errors import ExistsError, StateError, UsageError
 from voyager.formats.base import Format
-from voyager.formats.projection import Projection
 from voyager.formats.records import ExportRecord, note_export, record_path
 from voyager.formats.report import Report
+from voyager.formats.unheld import Losses
 from voyager.formats.writing import WriteOptions, Writing
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import KeyPattern
@@ -183,15 +183,15 @@ class _Unedited:
 
 def _count(form: Format, writing: Writing, done: Exported) -> None:
     """Count what is exported, and what of it the format has no place for."""
-    projection = None
+    losses = None
     for key, sample in writing.samples():
         done.samples += 1
         done.regions += len(sample.regions)
         done.labels += len(sample.labels) + sum(len(r.labels) for r in sample.regions)
-        if projection is None:
+        if losses is None:
             task = writing.task if writing.vocabulary.tasks else ""
-            projection = Projection(form.holds, writing.vocabulary, task)
-        projection.losses(key, sample, done.report)
+            losses = Losses(form.holds, writing.vocabulary, task, writing.load)
+        losses.count(key, sample, done.report)
 
 
 def _record_of(

@@ -1,4 +1,4 @@
-"""What a format can hold of a sample: the part that it keeps, and a count of the rest.
+"""What a format can hold of a sample (`unheld` counts the rest).
 
 A *projected* sample is what comes back when the format is written and read: classes are named by
 text (`Label.value`), so that samples of two vocabularies compare; voices (source, state, score),
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from voyager.formats.base import Holds
-from voyager.formats.report import Report
 from voyager.schema import (
     ACCEPTED,
     Box,
@@ -56,15 +55,8 @@ def project(
     return Projection(holds, vocabulary, task, load).project(sample)
 
 
-def losses(
-    key: str, sample: Sample, holds: Holds, vocabulary: Vocabulary, task: str, report: Report
-) -> None:
-    """Count what a format does not keep of a sample as lost or approximated."""
-    Projection(holds, vocabulary, task).losses(key, sample, report)
-
-
 class Projection:
-    """`project` and `losses` for many samples of one version."""
+    """`project` for many samples of one version."""
 
     def __init__(
         self, holds: Holds, vocabulary: Vocabulary, task: str, load: Load | None = None
@@ -72,9 +64,8 @@ class Projection:
         self.holds = holds
         self.vocabulary = vocabulary
         self.task = task
-        self._load = load
+        self.load = load
         self._names: dict[tuple[str, NodeId], str | None] = {}
-        self._flattened: set[NodeId] = set()
 
     # -- what is kept ----------------------------------------------------------------------------
 
@@ -130,9 +121,9 @@ class Projection:
         return task == self.task or self.holds.tasks or self.holds.whole
 
     def _name_id(self, task: str, node: NodeId) -> NodeId:
-        return node_id("", self._name(task, node) or node.hex())
+        return node_id("", self.name(task, node) or node.hex())
 
-    def _name(self, task: str, node: NodeId) -> str | None:
+    def name(self, task: str, node: NodeId) -> str | None:
         """The class name of a node as the format writes it; None where it is gone."""
         if (task, node) not in self._names:
             tree = self.holds.tree or self.holds.whole
@@ -143,9 +134,9 @@ class Projection:
     # -- labels ----------------------------------------------------------------------------------
 
     def _image_labels(self, sample: Sample) -> tuple[Label, ...]:
-        return tuple(self._labels(sample.labels, self.holds.image_labels))
+        return tuple(self.labels(sample.labels, self.holds.image_labels))
 
-    def _labels(self, labels: tuple[Label, ...], limit: str) -> Iterator[Label]:
+    def labels(self, labels: tuple[Label, ...], limit: str) -> Iterator[Label]:
         """The labels that are held, as the format says them."""
         for task in dict.fromkeys(label.task for label in labels):
             found = [label for label in self._said(task, labels) if self._is_known(label)]
@@ -167,7 +158,7 @@ class Projection:
         return self.vocabulary.answer(task, labels).labels
 
     def _is_known(self, label: Label) -> bool:
-        return label.node is None or self._name(label.task, label.node) is not None
+        return label.node is None or self.name(label.task, label.node) is not None
 
     def _is_category(self, task: str) -> bool:
         return self._kind(task) == "category"
@@ -195,7 +186,7 @@ class Projection:
     def _named(self, label: Label) -> Label:
         if label.node is None:
             return label
-        name = self._name(label.task, label.node)
+        name = self.name(label.task, label.node)
         return label if name is None else label.replace(node=None, value=name)
 
     def _words(self, labels: tuple[Label, ...]) -> dict[str, Any]:
@@ -210,7 +201,7 @@ class Projection:
         return found
 
     def _word(self, label: Label) -> Any:
-        return label.value if label.node is None else self._name(label.task, label.node)
+        return label.value if label.node is None else self.name(label.task, label.node)
 
     # -- regions ---------------------------------------------------------------------------------
 
@@ -221,7 +212,7 @@ class Projection:
             return None
         holds = self.holds
         shapes = dict(self._shapes(region, sample))
-        labels = tuple(self._labels(region.labels, holds.region_labels))
+        labels = tuple(self.labels(region.labels, holds.region_labels))
         if not shapes or not (labels or holds.unlabeled):
             return None
         score = region.score
@@ -252,8 +243,8 @@ class Projection:
 
     def _inline(self, shape: Geometry) -> Geometry:
         """A mask with its counts, where they can be fetched."""
-        if isinstance(shape, Mask) and shape.blob_id is not None and self._load is not None:
-            return Mask(shape.height, shape.width, self._load(shape.blob_id))
+        if isinstance(shape, Mask) and shape.blob_id is not None and self.load is not None:
+            return Mask(shape.height, shape.width, self.load(shape.blob_id))
         return shape
 
     def _shapes(self, region: Region, sample: Sample) -> Iterator[tuple[str, Geometry]]:
@@ -264,161 +255,16 @@ class Projection:
             shape = self._shape(region.geometries[role], sample)
             if shape is not None:
                 found.setdefault(shape.name, shape)
-        if len(found) > 1 and is_derived(found, max(DERIVED, self.holds.quantum), self._load):
+        if len(found) > 1 and is_derived(found, max(DERIVED, self.holds.quantum), self.load):
             del found["box"]
         yield from found.items()
 
     def _shape(self, shape: Geometry, sample: Sample) -> Geometry | None:
         if shape.name not in self.holds.geometries:
-            return convert(shape, self.holds.converts[shape.name], sample, self._load)
+            return convert(shape, self.holds.converts[shape.name], sample, self.load)
         if isinstance(shape, Polygon):
             return _trimmed(shape, self.holds)
         return self._inline(shape)
-
-    # -- what is not kept ------------------------------------------------------------------------
-
-    def losses(self, key: str, sample: Sample, report: Report) -> None:
-        """Count what the format does not keep of a sample."""
-        holds = self.holds
-        if holds.whole:
-            return
-        if sample.image.state != "stored" and not holds.pending:
-            report.add("lost", "an image that is not here", key)
-            return
-        if not holds.empty and not self.keeps(sample):
-            report.add("lost", "an image without labels", key)
-        for loss, kind in self._sample_losses(sample):
-            report.add(loss, kind, key)
-        if sample.labels:
-            self._label_losses(key, sample.labels, holds.image_labels, report, holds.meta)
-        for region in sample.regions:
-            if region.state != "rejected":
-                self._region_losses(key, region, report)
-
-    def _sample_losses(self, sample: Sample) -> Iterator[tuple[Any, str]]:
-        holds = self.holds
-        for held, value, words in (
-            (holds.meta, sample.meta, "the meta fields of an image"),
-            (holds.group, sample.group, "the group of an image"),
-            (holds.split, sample.split, "the split of an image"),
-            (holds.negatives, sample.negatives, "what is verified not to be in an image"),
-            (holds.coverage, sample.coverage, "how completely an image is labeled"),
-            (holds.extra, sample.extra, "fields of an image kept from another source"),
-            (False, sample.assets, "the other files of a sample"),
-        ):
-            if value and not held:
-                yield "lost", words
-
-    def _label_losses(
-        self, key: str, labels: tuple[Label, ...], limit: str, report: Report, as_fields: bool
-    ) -> None:
-        kept = list(self._labels(labels, limit))
-        for task in dict.fromkeys(label.task for label in labels):
-            said = [label for label in labels if label.task == task and label.state != "rejected"]
-            held = sum(label.task == task for label in kept)
-            if len(said) > held:
-                self._report_unheld(key, task, said, held, report, as_fields=as_fields)
-            for label in said:
-                self._voice_losses(key, label, report)
-
-    def _report_unheld(
-        self, key: str, task: str, said: list[Label], held: int, report: Report, *, as_fields: bool
-    ) -> None:
-        missing = len(said) - held
-        answers = len(self.vocabulary.answer(task, tuple(said)).labels)
-        if answers and task != self.task and as_fields and self.holds.other_tasks:
-            missing = len(said) - answers
-        elif held and held < answers:
-            report.add("approximated", "one of several classes was kept", key, answers - held)
-            missing = len(said) - answers
-        elif answers:
-            report.add("lost", f"a label of task '{task}'", key, answers)
-            missing = len(said) - answers
-        if missing > 0:
-            report.add(
-                "lost", "a label that answers nothing (proposed, a tie, outvoted)", key, missing
-            )
-
-    def _voice_losses(self, key: str, label: Label, report: Report) -> None:
-        holds = self.holds
-        if label.score is not None and not holds.scores:
-            report.add("lost", "the score of a label", key)
-        if label.state == "verified" and not holds.states:
-            report.add("lost", "that a label is verified", key)
-        if ":" in label.source and not holds.sources:
-            report.add("lost", "the name of who labeled", key)
-        if label.node is not None and not holds.tree:
-            self._tree_losses(label, report)
-
-    def _tree_losses(self, label: Label, report: Report) -> None:
-        """Say once of each nested class that it is known by its name alone."""
-        node = label.node
-        if node is None or node in self._flattened:
-            return
-        self._flattened.add(node)
-        path, name = self.vocabulary.resolve(label.task, node), self._name(label.task, node)
-        taxonomy = self.vocabulary.taxonomy_of(label.task)
-        nested = taxonomy is not None and len(taxonomy.names_of(taxonomy.live(node) or node)) > 1
-        if nested and path != name:
-            report.add("approximated", "a class without the ones above it", path or "")
-
-    def _region_losses(self, key: str, region: Region, report: Report) -> None:
-        holds = self.holds
-        place = f"{key}#{region.id.hex()[:8]}"
-        chosen = choose(region, holds)
-        if not chosen:
-            words = " and ".join(sorted({shape.name for shape in region.geometries.values()}))
-            report.add("lost", f"a region ({words or 'without a geometry'})", place)
-            return
-        if not (holds.unlabeled or list(self._labels(region.labels, holds.region_labels))):
-            report.add("lost", "a region without a class", place)
-            return
-        labels = region.labels
-        if len(labels) != 1 or labels[0].task != self.task or holds.region_labels == "none":
-            self._label_losses(place, labels, holds.region_labels, report, holds.attrs)
-        else:
-            self._label_losses(place, labels, holds.region_labels, report, False)
-        self._shape_losses(place, region, chosen, report)
-        for held, value, words in (
-            (holds.attrs, region.attrs, "the attributes of a region"),
-            (holds.tracks, region.track, "the track of a region"),
-            (holds.links, region.links, "the links of a region"),
-            (holds.extra, region.extra, "fields of a region kept from another source"),
-            (holds.scores, region.score is not None, "the score of a region"),
-            (holds.states, region.state != ACCEPTED, f"that a region is {region.state}"),
-            (holds.sources, ":" in region.source, "the name of who drew a region"),
-        ):
-            if value and not held:
-                report.add("lost", words, place)
-        for flag in region.flags:
-            if flag not in holds.flags:
-                report.add("lost", f"the flag '{flag}'", place)
-
-    def _shape_losses(self, place: str, region: Region, chosen: list[str], report: Report) -> None:
-        holds = self.holds
-        for role in chosen:
-            shape = region.geometries[role]
-            if shape.name not in holds.geometries:
-                target = holds.converts[shape.name]
-                report.add("approximated", f"{shape.name} became {target}", place)
-            elif isinstance(shape, Polygon):
-                if len(shape.parts) > 1 and not holds.parts:
-                    report.add("approximated", "a polygon kept one of its parts", place)
-                if any(len(rings) > 1 for rings in shape.parts) and not holds.holes:
-                    report.add("approximated", "a polygon lost its holes", place)
-        if len(region.geometries) > len(chosen):
-            self._second_shape_losses(place, region, chosen, report)
-
-    def _second_shape_losses(
-        self, place: str, region: Region, chosen: list[str], report: Report
-    ) -> None:
-        for role, shape in region.geometries.items():
-            kept = {region.geometries[name].name: region.geometries[name] for name in chosen}
-            if role in chosen:
-                continue
-            if isinstance(shape, Box) and is_derived({**kept, "box": shape}, DERIVED, self._load):
-                continue
-            report.add("lost", f"a second geometry of a region ({shape.name})", place)
 
 
 def choose(region: Region, holds: Holds) -> list[str]:

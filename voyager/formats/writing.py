@@ -159,7 +159,11 @@ class Writing:
         if mask.blob_id is None:
             assert isinstance(mask.counts, bytes)
             return mask.counts
-        return self.version.objects.get(mask.blob_id, Kind.BLOB)
+        return self.load(mask.blob_id)
+
+    def load(self, blob: bytes) -> bytes:
+        """The bytes of a blob: the counts of a mask, an image, another file."""
+        return self.version.objects.get(blob, Kind.BLOB)
 
     # -- files -----------------------------------------------------------------------------------
 
