@@ -51,9 +51,10 @@ def detect(source: Source) -> Detection | None:
     if any(name.lower().endswith(_SPEAKS_OF_LABELS) for name in others):
         return None
     layout = _Layout(source.images)
-    classes = {folders[0] for folders in map(layout.class_folders, source.images) if folders}
-    if not classes or any(_NO_CLASS.fullmatch(name) for name in classes):
+    found = [folders for folders in map(layout.class_folders, source.images) if folders]
+    if not found or any(_NO_CLASS.fullmatch(name) for folders in found for name in folders):
         return None
+    classes = {folders[0] for folders in found}
     why = f"images lie in {len(classes)} folders of classes"
     tables = any(name.lower().endswith(_TABLES) for name in others)
     return Detection(0.5 if tables or len(classes) == 1 else 0.75, why)
