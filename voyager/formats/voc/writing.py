@@ -94,11 +94,8 @@ class _Writer:
         for name in (f"JPEGImages/{file_name}", file_name):  # where its file is, and without it
             writing.named(name, key)
         self._files.add(file_name)
-        kept = [
-            (projected, region)
-            for region in sample.regions
-            for projected in self._projection.project(sample.replace(regions=(region,))).regions
-        ]
+        by_id = {region.id: region for region in sample.regions}
+        kept = [(found, by_id[found.id]) for found in self._projection.project(sample).regions]
         masks = self._write_masks(key, stem, sample, kept)
         objects = [pair for pair in kept if not is_void(pair[1])]
         labeled = bool(kept) or writing.task in sample.coverage

@@ -1,0 +1,258 @@
+"""Writing YOLO: images and labels by part, a data.yaml, the sizes of all images."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+from voyager.formats.base import Holds
+from voyager.formats.projection import Projection
+from voyager.formats.splits import split_of
+from voyager.formats.writing import Writing, flat_name
+from voyager.formats.yolo.config import KNOWN_KEYS
+from voyager.formats.yolo.lines import (
+    format_box,
+    format_corners,
+    format_keypoints,
+    format_ring,
+    outer_ring,
+)
+from voyager.formats.yolo.reading import KINDS
+from voyager.formats.yolo.tree import SIZES
+from voyager.schema import Box, Geometry, Keypoints, Mask, Polygon, Region, RotatedBox, Sample
+from voyager.schema.convert import as_box, as_polygon, as_rotated_box
+from voyager.schema.outline import rotated_ring, signed_area
+from voyager.schema.task import Skeleton
+from voyager.store.ids import Kind
+
+HOLDS: Final = Holds(
+    geometries=frozenset({"box", "polygon", "rotated-box", "keypoints"}),
+    several=True,
+    converts={
+        **dict.fromkeys(("mask", "ellipse", "cuboid"), "polygon"),
+        **dict.fromkeys(("points", "polyline"), "box"),
+    },
+    quantum=1e-6,
+    unlabeled=False,
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PART = re.compile(r"[^\x00-\x1f\x7f/\\:]+")
+_UNSEEN: Final[Literal[0]] = 0
+_NAMES_OF_PARTS = ("train", "val", "test")
+
+
+def write(writing: Writing) -> None:
+    """Write `images/<part>`, `labels/<part>`, data.yaml and image-sizes.csv."""
+    _Writer(writing).write()
+
+
+class _Writer:
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+        self._report = writing.report
+        self._load = lambda blob: writing.version.objects.get(blob, Kind.BLOB)
+        self._projection = Projection(HOLDS, writing.vocabulary, writing.task, self._load)
+        self._kind = writing.choice("kind", KINDS, "auto")
+        self._scores = writing.choice("scores", ("yes", "no"), "no") == "yes"
+        self._numbers = {name: number for number, (_, name) in enumerate(writing.classes)}
+        self._skeleton = self._skeleton_of()
+        self._found: set[str] = set()
+        self._parts: set[str] = set()
+        self._stems: set[str] = set()
+
+    def _skeleton_of(self) -> Skeleton | None:
+        task = self._writing.vocabulary.tasks.get(self._writing.task)
+        return None if task is None else task.skeleton
+
+    def write(self) -> None:
+        writing = self._writing
+        self._points = self._count_points()
+        with writing.open(SIZES) as sizes:
+            rows = csv.writer(sizes, lineterminator="\n")
+            rows.writerow(("image", "width", "height"))
+            for key, sample in writing.samples():
+                name = self._name(key, sample)
+                writing.image(key, sample, f"images/{name}")
+                writing.named(f"images/{name}", key)
+                rows.writerow((f"images/{name}", sample.image.width, sample.image.height))
+                self._write_labels(key, sample, f"labels/{os.path.splitext(name)[0]}.txt")
+        self._write_yaml()
+
+    def _name(self, key: str, sample: Sample) -> str:
+        """The path of an image below images/: its part, and its key in one word."""
+        part = self._part(sample.split)
+        folders = key.split("/")
+        if len(folders) > 1 and folders[0] == "images":
+            del folders[0]
+        if len(folders) > 1 and part and split_of(folders[0]) == part:
+            del folders[0]
+        flat = flat_name(_CONTROL.sub("_", "/".join(folders)), self._stems)
+        return f"{part}/{flat}" if part else flat
+
+    def _part(self, split: str | None) -> str:
+        if split is None:
+            return ""
+        fits = _PART.fullmatch(split) and split not in ("", ".", "..") and split == split.strip()
+        if not fits or (split in KNOWN_KEYS and split not in _NAMES_OF_PARTS):
+            self._report.add("lost", "a split that cannot be named", split)
+            return ""
+        self._parts.add(split)
+        return split
+
+    # -- labels ----------------------------------------------------------------------------------
+
+    def _write_labels(self, key: str, sample: Sample, name: str) -> None:
+        lines = list(self._lines(key, sample))
+        is_empty = not sample.regions and self._writing.task in sample.coverage
+        if lines or is_empty:
+            with self._writing.open(name) as file:
+                file.writelines(lines)
+
+    def _lines(self, key: str, sample: Sample) -> Iterator[str]:
+        regions = self._projection.project(sample).regions
+        width, height = sample.image.width, sample.image.height
+        if regions and not (width and height):
+            self._report.add("lost", "no size is known, so labels cannot be written", key)
+            return
+        scores = _scores_of(sample) if self._scores else {}
+        for region in regions:
+            text = self._shape(key, region, float(width or 1), float(height or 1))
+            if text is not None:
+                number = self._numbers[str(region.labels[0].value)]
+                yield f"{number} {text}{scores.get(region.id, '')}\n"
+
+    def _shape(self, key: str, region: Region, width: float, height: float) -> str | None:
+        shape = region.geometry
+        assert shape is not None
+        points, box = region.geometries.get("keypoints"), region.geometries.get("box")
+        if self._kind == "pose" or (self._kind == "auto" and isinstance(shape, Keypoints)):
+            self._tell_left(key, region, {"keypoints", "box"})
+            return self._pose(key, shape, points, box, width, height)
+        self._tell_left(
+            key, region, {shape.name, "box"} if self._kind == "detect" else {shape.name}
+        )
+        made = self._converted(key, shape, box)
+        if isinstance(made, Box):
+            self._found.add("detect")
+            return format_box(made, width, height)
+        if isinstance(made, RotatedBox):
+            self._found.add("obb")
+            return format_corners(rotated_ring(made), width, height)
+        if isinstance(made, Polygon):
+            self._found.add("segment")
+            taken = {4 + 3 * self._points, 5 + 3 * self._points} if self._points else set()
+            return format_ring(outer_ring(made), width, height, frozenset({8, 9} | taken))
+        self._report.add("lost", "a geometry that covers nothing", key)
+        return None
+
+    def _tell_left(self, key: str, region: Region, held: set[str]) -> None:
+        for name in region.geometries.keys() - held:
+            if name != region.primary_role:
+                self._report.add("lost", f"a second geometry of a region ({name})", key)
+
+    def _converted(self, key: str, shape: Geometry, box: Geometry | None) -> Geometry | None:
+        """The geometry that the kind of dataset has a line for."""
+        made: Geometry | None = shape
+        if self._kind == "detect":
+            made = box or as_box(shape)
+        elif self._kind == "obb" and not isinstance(shape, RotatedBox):
+            made = as_rotated_box(shape, load=self._load)
+        elif isinstance(shape, Mask) or (
+            self._kind == "segment" and not isinstance(shape, Polygon)
+        ):
+            made = self._largest(key, as_polygon(shape, load=self._load))
+            if made is None:
+                return as_polygon(as_box(shape, load=self._load) or Box(0, 0, 0, 0))
+        if made is not None and made.name != shape.name and not isinstance(shape, Mask):
+            self._report.add("approximated", f"{shape.name} became {made.name}", key)
+        return made
+
+    def _largest(self, key: str, polygon: Polygon | None) -> Polygon | None:
+        """The largest outer ring of the outline of a mask."""
+        if polygon is None or not polygon.parts:
+            return None
+        if len(polygon.parts) > 1:
+            self._report.add("approximated", "a mask kept one of its parts", key)
+        part = max(polygon.parts, key=lambda rings: abs(signed_area(rings[0])))
+        if len(part) > 1:
+            self._report.add("approximated", "a mask lost its holes", key)
+        return Polygon(((part[0],),))
+
+    def _pose(
+        self,
+        key: str,
+        shape: Geometry,
+        points: Geometry | None,
+        box: Geometry | None,
+        width: float,
+        height: float,
+    ) -> str | None:
+        """A box and its keypoints; of a region that has none, points that are not labeled."""
+        shown = points if isinstance(points, Keypoints) else None
+        if shown is None:
+            shown = Keypoints(
+                (0.0, 0.0) * self._points, tuple(_UNSEEN for _ in range(self._points))
+            )
+        elif len(shown.visibility) != self._points:
+            self._report.add("lost", "keypoints that are not as many as the skeleton's", key)
+            return None
+        around = box if isinstance(box, Box) else as_box(shape, load=self._load)
+        if around is None:
+            self._report.add("lost", "a geometry that covers nothing", key)
+            return None
+        self._found.add("pose")
+        ends = format_keypoints(shown, width, height)
+        return f"{format_box(around, width, height)} {ends}"
+
+    def _count_points(self) -> int:
+        """How many keypoints an object has: as the skeleton says, else as the first one has."""
+        if self._skeleton is not None:
+            return len(self._skeleton.names)
+        for _, sample in self._writing.samples():
+            for region in sample.regions:
+                for shape in region.geometries.values():
+                    if isinstance(shape, Keypoints):
+                        return len(shape.visibility)
+        return 0
+
+    # -- data.yaml -------------------------------------------------------------------------------
+
+    def _write_yaml(self) -> None:
+        import yaml
+
+        table: dict[str, Any] = {"path": "."}
+        if not self._parts:
+            table |= {"train": "images", "val": "images"}  # all of it: nothing is parted
+        for part in [*_NAMES_OF_PARTS, *sorted(self._parts - set(_NAMES_OF_PARTS))]:
+            if part in self._parts:
+                table[part] = f"images/{part}"
+        table["task"] = next((k for k in ("obb", "pose", "segment") if k in self._found), "detect")
+        if "pose" in self._found:
+            table |= self._pose_fields()
+        table["nc"] = len(self._numbers)
+        table["names"] = dict(enumerate(self._numbers))
+        with self._writing.open("data.yaml") as file:
+            yaml.safe_dump(table, file, sort_keys=False, allow_unicode=True, width=10**6)
+
+    def _pose_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"kpt_shape": [self._points, 3]}
+        skeleton = self._skeleton
+        if skeleton is None:
+            return fields
+        order = list(range(self._points))
+        for one, other in skeleton.flips:
+            order[one], order[other] = other, one
+        fields["flip_idx"] = order
+        fields["kpt_names"] = {n: list(skeleton.names) for n in range(len(self._numbers))}
+        if skeleton.edges:
+            fields["skeleton"] = [list(edge) for edge in skeleton.edges]
+        return fields
+
+
+def _scores_of(sample: Sample) -> dict[bytes, str]:
+    """Region id → its score as the last word of a line."""
+    return {r.id: f" {r.score:.6g}" for r in sample.regions if r.score is not None}
