@@ -13,6 +13,7 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staged_edit import StagedEdit
 from voyager.repo.taxonomies import words_of_use
+from voyager.repo.violations import checked_part
 from voyager.schema import decode_sample, encode_sample
 from voyager.schema.promote import Promotion
 from voyager.schema.relabel import without_task
@@ -155,13 +156,13 @@ def _narrows(before: Task, after: Task) -> bool:
 def _new_violations(version: Dataset, draft: Vocabulary, name: str, progress: Progress) -> int:
     """How many more violations of a task there are with the draft."""
     old, new = (Validator(known, task=name) for known in (version.vocabulary, draft))
-    wanted = name.encode()
+    wanted, decode = name.encode(), checked_part()
     total, count = len(version), 0
     for done, (key, row) in enumerate(version.rows(SAMPLES)):
         if done % _EVERY == 0:
             progress(done, total)
         if wanted in row:
-            sample = decode_sample(row)
+            sample = decode(row)
             after, before = (
                 sum(1 for _ in validator.violations(key.decode(), sample))
                 for validator in (new, old)
