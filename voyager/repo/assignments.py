@@ -94,7 +94,8 @@ def read_assignments(
     for (task, operator), values in gathered.items():
         _refuse_mixture(draft, task, operator, values, gathered)
     return [
-        assignment(task, operator, values, voice) for (task, operator), values in gathered.items()
+        assignment(task, operator, values, voice, heirs_of(draft, task))
+        for (task, operator), values in gathered.items()
     ]
 
 
@@ -176,7 +177,7 @@ def _class_hint(taxonomy: Taxonomy | None, name: str, text: str) -> str:
         path = taxonomy.path(node) or "" if taxonomy is not None else ""
         known.setdefault(path.rpartition("/")[2].lower(), path)
         known[path.lower()] = path
-    near = get_close_matches(rest.lower(), known, 1, cutoff=0.7)
+    near = get_close_matches(rest.lower(), known, 1)
     return f"did you mean '{known[near[0]]}'? Else {make}" if near else make
 
 

@@ -11,6 +11,7 @@ from voyager.errors import InvalidDataError
 
 _TOKEN = re.compile(r'\s*(?:([{}\[\],:])|("(?:[^"\\]|\\.)*")|([^\s{}\[\],:"]+))', re.DOTALL)
 _WIDTH = 100
+_DEEPEST = 64
 _ENDS = (":", ".", "[", "")
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 
@@ -26,7 +27,7 @@ def parse_json(text: str) -> Any:
         message = f"{error.msg[:1].lower()}{error.msg[1:]} (column {error.colno})"
         raise InvalidDataError(message, line=error.lineno) from None
     except RecursionError:
-        raise InvalidDataError("nested too deep") from None
+        raise InvalidDataError("nested too deep", line=1) from None
     seen: set[str] = set()
     for path, line, word in _walk(text):
         if word in _NO_NUMBERS:
@@ -75,6 +76,8 @@ def _walk(text: str) -> Iterator[tuple[str, int, str]]:
             continue
         yield path, line + 1, token[0].strip()
         if mark is not None:
+            if len(stack) > _DEEPEST:
+                raise InvalidDataError("nested too deep", line=line + 1)
             stack.append((path, 0 if mark == "[" else None))
 
 
