@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voyager.repo.table_answers import distinct_names
 from voyager.repo.table_plan import Wanted
@@ -15,45 +15,46 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class _Values(NamedTuple):
-    """The values of one name in a stretch, and the type that they share."""
+class _Part(NamedTuple):
+    """The values of each name in a stretch of samples, and the sample of each row of the table."""
 
-    word: str
-    array: pa.Array
+    samples: int
+    values: dict[str, list[Any]]
+    places: pa.Array | None
 
 
 class Meta:
-    """Meta gathered stretch by stretch, each in the type that is enough for it."""
+    """Meta gathered stretch by stretch; the values wait until all of them tell their type."""
 
     def __init__(self, wanted: Wanted | None = None) -> None:
         self._wanted = wanted
         self._types: dict[str, str] = {}
-        self._parts: list[tuple[int, dict[str, _Values]]] = []
+        self._parts: list[_Part] = []
 
-    def add(
-        self, stretch: Stretch, spread: Callable[[pa.Array], pa.Array] = lambda array: array
-    ) -> None:
+    def add(self, stretch: Stretch, places: pa.Array | None = None) -> None:
         """Take the wanted meta of some samples; all of it where no name of theirs is wanted.
 
-        `spread` makes values of samples into those of the rows.
+        `places` says which sample each row is about, None where the samples are the rows.
         """
         names = sorted({name for sample in stretch.samples for name in sample.meta})
         wanted = self._wanted
         named = [name for name in names if wanted is None or wanted(name)] or names
-        found: dict[str, _Values] = {}
+        found: dict[str, list[Any]] = {}
         for name in named:
-            values = [sample.meta.get(name) for sample in stretch.samples]
-            word = shared_type(values) or "VARCHAR"
-            found[name] = _Values(word, spread(meta_array(values, word)))
-            self._types[name] = joined_type(self._types.get(name), word) or word
-        count = len(spread(meta_array([None] * len(stretch.samples), "BOOLEAN")))
-        self._parts.append((count, found))
+            found[name] = [sample.meta.get(name) for sample in stretch.samples]
+            word = shared_type(found[name])
+            if word is not None:
+                self._types[name] = joined_type(self._types.get(name), word) or word
+        self._parts.append(_Part(len(stretch.samples), found, places))
 
     @cached_property
     def columns(self) -> list[tuple[str, str, str]]:
         """(name, what it is called in SQL, type), once everything is added."""
         called = distinct_names(sorted(self._types))
-        return [(name, called[name], word) for name, word in sorted(self._types.items())]
+        return [
+            (name, called[name], "VARCHAR[]" if word == "[]" else word)
+            for name, word in sorted(self._types.items())
+        ]
 
     @cached_property
     def type(self) -> pa.DataType:
@@ -66,16 +67,10 @@ class Meta:
         """The column, an array for each stretch."""
         import pyarrow as pa
 
-        for count, found in self._parts:
-            parts = [_as_type(found.get(name), word, count) for name, _, word in self.columns]
-            yield pa.StructArray.from_arrays(parts, fields=list(self.type))
-
-
-def _as_type(values: _Values | None, wanted: str, count: int) -> pa.Array:
-    import pyarrow as pa
-
-    if values is None:
-        return pa.nulls(count, arrow_type(wanted))
-    if values.word == wanted:
-        return values.array
-    return meta_array(values.array.to_pylist(), wanted)
+        for part in self._parts:
+            nothing = [None] * part.samples
+            arrays = [
+                meta_array(part.values.get(name, nothing), word) for name, _, word in self.columns
+            ]
+            column = pa.StructArray.from_arrays(arrays, fields=list(self.type))
+            yield column if part.places is None else column.take(part.places)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from voyager.repo.table_answers import Answers, TaskColumn, task_columns
 from voyager.repo.table_columns import TABLES
 from voyager.repo.table_rows import RegionRows, SampleRows, Stretch
-from voyager.repo.table_types import arrow_type
+from voyager.repo.table_types import arrow_type, column_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +40,8 @@ class Plan(Protocol):
     def batch(self, rows: Any) -> pa.RecordBatch:
         """The columns of these rows."""
 
-    def spread(self, rows: Any, array: pa.Array) -> pa.Array:
-        """Values of samples as values of the rows."""
+    def places(self, rows: Any) -> pa.Array | None:
+        """The sample in the stretch of each row; None where the samples are the rows."""
 
 
 class TablePlan:
@@ -86,10 +86,7 @@ class TablePlan:
         """The rows as a record batch, without meta."""
         import pyarrow as pa
 
-        arrays = [
-            pa.array(column.take(rows), arrow_type(column.type), from_pandas=True)
-            for column in self.columns
-        ]
+        arrays = [column_array(column.take(rows), column.type) for column in self.columns]
         if self.tasks:
             by_task = {task: self._task_array(rows, task) for task in self.tasks}
             arrays += [by_task[task] for task in self.direct]
@@ -102,9 +99,8 @@ class TablePlan:
 
         return pa.array(self._answers.column(rows.answered, task), arrow_type(task.type))
 
-    def spread(self, rows: Any, array: pa.Array) -> pa.Array:
-        """Meta is only asked for of samples, which are the rows."""
-        return array
+    def places(self, rows: Any) -> None:
+        """Only samples are asked for meta, and they are the rows."""
 
 
 class JoinedPlan:
@@ -139,14 +135,15 @@ class JoinedPlan:
         import pyarrow as pa
 
         regions, samples = rows
-        arrays = [self.spread(rows, array) for array in self._samples.batch(samples).columns]
+        places = self.places(rows)
+        arrays = [array.take(places) for array in self._samples.batch(samples).columns]
         columns = [*self._regions.batch(regions).columns, *(arrays[at] for at in self._added)]
         if self._whole:
             struct = pa.StructArray.from_arrays(arrays, fields=list(self._samples.schema))
             columns.append(struct)
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def spread(self, rows: tuple[RegionRows, SampleRows], array: pa.Array) -> pa.Array:
+    def places(self, rows: tuple[RegionRows, SampleRows]) -> pa.Array:
         import pyarrow as pa
 
-        return array.take(pa.array(rows[0].sample_places, pa.int32()))
+        return pa.array(rows[0].sample_places, pa.int32())

@@ -33,8 +33,22 @@ def arrow_type(word: str) -> pa.DataType:
     return pa.struct([(name, arrow_type(part)) for name, part in map(str.split, parts)])
 
 
+def column_array(values: Any, word: str) -> pa.Array:
+    """Values as a column of that SQL type; whole numbers beyond 64 bits become null."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, arrow_type(word), from_pandas=True)
+    except (OverflowError, pa.ArrowInvalid):
+        kept = [None if value is None or abs(value) > _MOST_INTEGER else value for value in values]
+        return pa.array(kept, arrow_type(word))
+
+
 def shared_type(values: Iterable[Any]) -> str | None:
-    """The SQL type that meta values share: text where they differ; None where there is none."""
+    """The SQL type that meta values share: text where they differ; None where there is none.
+
+    `[]` is a list of whatever else there will be.
+    """
     found: str | None = None
     for word in {_type_of(value) for value in values}:
         found = joined_type(found, word)

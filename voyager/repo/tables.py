@@ -7,7 +7,7 @@ somebody asks for: a column that is not wanted is not even decoded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -191,7 +191,7 @@ class Tables:
         with paused_gc():
             for stretch in self._stretches(plan.needs):
                 rows = plan.rows(stretch)
-                gathered.add(stretch, partial(plan.spread, rows))
+                gathered.add(stretch, plan.places(rows))
                 batches.append(plan.batch(rows))
         if not gathered.columns:
             return pa.RecordBatchReader.from_batches(plan.schema, batches)
