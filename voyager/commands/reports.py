@@ -63,10 +63,14 @@ def counted_changes(counts: Mapping[str, int]) -> list[str]:
 
 def vocabulary_text(change: VocabularyChange) -> str:
     """`class renamed: fashion/shoes -> fashion/footwear`."""
-    names = dict.fromkeys(name for name in (change.before, change.after) if name is not None)
-    paths = " -> ".join(quoted(name) for name in names)
     parts = f" ({', '.join(change.parts)})" if change.parts else ""
-    return f"{change.scope} {change.kind}: {paths}{parts}"
+    return f"{change.scope} {change.kind}: {vocabulary_names(change)}{parts}"
+
+
+def vocabulary_names(change: VocabularyChange) -> str:
+    """`fashion/shoes -> fashion/footwear`, or the one name that matters."""
+    sides = (change.after,) if change.kind == "changed" else (change.before, change.after)
+    return " -> ".join(quoted(name) for name in sides if name is not None)
 
 
 def named_commit(repo: Repository, commit: bytes) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.reports import quoted, vocabulary_text
+from voyager.commands.reports import quoted, vocabulary_names, vocabulary_text
 from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
 from voyager.repo.status import Status, status, untracked_tops
@@ -217,7 +217,7 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
         )
         yield f"{first}{files.get(key, ' ')} {old}{_seen(key, here)}"
     for word in found.vocabulary:
-        yield f"{_LETTERS.get(word.kind, 'M')}  {vocabulary_text(word)}"
+        yield f"{_LETTERS.get(word.kind, 'M')}  {word.scope} {vocabulary_names(word)}"
     for key in untracked:
         yield f"?? {_seen(key, here)}"
 
