@@ -22,7 +22,7 @@ from voyager.schema.geometry import (
     UnknownGeometry,
 )
 from voyager.schema.measures import bounds
-from voyager.schema.outline import clip_convex, ellipse_ring, rotated_ring, signed_area
+from voyager.schema.outline import clip_convex, ellipse_ring, hull, rotated_ring, signed_area
 from voyager.schema.rle import Bounds, Load
 from voyager.schema.transform import transformed
 from voyager.schema.values import BadValueError
@@ -101,8 +101,9 @@ def _cut_rings(parts: Sequence[Sequence[Flat]], window: Flat) -> Polygon | None:
     kept = []
     for part in parts:
         rings = [clip_convex(ring, window) for ring in part]
-        if rings and signed_area(rings[0]):
-            kept.append((rings[0], *[ring for ring in rings[1:] if signed_area(ring)]))
+        wide = tuple(ring for ring in rings if signed_area(hull(ring)))
+        if wide:
+            kept.append(wide)
     return Polygon(tuple(kept)) if kept else None
 
 

@@ -2,8 +2,8 @@
 
 Measured along vertical lines, one in the middle of each slice between neighbouring vertices and
 crossings: there all that changes, changes linearly, so that the middle stands for the slice. Exact
-for rings that do not cross themselves; even steps between keep ellipses, tangled rings and those
-of too many sides to cross them all within about 1e-4 of their area.
+but for ellipses and shapes of so many sides that even steps stand for their crossings (within about
+1e-4 of the area), and for large rings that cross themselves.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from voyager.schema.raster import Chords
     from voyager.schema.spans import Edges
 
-_MOST_CROSSINGS = 1 << 18
-_FEW_STEPS, _MANY_STEPS = 32, 512
+_MOST_CROSSINGS = 1 << 16
+"""Pairs of sides of two shapes that are tried; beyond, even steps do."""
+_MOST_TANGLES = 1 << 13
+"""Pairs of sides of one shape, to find where it crosses itself."""
+_STEPS = 512
 
 
 def common_area(a: Geometry, b: Geometry) -> tuple[float, float, float]:
@@ -57,17 +60,21 @@ def _cuts(a: Geometry, b: Geometry) -> NDArray[Any]:
 
     one, other = (_sides(shape) for shape in (a, b))
     found = [one[0], other[0]]
-    steps = _MANY_STEPS
-    if one.size and other.size and one.shape[1] * other.shape[1] <= _MOST_CROSSINGS:
-        found.append(_crossings(one, other))
-        steps = _FEW_STEPS
+    for left, right, most in (
+        (one, other, _MOST_CROSSINGS),
+        (one, one, _MOST_TANGLES),
+        (other, other, _MOST_TANGLES),
+    ):
+        if left.shape[1] * right.shape[1] <= most:
+            found.append(_crossings(left, right))
     extents = [raster.x_extent(shape) or (0.0, 0.0) for shape in (a, b)]
     low, high = max(extents[0][0], extents[1][0]), min(extents[0][1], extents[1][1])
-    if low < high:
-        found.append(np.linspace(low, high, steps))
+    exact = one.size and other.size and one.shape[1] * other.shape[1] <= _MOST_CROSSINGS
+    if low < high and not exact:
+        found.append(np.linspace(low, high, _STEPS))
     for shape, (first, last) in zip((a, b), extents, strict=True):
         if isinstance(shape, Ellipse):  # closer together where it turns back
-            swing = np.cos(np.linspace(0.0, np.pi, _MANY_STEPS))
+            swing = np.cos(np.linspace(0.0, np.pi, _STEPS))
             found.append((first + last) / 2 + (last - first) / 2 * swing)
     return np.unique(np.concatenate(found))
 

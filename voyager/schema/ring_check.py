@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from voyager.schema.geometry import Flat
-from voyager.schema.raster import sides_of
+from voyager.schema.raster import FARTHEST, sides_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def is_within(ring: Flat, outer: Flat) -> bool:
         return not ring
     if not _holds(_extent(outer), _extent(ring)):
         return False
-    points = np.array(ring, float).reshape(-1, 2)
+    points = np.clip(np.array(ring, float), -FARTHEST, FARTHEST).reshape(-1, 2)
     around, sides = sides_of([outer]), sides_of([ring])
     inner, outer_at = np.indices((sides.shape[1], around.shape[1])).reshape(2, -1)
     if _meeting(sides[:, inner], around[:, outer_at]) is not None:
