@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,7 @@ class ImageFinder:
         names: Mapping[str, str] | None = None,
     ) -> None:
         self._names = names or {}
+        self._listed: dict[tuple[Path, str], frozenset[str]] = {}
         self._version = version
         self._folders = list(folders)
         self._root = root
@@ -64,17 +65,28 @@ class ImageFinder:
 
     def find_file(self, name: str, near: Iterable[Path] = ()) -> Path | None:
         """The file of that name, or None."""
-        for folder in (*self._folders, *near, self._root):
-            for candidate in _spellings(name):
-                path = folder / candidate
-                if path.is_file():
-                    return path
-        short = os.path.basename(name)
-        if short != name:
-            for folder in self._folders:  # --images DIR holds the images, whatever the labels say
-                for candidate in _spellings(short):
-                    if (folder / candidate).is_file():
-                        return folder / candidate
+        folder, _, base = name.rpartition("/")
+        spellings = _spellings(base)
+        for top in (*self._folders, *near, self._root):
+            found = self._in_folder(top, folder, spellings)
+            if found is not None:
+                return found
+        if folder:
+            for top in self._folders:  # --images DIR holds the images, whatever the labels say
+                found = self._in_folder(top, "", spellings)
+                if found is not None:
+                    return found
+        return None
+
+    def _in_folder(self, top: Path, folder: str, names: Iterable[str]) -> Path | None:
+        """The first of these names that is a file of a folder; folders are listed once."""
+        known = self._listed.get((top, folder))
+        if known is None:
+            known = self._listed[top, folder] = _files_of(top / folder)
+        if known:
+            for name in names:
+                if name in known:
+                    return top / folder / name
         return None
 
     def find_key(self, name: str) -> str | None:
@@ -130,10 +142,18 @@ class ImageFinder:
         return FoundImage(None, key, image.width, image.height, image.orientation)
 
 
-def _spellings(name: str) -> Iterator[str]:
-    yield name
-    if os.path.splitext(name)[1].lower() not in _SUFFIXES:
-        yield from (name + suffix for suffix in _SUFFIXES)
+def _spellings(name: str) -> list[str]:
+    if os.path.splitext(name)[1].lower() in _SUFFIXES:
+        return [name]
+    return [name, *(name + suffix for suffix in _SUFFIXES)]
+
+
+def _files_of(folder: Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
+    except OSError:
+        return frozenset()
 
 
 def _ends(key: str, name: str) -> bool:

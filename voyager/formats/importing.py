@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import force_setattr
 
 from voyager.errors import NotFoundError, StateError, VoyagerError
 from voyager.formats.base import NEW_ID, Format, Item, Source
@@ -42,7 +45,7 @@ from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import stage_sorted
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.schema import Region, Sample, decode_sample, encode_sample, sample_uid
-from voyager.schema.ids import image_anchor, mint_region_id
+from voyager.schema.ids import image_anchor, mint_region_id, mint_region_ids
 from voyager.schema.pairing import Pairing, pair_regions
 from voyager.schema.vocabulary import Draft
 from voyager.store import bulk
@@ -51,6 +54,7 @@ from voyager.store.transaction import Transaction
 from voyager.wire import Ext, blob_ref
 
 _MOST_NAMED = 5
+_first = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -184,8 +188,7 @@ class ImportJob:
         self.draft = Draft(self.version.vocabulary)
         self.report = Report()
         self.result = Imported(form.name, form.title, "", self.report)
-        self._sources: set[str] = {options.source}
-        self._tasks: set[str] = {options.task}
+        self._voices: set[tuple[str, str]] = {(options.task, options.source)}
         self._new_files: list[str] = []
         self._base: Base = series_base(repo, name)
         self._names: dict[str, str] = {}
@@ -218,7 +221,7 @@ class ImportJob:
         path = folder if writing.file_name is None else folder / writing.file_name
         with Sorter() as sorter:
             job.read_into(sorter, path)
-            grouped = groupby(sorter.pairs(), key=lambda pair: pair[0])
+            grouped = groupby(sorter.pairs(), key=_first)
             return {key: _joined_row([row for _, row in group]) for key, group in grouped}
 
     def read_into(self, sorter: Sorter, path: Path) -> None:
@@ -264,31 +267,29 @@ class ImportJob:
         )
         if differs or image.orientation != 1:
             sample = in_stored_frame(sample, image, self.options.frame, item, self.report)
-        regions = sample.regions
-        if regions:
-            anchor = image_anchor(image, placed.key)
-            regions = _with_ids(anchor, regions)
-            self._count_regions(regions)
-        for label in sample.labels:
-            self._sources.add(label.source)
-            self._tasks.add(label.task)
-        self.result.labels += len(sample.labels)
-        uid = sample.uid
-        if uid == NEW_ID:
-            uid = sample_uid(image_anchor(image, placed.key), placed.key)
-        split = self.options.split or sample.split
+        anchor = image_anchor(image, placed.key)
+        if sample.regions:
+            _give_ids(anchor, sample.regions)
+        self._count(sample)
+        if sample.uid == NEW_ID:
+            force_setattr(sample, "uid", sample_uid(anchor, placed.key))
+        if self.options.split is not None:
+            force_setattr(sample, "split", self.options.split)
         if not placed.laid_out:
             self._new_files.append(placed.key)
-        return encode_sample(sample.replace(uid=uid, image=image, regions=regions, split=split))
+        force_setattr(sample, "image", image)
+        return encode_sample(sample)
 
-    def _count_regions(self, regions: Iterable[Region]) -> None:
-        result, tasks, sources = self.result, self._tasks, self._sources
-        for region in regions:
-            result.regions += 1
+    def _count(self, sample: Sample) -> None:
+        result, voices = self.result, self._voices
+        result.regions += len(sample.regions)
+        result.labels += len(sample.labels)
+        for label in sample.labels:
+            voices.add((label.task, label.source))
+        for region in sample.regions:
             result.labels += len(region.labels)
             for label in region.labels:
-                tasks.add(label.task)
-                sources.add(label.source)
+                voices.add((label.task, label.source))
 
     # -- comparing -------------------------------------------------------------------------------
 
@@ -308,7 +309,7 @@ class ImportJob:
 
     def _known_samples(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes, Sample]]:
         """(key, row here, what the source says) of samples that are here and seem to differ."""
-        for key, group in groupby(sorter.pairs(), key=lambda pair: pair[0]):
+        for key, group in groupby(sorter.pairs(), key=_first):
             row = self.version.row(SAMPLES, key)
             rows = [new for _, new in group]
             if row is not None and rows not in ([row], [self._projected(key)]):
@@ -324,7 +325,7 @@ class ImportJob:
         conflicts: list[str] = []
         result = self.result
         seen: set[bytes] = set()
-        for key, group in groupby(sorter.drain(), key=lambda pair: pair[0]):
+        for key, group in groupby(sorter.drain(), key=_first):
             result.samples += 1
             if not result.samples % 500:
                 self.progress(result.samples, sorter.count)
@@ -431,7 +432,8 @@ class ImportJob:
         """What the import has a say in."""
         tasks = self.draft.tasks
         many = frozenset(name for name, task in tasks.items() if task.many)
-        return Speaks(self.form.holds, frozenset(self._tasks), frozenset(self._sources), many)
+        said, sources = zip(*self._voices, strict=True)
+        return Speaks(self.form.holds, frozenset(said), frozenset(sources), many)
 
     def load(self, blob: bytes) -> bytes:
         """The bytes of a stored mask."""
@@ -488,17 +490,20 @@ class ImportJob:
         update(self.repo, Plan(write, []), after, before_token=self.version.token)
 
 
-def _with_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> tuple[Region, ...]:
-    """Regions with ids minted where the reader gave none, in their order."""
-    taken: set[bytes] = {region.id for region in regions if region.id != NEW_ID}
-    found = []
+def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:
+    """Mint the ids that a reader left open, in the order of the regions.
+
+    They are set in place: the reader made these regions a moment ago, and nobody has seen them.
+    """
+    if all(region.id == NEW_ID for region in regions):
+        for region, own in zip(regions, mint_region_ids(anchor, regions), strict=True):
+            force_setattr(region, "id", own)
+        return
+    taken = {region.id for region in regions if region.id != NEW_ID}
     for region in regions:
-        own = region
         if region.id == NEW_ID:
-            own = region.replace(id=mint_region_id(anchor, region, taken))
-            taken.add(own.id)
-        found.append(own)
-    return tuple(found)
+            force_setattr(region, "id", mint_region_id(anchor, region, taken))
+            taken.add(region.id)
 
 
 def _joined_row(rows: list[bytes]) -> bytes:

@@ -6,11 +6,13 @@ import heapq
 import struct
 import tempfile
 from collections.abc import Iterator
+from operator import itemgetter
 from types import TracebackType
 from typing import IO
 
 Pair = tuple[bytes, bytes]
 
+_key = itemgetter(0)
 _HEAD = struct.Struct("<II")
 _MEMORY = 256 * 1024 * 1024
 _PAIR_COST = 150  # bytes of Python objects around a pair
@@ -82,10 +84,6 @@ class Sorter:
             pair = pairs[place]
             pairs[place] = (b"", b"")
             yield pair
-
-
-def _key(pair: Pair) -> bytes:
-    return pair[0]
 
 
 def _read_run(run: IO[bytes]) -> Iterator[Pair]:

@@ -7,7 +7,7 @@ list's own framing leave no two inputs with the same bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import partial
 
 from blake3 import blake3
@@ -60,6 +60,28 @@ def mint_region_id(anchor: bytes | str, region: Region, taken: Container[bytes])
     ordinal = 0
     while (found := region_id(anchor, geometry, category, ordinal)) in taken:
         ordinal += 1
+    return found
+
+
+def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[bytes]:
+    """The ids of the new regions of one image, in their order; as `mint_region_id`, all at once."""
+    encode, odd = wire.encoder.encode, wire.may_hold_odd_float
+    found: list[bytes] = []
+    taken: set[bytes] = set()
+    for region in regions:
+        shapes = region.geometries
+        role = region.primary or next(iter(shapes), None)
+        geometry = b"" if role is None else encode(shapes[role])
+        if odd(geometry):
+            geometry = encode_geometry(shapes[role])  # type: ignore[index]
+        category = next((label.node for label in region.labels if label.node is not None), None)
+        own = _region_hash(encode((anchor, geometry, category, 0))).digest(ID_BYTES)
+        ordinal = 0
+        while own in taken:
+            ordinal += 1
+            own = region_id(anchor, geometry, category, ordinal)
+        taken.add(own)
+        found.append(own)
     return found
 
 

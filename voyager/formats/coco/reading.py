@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -179,7 +180,7 @@ class _FileReader:
         """All images of the file: those with annotations in the order of their ids, then others."""
         left = dict(self.tables.images)
         batch: list[tuple[int | str, list[bytes]]] = []
-        for key, group in groupby(sorter.drain(), key=lambda pair: pair[0]):
+        for key, group in groupby(sorter.drain(), key=itemgetter(0)):
             batch.append((_id_of(key), [element for _, element in group]))
             if len(batch) == _BATCH:
                 yield from self._batch(batch, left)
