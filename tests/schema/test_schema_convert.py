@@ -126,6 +126,8 @@ def test_outlines_of_real_masks_give_them_back() -> None:
         assert similarity(polygon, mask) == 1.0
     away, load = blobbed(mask)
     assert as_polygon(away, load=load) == polygon
+    full, load = blobbed(picture("##", "##"))
+    assert as_polygon(full, load=load) == Polygon([[[0, 0, 2, 0, 2, 2, 0, 2]]])
     for convert in (as_box, as_polygon, as_rotated_box):
         with pytest.raises(UsageError, match="pass load"):
             convert(away)

@@ -211,10 +211,27 @@ def test_what_a_newer_version_wrote_stays_where_it_is_or_is_refused() -> None:
             work()
 
 
+def test_large_masks_turn_as_small_ones() -> None:
+    side = 60_000  # spread out it would be 3.6 GB
+    box = Box(40_000, 10, 40_007, 13)
+    mask = rle.mask_of(box, side, side)
+    assert mask is not None
+    for turn in TURNS:
+        assert turned(mask, turn, side, side) == rle.mask_of(
+            turned(box, turn, side, side), side, side
+        )
+    empty = rle.mask_of_runs([side * (side - 1)], side, side - 1)
+    assert turned(empty, "rot90", side - 1, side) == rle.mask_of_runs(
+        [side * (side - 1)], side - 1, side
+    )
+
+
 def test_a_mask_in_a_blob_needs_load() -> None:
     away, load = blobbed(rle.mask_of_array(nuclei()[0]))
     with pytest.raises(UsageError, match="pass load"):
         turned(away, "flip", 320, 256)
+    full, load_full = blobbed(rle.mask_of_runs([0, 12], 3, 4))
+    assert turned(full, "flip", 4, 3, load=load_full) == Mask(3, 4, b"0<")
     assert isinstance(turned(away, "flip", 320, 256, load=load), Mask)
     assert cropped(away, 0, 0, 320, 256, load=load) is not None
 

@@ -69,7 +69,7 @@ def _mask_outline(mask: Mask, load: Load | None) -> Polygon | None:
     if around is None:
         return None
     left, top, right, foot = map(int, around)
-    array = rle.array_of(rle.window(mask, left, top, right - left, foot - top, load=load))
+    array = rle.array_of(rle.window(mask, left, top, right - left, foot - top, load=load), load)
     parts = contours(array)
     return Polygon(tuple(tuple(_moved(ring, left, top) for ring in part) for part in parts))
 

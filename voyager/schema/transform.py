@@ -80,6 +80,7 @@ ORIENTATIONS: dict[int, Turn] = {
 _MIRRORED_FACE = (1, 0, 3, 2)
 _SQUARE = 1e-9
 _ROUND = 1e-15
+_SMALL_MASK = 1 << 20
 
 
 def inverse(turn: Turn) -> Turn:
@@ -233,12 +234,13 @@ def _exchanged(keypoints: Keypoints, pairs: FlipPairs) -> Keypoints:
 def _turned_mask(mask: Mask, steps: _Steps, load: Load | None) -> Mask:
     swap, mirror, flip = steps
     width, height = (mask.height, mask.width) if swap else (mask.width, mask.height)
-    around = rle.bounds(rle.runs_of(mask, load), mask.height)
-    if around is None:
-        return rle.mask_of_runs([height * width], height, width)
-    x0, y0, x1, y1 = map(int, around)
-    # Only the part that holds something is spread out: images can be very large.
-    array = rle.array_of(rle.window(mask, x0, y0, x1 - x0, y1 - y0, load=load))
+    x0, y0, x1, y1 = 0, 0, mask.width, mask.height
+    if x1 * y1 > _SMALL_MASK:  # then only the part that holds something is spread out
+        around = rle.bounds(rle.runs_of(mask, load), mask.height)
+        if around is None:
+            return rle.mask_of_runs([height * width], height, width)
+        x0, y0, x1, y1 = map(int, around)
+    array = rle.array_of(rle.window(mask, x0, y0, x1 - x0, y1 - y0, load=load), load)
     if swap:
         array, x0, y0, x1, y1 = array.T, y0, x0, y1, x1
     if mirror:
