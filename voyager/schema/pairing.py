@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from voyager.schema.codec import encode_geometry
-from voyager.schema.geometry import Geometry, Mask
+from voyager.schema.geometry import Geometry, Mask, UnknownGeometry
 from voyager.schema.sample import Region
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def pair_regions(
     if trust_ids and found.old_left and found.new_left:
         _pair_equal(found, [_id(region) for region in old], [_id(region) for region in new], "id")
     if size is not None and found.old_left and found.new_left:
-        _pair_turned(found, old, new, size)
+        _pair_turned(found, old, new, size, load)
     if found.old_left and found.new_left:
         _pair_similar(found, old, new, classes, load)
     return found
@@ -128,7 +128,11 @@ def _take(found: Pairing, pairs: list[Pair]) -> None:
 
 
 def _pair_turned(
-    found: Pairing, old: Sequence[Region], new: Sequence[Region], size: tuple[int, int]
+    found: Pairing,
+    old: Sequence[Region],
+    new: Sequence[Region],
+    size: tuple[int, int],
+    load: Load | None,
 ) -> None:
     """Pair by the one turn of the image that maps most of what is left exactly."""
     from voyager.schema.transform import TURNS, turned
@@ -142,9 +146,9 @@ def _pair_turned(
         pairs: list[Pair] = []
         free = set(range(len(targets)))
         for place, shape in left:
-            if shape is None:
+            if shape is None or not _can_turn(shape, load):
                 continue
-            moved = turned(shape, turn, *size)
+            moved = turned(shape, turn, *size, load=load)
             hit = next((n for n in sorted(free) if _same(moved, targets[n])), None)
             if hit is not None:
                 free.discard(hit)
@@ -156,11 +160,18 @@ def _pair_turned(
         _take(found, best[2])
 
 
+def _can_turn(shape: Geometry, load: Load | None) -> bool:
+    """Whether it is of a known tag, and a mask's counts at hand."""
+    if isinstance(shape, Mask):
+        return load is not None or shape.blob_id is None
+    return not isinstance(shape, UnknownGeometry)
+
+
 def _same(a: Geometry, b: Geometry | None) -> bool:
     from voyager.schema.similarity import SAME_EDGES, edge_difference
 
-    if b is None:
-        return False
+    if b is None or a == b:
+        return b is not None
     gap = edge_difference(a, b)
     return gap is not None and gap <= SAME_EDGES
 
