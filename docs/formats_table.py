@@ -28,6 +28,24 @@ are given as `--set NAME=VALUE`.
 
 """
 
+FOOT = """
+## One more format
+
+A format is a module with a `FORMAT` (`voyager/formats/base.py`) and a line in
+`voyager/formats/registry.py`. It says what it can hold (`Holds`); this page, the report of an
+export and its tests follow from that. The tests come with the package:
+
+```python
+from voyager.formats.conformance import FormatSuite
+from voyager.formats.torture import Limits
+
+
+class TestMine(FormatSuite):
+    form = FORMAT
+    limits = Limits(inverted=False)  # what it cannot take though Holds has no word for it
+```
+"""
+
 FIELDS = (
     ("holes of polygons", "holes"),
     ("polygons of several parts", "parts"),
@@ -74,8 +92,8 @@ def render() -> str:
         "pixels, that writing and reading make to a coordinate. A text task is one whose answers\n"
         "are texts, such as captions.\n\n## Settings\n\n"
     )
-    parts.append("\n".join(_settings(found)))
-    return "".join(parts) + "\n"
+    parts += ["\n".join(_settings(found)), "\n", FOOT]
+    return "".join(parts)
 
 
 def _overview(found: list[Format]) -> Iterator[str]:
