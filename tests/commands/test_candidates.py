@@ -12,6 +12,8 @@ from voyager.repo.add import add
 from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
 from voyager.repo.tags import create_tag
+from voyager.repo.tasks import add_task
+from voyager.repo.taxonomies import make_classes
 
 HAT = next((SAMPLES / "clothing" / "train" / "hat").iterdir())
 
@@ -25,6 +27,8 @@ def repository(world: World) -> Iterator[World]:
     with Repository.init(world.cwd) as repo:
         add(repo, ["."], cwd=world.cwd)
         create_tag(repo, "v1", commit(repo, "first").commit)
+        add_task(repo, "kind", {"taxonomy": "fashion"})
+        make_classes(repo, ["fashion/shoes/heels", "fashion/bags"], parents=True)
     yield world
 
 
@@ -39,6 +43,10 @@ def repository(world: World) -> Iterator[World]:
         ("keys", "a/", ["a/1.jpg", "a/b c/"]),
         ("keys", "a/b", ["a/b c/"]),
         ("keys", "t", ["top.jpg"]),
+        ("classes", "", ["fashion"]),
+        ("classes", "fashion/s", ["fashion/shoes"]),
+        ("classes", "fashion/shoes/", ["fashion/shoes/heels"]),
+        ("tasks", "k", ["kind"]),
         ("nonsense", "", []),
     ],
 )
@@ -54,7 +62,7 @@ def test_keys_are_relative_to_where_we_are(repository: World) -> None:
 
 
 def test_silent_outside_a_repository(world: World) -> None:
-    for kind in ("branches", "tags", "revisions", "keys", "nonsense", ""):
+    for kind in ("branches", "tags", "revisions", "keys", "classes", "tasks", "nonsense", ""):
         result = world.vgr("__complete", kind, "")
         assert (result.code, result.text) == (0, "")
     assert world.vgr("__complete").code == 0
