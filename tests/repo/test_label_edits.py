@@ -185,6 +185,8 @@ def test_states(repo: Repository) -> None:
     assert put("rejected", (ONE, FIRST)) == (1, 2)
     assert {it.state for it in repo.staged()[ONE].regions[0].labels} == {"rejected"}
     assert repo.staged()[ONE].regions[0].state == "rejected"
+    assert put("verified", (ONE, FIRST)) == (0, 0)  # not along with others
+    assert put("proposed", (ONE, FIRST)) == put("verified", (ONE, FIRST)) == (1, 2)
 
 
 # -- regions --------------------------------------------------------------------------------------

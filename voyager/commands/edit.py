@@ -12,7 +12,7 @@ from voyager.commands.choosing import chosen_samples
 from voyager.commands.context import Context
 from voyager.commands.editor import run_editor
 from voyager.commands.labels import tell_changed
-from voyager.errors import InvalidDataError, UsageError
+from voyager.errors import InvalidDataError, StateError, UsageError
 from voyager.repo import label_edits
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
@@ -75,8 +75,7 @@ def _ask(
     ctx: Context, repo: Repository, kept: Path, key: str, sample: Sample, words: Vocabulary
 ) -> tuple[str, str]:
     """The text as the editor leaves it, and the file that holds it."""
-    goes_on = kept.exists()
-    if goes_on:
+    if kept.exists():
         ctx.warn(f"this goes on with what was refused before; delete {kept} to begin anew")
     else:
         files.write_atomic(kept, sample_text(key, sample, words).encode())
@@ -89,8 +88,8 @@ def _ask(
             otherwise="nothing is changed",
             hint=f"vgr edit '{shown(key)}' --from FILE, or set $EDITOR",
         )
-    except UsageError:
-        if not goes_on:
+    except (UsageError, StateError):
+        if kept.read_text("utf-8", errors="replace") == sample_text(key, sample, words):
             kept.unlink()
         raise
     return kept.read_text("utf-8", errors="replace"), str(kept)

@@ -48,7 +48,8 @@ def run(
     TASK=CLASS stands instead of all that the source said for the task, TASK+=CLASS beside it;
     TASK-=CLASS takes it away, TASK= all. Keys come first, then assignments; -- ends keys. A key may
     be a folder or a glob; KEY#2 and KEY#1a2b are regions, KEY#* all of them. A state without an
-    assignment is given to the labels that are there, and to the regions named.
+    assignment is given to the labels that are there, and to the regions named; what was rejected is
+    neither accepted nor verified so: say it anew, or --state proposed first.
 
     JSON: {"samples", "regions", "labels", "keys"}.
 

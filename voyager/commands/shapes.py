@@ -171,6 +171,8 @@ def read_mask(path: Path, image: Image) -> Mask:
     if info is None or info.problem is not None:
         problem = "no image" if info is None else info.problem
         raise InvalidDataError(f"a mask cannot be read: {problem}", path=path)
+    if info.type == "jpeg":
+        raise UsageError(f"'{path}' is a JPEG, which blurs a mask", hint="PNG keeps it exactly")
     if (info.width, info.height) != (image.width, image.height):
         raise UsageError(
             f"'{path}' has {info.width}×{info.height} pixels,"

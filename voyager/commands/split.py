@@ -156,7 +156,7 @@ def _tell(ctx: Context, rule: SplitRule, plan: SplitPlan, done: Changed, *, dry_
     for line in _notes(plan):
         ctx.say(line)
     verb = "would change" if dry_run else "changed"
-    ctx.say(f"{verb} {counted(len(done.keys), 'sample')}")
+    ctx.say(f"{verb} {counted(len(done.keys), 'sample')}" if done.keys else f"nothing {verb}")
 
 
 def _columns(rule: SplitRule, plan: SplitPlan) -> list[str]:

@@ -144,14 +144,22 @@ def put_said(labels: Labels, old: Sequence[Label], new: Sequence[Label]) -> Labe
 def restate(
     labels: Labels, state: State, *, task: str | None = None, source: str | None = None
 ) -> Labels:
-    """Labels with another state: all, or those of a task and of a source."""
+    """Labels with another state: all, or those of a task and of a source (see `stated`)."""
     new = tuple(
-        structs.replace(label, state=state)
-        if label.state != state and task in (None, label.task) and source in (None, label.source)
+        structs.replace(label, state=stated(label.state, state))
+        if task in (None, label.task) and source in (None, label.source)
         else label
         for label in labels
     )
-    return labels if all(map(_is, labels, new)) else new
+    return labels if new == labels else new
+
+
+def stated(old: State, new: State) -> State:
+    """The state of what is given a new one: what was rejected is not accepted along with others.
+
+    To propose it again takes the rejection back.
+    """
+    return old if old == "rejected" and new in ("accepted", "verified") else new
 
 
 def in_the_way(labels: Labels, change: Assignment) -> Label | None:
@@ -241,7 +249,8 @@ def with_regions(sample: Sample, regions: tuple[Region, ...]) -> Sample:
 
 
 def restate_region(region: Region, state: State) -> Region:
-    """A region in another state."""
+    """A region in another state (see `stated`)."""
+    state = stated(region.state, state)
     return region if region.state == state else structs.replace(region, state=state)
 
 
