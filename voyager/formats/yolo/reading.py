@@ -64,8 +64,8 @@ class _Dataset:
         chosen = "" if source.is_folder else source.path.name
         self._config = self._read_config(self._tree, chosen)
         self._nodes = self._read_classes()
-        self._parts = self._read_parts()
         self._sizes = self._read_sizes()
+        self._parts = self._read_parts()
         self._texts = {name for name in self._tree.texts if self._is_label(name)}
         self._labels = Labels(self._texts)
         self._pose, self._dimensions = self._pose_of()
@@ -103,7 +103,8 @@ class _Dataset:
 
     def _read_parts(self) -> Parts:
         tree = self._tree
-        parts = Parts(self._config, tree.images, tree.texts, self._text, self._report)
+        images = tree.images | self._sizes.keys()
+        parts = Parts(self._config, images, tree.texts, self._text, self._report)
         for name in sorted(tree.texts - parts.lists):
             if is_list_name(name) and not is_label_place(name) and not self._config.parts:
                 word = os.path.splitext(name.rpartition("/")[2])[0]

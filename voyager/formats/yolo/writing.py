@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from voyager.formats.base import Holds
@@ -58,7 +58,7 @@ class _Writer:
         self._projection = Projection(HOLDS, writing.vocabulary, writing.task, self._load)
         self._kind = writing.choice("kind", KINDS, "auto")
         self._scores = writing.choice("scores", ("yes", "no"), "no") == "yes"
-        self._numbers = {name: number for number, (_, name) in enumerate(writing.classes)}
+        self._classes = [name for _, name in writing.classes]
         self._skeleton = self._skeleton_of()
         self._found: set[str] = set()
         self._parts: set[str] = set()
@@ -71,6 +71,8 @@ class _Writer:
     def write(self) -> None:
         writing = self._writing
         self._points = self._count_points()
+        pose = {4 + 3 * self._points, 5 + 3 * self._points} if self._points else set()
+        self._taken = frozenset({8, 9} | pose)
         with writing.open(SIZES) as sizes:
             rows = csv.writer(sizes, lineterminator="\n")
             rows.writerow(("image", "width", "height"))
@@ -113,28 +115,40 @@ class _Writer:
                 file.writelines(lines)
 
     def _lines(self, key: str, sample: Sample) -> Iterator[str]:
-        regions = self._projection.project(sample).regions
+        writing = self._writing
         width, height = sample.image.width, sample.image.height
-        if regions and not (width and height):
+        if sample.regions and not (width and height):
             self._report.add("lost", "no size is known, so labels cannot be written", key)
             return
-        scores = _scores_of(sample) if self._scores else {}
-        for region in regions:
-            text = self._shape(key, region, float(width or 1), float(height or 1))
+        for region in sample.regions:
+            label = writing.category(region.labels)
+            shapes = self._held(sample, region)
+            if label is None or not shapes:
+                continue
+            text = self._shape(key, shapes, float(width or 1), float(height or 1))
             if text is not None:
-                number = self._numbers[str(region.labels[0].value)]
-                yield f"{number} {text}{scores.get(region.id, '')}\n"
+                scored = self._scores and region.score is not None
+                score = f" {region.score:.6g}" if scored else ""
+                yield f"{writing.class_number(label)} {text}{score}\n"
 
-    def _shape(self, key: str, region: Region, width: float, height: float) -> str | None:
-        shape = region.geometry
-        assert shape is not None
-        points, box = region.geometries.get("keypoints"), region.geometries.get("box")
+    def _held(self, sample: Sample, region: Region) -> Mapping[str, Geometry]:
+        """The geometries that the format holds, as it holds them, the main one first."""
+        if len(region.geometries) == 1:
+            (shape,) = region.geometries.values()
+            if type(shape) in (Box, RotatedBox, Keypoints) or _is_plain(shape):
+                return {shape.name: shape}
+        alone = self._projection.project(sample.replace(regions=(region,))).regions
+        return alone[0].geometries if alone else {}
+
+    def _shape(
+        self, key: str, shapes: Mapping[str, Geometry], width: float, height: float
+    ) -> str | None:
+        shape = next(iter(shapes.values()))
+        box = shapes.get("box")
         if self._kind == "pose" or (self._kind == "auto" and isinstance(shape, Keypoints)):
-            self._tell_left(key, region, {"keypoints", "box"})
-            return self._pose(key, shape, points, box, width, height)
-        self._tell_left(
-            key, region, {shape.name, "box"} if self._kind == "detect" else {shape.name}
-        )
+            self._tell_left(key, shapes, ("keypoints", "box"))
+            return self._pose(key, shape, shapes.get("keypoints"), box, width, height)
+        self._tell_left(key, shapes, ("box",) if self._kind == "detect" else ())
         made = self._converted(key, shape, box)
         if isinstance(made, Box):
             self._found.add("detect")
@@ -142,34 +156,35 @@ class _Writer:
         if isinstance(made, RotatedBox):
             self._found.add("obb")
             return format_corners(rotated_ring(made), width, height)
-        if isinstance(made, Polygon):
+        if isinstance(made, Polygon) and outer_ring(made):
             self._found.add("segment")
-            taken = {4 + 3 * self._points, 5 + 3 * self._points} if self._points else set()
-            return format_ring(outer_ring(made), width, height, frozenset({8, 9} | taken))
+            return format_ring(outer_ring(made), width, height, self._taken)
         self._report.add("lost", "a geometry that covers nothing", key)
         return None
 
-    def _tell_left(self, key: str, region: Region, held: set[str]) -> None:
-        for name in region.geometries.keys() - held:
-            if name != region.primary_role:
+    def _tell_left(self, key: str, shapes: Mapping[str, Geometry], held: tuple[str, ...]) -> None:
+        for name in list(shapes)[1:]:
+            if name not in held:
                 self._report.add("lost", f"a second geometry of a region ({name})", key)
 
     def _converted(self, key: str, shape: Geometry, box: Geometry | None) -> Geometry | None:
         """The geometry that the kind of dataset has a line for."""
         made: Geometry | None = shape
         if self._kind == "detect":
-            made = box or as_box(shape)
+            made = box or as_box(shape, load=self._load)
         elif self._kind == "obb" and not isinstance(shape, RotatedBox):
             made = as_rotated_box(shape, load=self._load)
-        elif isinstance(shape, Mask) or (
-            self._kind == "segment" and not isinstance(shape, Polygon)
-        ):
-            made = self._largest(key, as_polygon(shape, load=self._load))
-            if made is None:
-                return as_polygon(as_box(shape, load=self._load) or Box(0, 0, 0, 0))
-        if made is not None and made.name != shape.name and not isinstance(shape, Mask):
+        elif isinstance(shape, Mask):
+            return self._largest(key, as_polygon(shape, load=self._load))
+        elif self._kind == "segment" and not isinstance(shape, Polygon):
+            made = as_polygon(shape) or self._around(shape)
+        if made is not None and made.name != shape.name:
             self._report.add("approximated", f"{shape.name} became {made.name}", key)
         return made
+
+    def _around(self, shape: Geometry) -> Polygon | None:
+        box = as_box(shape, load=self._load)
+        return None if box is None else as_polygon(box)
 
     def _largest(self, key: str, polygon: Polygon | None) -> Polygon | None:
         """The largest outer ring of the outline of a mask."""
@@ -233,8 +248,8 @@ class _Writer:
         table["task"] = next((k for k in ("obb", "pose", "segment") if k in self._found), "detect")
         if "pose" in self._found:
             table |= self._pose_fields()
-        table["nc"] = len(self._numbers)
-        table["names"] = dict(enumerate(self._numbers))
+        table["nc"] = len(self._classes)
+        table["names"] = dict(enumerate(self._classes))
         with self._writing.open("data.yaml") as file:
             yaml.safe_dump(table, file, sort_keys=False, allow_unicode=True, width=10**6)
 
@@ -247,12 +262,12 @@ class _Writer:
         for one, other in skeleton.flips:
             order[one], order[other] = other, one
         fields["flip_idx"] = order
-        fields["kpt_names"] = {n: list(skeleton.names) for n in range(len(self._numbers))}
+        fields["kpt_names"] = {n: list(skeleton.names) for n in range(len(self._classes))}
         if skeleton.edges:
             fields["skeleton"] = [list(edge) for edge in skeleton.edges]
         return fields
 
 
-def _scores_of(sample: Sample) -> dict[bytes, str]:
-    """Region id → its score as the last word of a line."""
-    return {r.id: f" {r.score:.6g}" for r in sample.regions if r.score is not None}
+def _is_plain(shape: Geometry) -> bool:
+    """Whether a shape is a polygon of one ring."""
+    return isinstance(shape, Polygon) and len(shape.parts) == 1 and len(shape.parts[0]) == 1
