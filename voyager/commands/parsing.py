@@ -10,6 +10,7 @@ option that -3 is short for.
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, cast
@@ -55,7 +56,10 @@ def pages(name: str) -> list[Page]:
 
 
 def _import_command(name: str) -> ModuleType:
-    return importlib.import_module("voyager.commands." + name.replace("-", "_"))
+    module = name.replace("-", "_")
+    if keyword.iskeyword(module):
+        module += "_"  # `import` is no name of a module that others could import
+    return importlib.import_module("voyager.commands." + module)
 
 
 def _subcommands(module: ModuleType) -> Functions:

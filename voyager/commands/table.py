@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 _BEGIN = "Start a repository"
 _CHANGE = "Change what the next commit holds"
 _LOOK = "Look at the dataset and its history"
+_TRADE = "Bring labels in, and take them to other tools"
 _GROW = "Grow and mark history"
 _CARE = "Settings and care"
 
@@ -38,6 +39,8 @@ COMMANDS: dict[str, Entry] = {
     "link": Entry(_CHANGE, "Link regions, and show links both ways", "keys"),
     "edit": Entry(_CHANGE, "Edit all that is said of a sample, as JSON", "keys"),
     "split": Entry(_CHANGE, "Divide samples into train, val, test or other parts", "keys"),
+    "import": Entry(_TRADE, "Take labels and images from another tool's files", "files"),
+    "export": Entry(_TRADE, "Write a version in the format of another tool", "files"),
     "stash": Entry(_CHANGE, "Put changes aside and bring them back later"),
     "status": Entry(_LOOK, "Say what is staged, changed and untracked"),
     "log": Entry(_LOOK, "List commits, newest first", "revisions"),

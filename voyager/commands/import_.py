@@ -1,0 +1,214 @@
+"""`vgr import`: take labels, and the images they name, from another tool's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from voyager.commands.context import Context
+from voyager.commands.format_options import parse_settings, show_report
+from voyager.commands.reports import shown_pairs
+from voyager.commands.sizes import counted
+from voyager.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from voyager.formats.importing import Imported
+
+
+def run(
+    ctx: Context,
+    source: Annotated[str, typer.Argument(metavar="PATH|REPO@REV", help="what to import")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="(repository) only these samples")
+    ] = None,
+    *,
+    format: Annotated[
+        str | None, typer.Option("--format", metavar="F", help="its format; else it is found out")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="where the images are")
+    ] = None,
+    to: Annotated[
+        str, typer.Option("--to", metavar="PREFIX", help="the folder of keys for new samples")
+    ] = "",
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="S", help="the split of what is imported")
+    ] = None,
+    task: Annotated[
+        str, typer.Option("--task", metavar="T", help="the task of its classes")
+    ] = "category",
+    voice: Annotated[
+        str, typer.Option("--source", metavar="S", help="whose labels they are: KIND[:NAME]")
+    ] = "import",
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="REV", help="what an edited file was made of")
+    ] = None,
+    frame: Annotated[
+        Literal["auto", "stored", "upright"],
+        typer.Option("--frame", help="how turned photos were seen when they were labeled"),
+    ] = "auto",
+    origin: Annotated[
+        Literal["0", "1"] | None, typer.Option("--origin", help="what pixels count from")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="N", help="what the import is called")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="EXPR", help="(repository) which samples")
+    ] = None,
+    predictions: Annotated[
+        str | None, typer.Option("--predictions", metavar="NAME", help="into a prediction set")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="an option of the format"),
+    ] = None,
+    assume_exhaustive: Annotated[
+        bool, typer.Option("--assume-exhaustive", help="whatever is not labeled is not there")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="fail when something is lost or guessed")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="only say what would be staged")
+    ] = False,
+) -> None:
+    """Take labels, and the images they name, from another tool's files; stage them.
+
+    The format is found out by looking. Images are matched by their bytes, else by declared hash or
+    URL, else by name; those that are not here yet are waited for. Importing a newer file of the
+    same name updates what the older one brought, and keeps what was edited here since; an edited
+    export is compared with the commit that it came from. What does not fit is reported.
+
+    REPO@REV takes samples of another repository, with their ids and labels.
+
+    JSON: {"format", "samples", "regions", "labels", "added", "updated", "unchanged", "pending",
+    "changed_regions", "classes", "source_ids", "base", "staged", "report": [{"class", "kind",
+    "count", "examples"}]}.
+
+    Example:
+      $ vgr import annotations/instances_train.json --images train
+      $ vgr import bccd --format voc --to blood --dry-run
+      $ vgr import ../other@v2 --where "split = 'train'"
+    """
+    repo = ctx.open_repository()
+    path = Path(source)
+    from voyager.formats.reading import ReadOptions
+
+    options = ReadOptions(
+        images=images,
+        to=to.strip("/"),
+        split=split,
+        task=task,
+        source=voice,
+        origin=None if origin is None else int(origin),  # type: ignore[arg-type]
+        frame=frame,
+        assume_exhaustive=assume_exhaustive,
+        predictions=predictions,
+        settings=parse_settings(settings),
+    )
+    if not path.exists() and "@" in source:
+        _import_repository(ctx, source, keys or [], where, to, dry_run=dry_run)
+        return
+    if keys or where is not None:
+        raise UsageError(
+            "only samples of another repository can be chosen", hint="vgr import REPO@REV"
+        )
+    if not path.exists():
+        raise NotFoundError(f"'{source}' names no file or folder", hint="ls")
+    from voyager.formats.importing import import_labels
+    from voyager.formats.registry import detect, format_named
+
+    if format is not None:
+        form, why = format_named(format), "as --format says"
+    else:
+        form, detection = detect(path)
+        why = detection.why
+    done = import_labels(
+        repo,
+        path,
+        form,
+        options,
+        why=why,
+        name=name,
+        base=base,
+        strict=strict,
+        dry_run=dry_run,
+        progress=ctx.progress(f"importing {form.title}"),
+    )
+    if ctx.json:
+        ctx.emit(done.as_json())
+        return
+    ctx.say(f"{form.title}: {why}")
+    _tell(ctx, done, dry_run=dry_run)
+
+
+def _tell(ctx: Context, done: Imported, *, dry_run: bool) -> None:
+    verb = "would stage" if dry_run else "staged" if done.staged else "nothing changed:"
+    parts = [
+        f"{count:,} {word}"
+        for count, word in (
+            (done.added, "added"),
+            (done.updated, "updated"),
+            (done.unchanged, "unchanged"),
+        )
+        if count
+    ]
+    ctx.say(
+        f"{verb} {counted(done.samples, 'sample')}, {counted(done.regions, 'region')},"
+        f" {counted(done.labels, 'label')} ({', '.join(parts) or 'no samples'})"
+    )
+    changed = [
+        f"{count:,} {word}"
+        for count, word in (
+            (done.regions_added, "added"),
+            (done.regions_changed, "changed"),
+            (done.regions_removed, "removed"),
+            (done.divided, "divided"),
+        )
+        if count
+    ]
+    if changed:
+        ctx.say(f"regions of samples that were here: {', '.join(changed)}")
+    for change in done.renames:
+        verb = "renamed to" if change.kind == "renamed" else "merged into"
+        ctx.say(
+            f"class {change.old} {verb} {change.new} ({counted(change.regions, 'region')} agree)"
+        )
+    if done.trust[1] and done.updated:
+        agree, of = done.trust
+        ctx.say(f"ids of the source agree for {agree:,} of {of:,} equal regions")
+    if done.base is not None and done.updated:
+        ctx.say(f"compared with {done.base[:10] if len(done.base) == 64 else done.base}")
+    if done.matched_elsewhere:
+        ctx.say("known under another key:")
+        for line in shown_pairs(done.matched_elsewhere):
+            ctx.say(line)
+    show_report(ctx, done.report)
+
+
+def _import_repository(
+    ctx: Context, source: str, keys: list[str], where: str | None, to: str, *, dry_run: bool
+) -> None:
+    from voyager.formats.repository import import_samples
+
+    done = import_samples(
+        ctx.open_repository(),
+        source,
+        keys,
+        where=where,
+        to=to,
+        dry_run=dry_run,
+        progress=ctx.progress("importing samples"),
+    )
+    if ctx.json:
+        ctx.emit(done.as_json())
+        return
+    verb = "would stage" if dry_run else "staged"
+    ctx.say(
+        f"{verb} {counted(done.samples, 'sample')} of {done.name}"
+        f" ({done.added:,} added, {done.updated:,} updated, {done.unchanged:,} unchanged)"
+    )
+    show_report(ctx, done.report)

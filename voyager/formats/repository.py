@@ -1,0 +1,264 @@
+"""Samples of another repository: rows with their uids, labels and images, and what names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voyager.errors import CorruptError, ExistsError, UsageError
+from voyager.formats.report import Report
+from voyager.repo.dataset import Dataset
+from voyager.repo.keys import check_key, match_keys, shown
+from voyager.repo.namespace import WrittenKeys
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.snapshot import SAMPLES
+from voyager.repo.staging import stage_sorted
+from voyager.repo.vocabulary import vocabulary_changes
+from voyager.schema import Image, Label, Sample, decode_sample, encode_sample
+from voyager.schema.sample import Origin, coverage_key, parse_coverage_key
+from voyager.schema.taxonomy import NodeId, Taxonomy
+from voyager.schema.vocabulary import Draft, Vocabulary
+from voyager.store import bulk
+from voyager.store.ids import Kind
+from voyager.store.transaction import Transaction
+from voyager.wire import BLOB_EXT, iter_references
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was taken from another repository; `name` says from which commit of it."""
+
+    name: str
+    samples: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    report: Report = field(default_factory=Report)
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `vgr import REPO@REV`."""
+        return {
+            "from": self.name,
+            "samples": self.samples,
+            "added": self.added,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "report": self.report.as_json(),
+        }
+
+
+def import_samples(
+    repo: Repository,
+    source: str,
+    keys: Sequence[str] = (),
+    *,
+    where: str | None = None,
+    to: str = "",
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Taken:
+    """Stage samples of `REPO@REV` below `to`, with ids, labels, tasks and taxonomies.
+
+    A sample that is here under its uid is updated when nobody changed it here since it was taken
+    from there; else it stays and is reported. Raises ExistsError for a key that another sample has.
+    """
+    repo.refuse_if_running()
+    path, _, revision = source.rpartition("@")
+    with Repository.open(Path(path)) as other:
+        if other.folder.resolve() == repo.folder.resolve():
+            raise UsageError("that is this repository", hint="vgr checkout REV -- KEY")
+        commit = other.resolve(revision)
+        version = other.dataset_of(commit)
+        name = f"{other.folder.resolve().parent.name}@{commit.hex()[:12]}"
+        with repo.transaction("import", name) as txn, bulk.paused_gc():
+            job = _Transfer(repo, txn, other, version, name, to.strip("/"))
+            chosen = _chosen(version, keys, where)
+            job.stage(chosen, dry_run=dry_run, progress=progress)
+            new = job.new_keys if not dry_run else []
+    _lay_out(repo, job.before, new)
+    return job.done
+
+
+def _chosen(version: Dataset, keys: Sequence[str], where: str | None) -> list[str]:
+    if where is not None:
+        from voyager.repo.where import keys_where
+
+        return list(keys_where(version, where, patterns=list(keys) or None))
+    if keys:
+        return [key for space, key in match_keys(version, keys) if space == SAMPLES]
+    return list(version)
+
+
+def _lay_out(repo: Repository, before: Dataset, keys: Sequence[str]) -> None:
+    if repo.root is None or not keys:
+        return
+    from voyager.repo.worktree import Plan, update
+
+    after = repo.staged()
+    found = (after.tracked_at(key) for key in sorted(keys))
+    write = [tracked for tracked in found if tracked is not None]
+    update(repo, Plan(write, []), after, before_token=before.token)
+
+
+class _Transfer:
+    """Rows on their way from one repository to another."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        txn: Transaction,
+        other: Repository,
+        version: Dataset,
+        name: str,
+        to: str,
+    ) -> None:
+        self._txn = txn
+        self._other = other
+        self._version = version
+        self._to = to
+        self._staging = repo.staging
+        self.before = repo.staged_view(self._staging)
+        self.done = Taken(name)
+        self.new_keys: list[str] = []
+        self._draft = Draft(self.before.vocabulary)
+        self._nodes = _take_vocabulary(self._draft, version.vocabulary, self.done.report)
+        self._origins: dict[str | None, Origin] = {}
+
+    def stage(self, keys: list[str], *, dry_run: bool, progress: Progress) -> None:
+        """Stage the samples at these keys, and what names their labels."""
+        written = WrittenKeys()
+
+        def rows() -> Iterator[tuple[bytes, bytes | None]]:
+            for done, key in enumerate(sorted(keys, key=lambda k: self._target(k).encode())):
+                progress(done, len(keys))
+                pair = self._row(key)
+                if pair is not None:
+                    written.note(pair[0])
+                    yield pair
+
+        late: dict[str, list[tuple[bytes, bytes | None]]] = {}
+        for space, changed, row in vocabulary_changes(self._draft):
+            late.setdefault(space, []).append((changed, row))
+        spaces = {space: sorted(pairs) for space, pairs in late.items()}
+        roots = stage_sorted(self._txn, self._staging, {SAMPLES: rows(), **spaces})
+        written.check(self.before, Dataset(self._txn, roots))
+        if not dry_run and roots != dict(self.before.roots):
+            self._txn.commit()
+
+    def _target(self, key: str) -> str:
+        return f"{self._to}/{key}" if self._to else key
+
+    def _row(self, key: str) -> tuple[bytes, bytes] | None:
+        self.done.samples += 1
+        theirs = self._version[key]
+        here = self.before.lookups.key_of(theirs.uid)
+        target = self._target(key) if here is None else here
+        sample = self._translated(theirs, key, target)
+        row = encode_sample(sample)
+        known = self.before.row(SAMPLES, target.encode())
+        if known == row:
+            self.done.unchanged += 1
+            return None
+        if known is not None:
+            old = decode_sample(known)
+            if old.uid != theirs.uid:
+                raise ExistsError(
+                    f"'{shown(target)}' is another sample here", hint="vgr import --to FOLDER"
+                )
+            self.done.report.add(
+                "lost", "a sample is here with other labels: left as it is", target
+            )
+            self.done.unchanged += 1
+            return None
+        check_key(target)
+        self._copy_blobs(row)
+        self.done.added += 1
+        self.new_keys.append(target)
+        return target.encode(), row
+
+    def _copy_blobs(self, row: bytes) -> None:
+        """Store every blob that a row names: the image, its other files, large masks."""
+        for code, blob in iter_references(row):
+            if code == BLOB_EXT and not self._txn.knows_blob(blob):
+                data = self._other.store.get(blob, Kind.BLOB)
+                self._txn.put_blob(data, entry_id=blob)
+
+    def _translated(self, sample: Sample, key: str, target: str) -> Sample:
+        """The sample with the nodes of this repository, and a note of where it came from."""
+        image = sample.image
+        if image.blob_id is not None and not self._has(image.blob_id):
+            image = Image(
+                hash=f"blake3:{image.blob_id.hex()}", width=image.width, height=image.height
+            )
+            self.done.report.add("extra", "an image is not there: its labels wait for it", key)
+        origin = sample.origin or Origin(import_=self.done.name, id=key if key != target else None)
+        sample = sample.replace(image=image, origin=origin)
+        return self._renamed(sample) if self._nodes else sample
+
+    def _has(self, blob: bytes) -> bool:
+        if blob in self._other.store or self._txn.knows_blob(blob):
+            return True
+        try:
+            return bool(self._other.store.get(blob, Kind.BLOB))
+        except CorruptError:
+            return False
+
+    def _renamed(self, sample: Sample) -> Sample:
+        nodes = self._nodes
+
+        def label(one: Label) -> Label:
+            return one.replace(node=nodes[one.node]) if one.node in nodes else one
+
+        return sample.replace(
+            labels=tuple(map(label, sample.labels)),
+            regions=tuple(
+                region.replace(labels=tuple(map(label, region.labels))) for region in sample.regions
+            ),
+            negatives={
+                task: tuple(nodes.get(node, node) for node in found)
+                for task, found in sample.negatives.items()
+            },
+            coverage={
+                coverage_key(task, node and nodes.get(node, node)): level
+                for key, level in sample.coverage.items()
+                for task, node in [parse_coverage_key(key)]
+            },
+        )
+
+
+def _take_vocabulary(draft: Draft, theirs: Vocabulary, report: Report) -> dict[NodeId, NodeId]:
+    """Take the tasks and classes of another repository; their node → ours where they differ.
+
+    Nodes made at the same path have the same id in both, so that mostly nothing is to translate.
+    """
+    nodes: dict[NodeId, NodeId] = {}
+    for name, taxonomy in sorted(theirs.taxonomies.items()):
+        nodes.update(_take_taxonomy(draft, name, taxonomy))
+    for name, task in sorted(theirs.tasks.items()):
+        known = draft.tasks.get(name)
+        if known is None:
+            draft.put_task(name, task)
+        elif known != task:
+            report.add("lost", "a task is defined otherwise here: left as it is", name)
+    return nodes
+
+
+def _take_taxonomy(draft: Draft, name: str, theirs: Taxonomy) -> dict[NodeId, NodeId]:
+    found: dict[NodeId, NodeId] = {}
+    ours = draft.add_taxonomy(name)
+    for node in theirs.below(None):
+        if node in ours.nodes:
+            continue
+        names = theirs.names_of(node)
+        parent = None if len(names) == 1 else theirs.nodes[node].parent
+        own_parent = None if parent is None else found.get(parent, parent)
+        twin = ours.child(own_parent, names[-1])
+        if twin is not None:
+            found[node] = twin
+            continue
+        made = theirs.nodes[node].replace(parent=own_parent, order=ours.next_order)
+        draft.put_nodes(name, {node: made})
+        ours = draft.taxonomies[name]
+    return found
