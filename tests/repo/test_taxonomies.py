@@ -455,3 +455,18 @@ def test_a_renamed_taxonomy_is_one_change(labeled: Repository) -> None:
     restore(labeled, ["."], staged=True, worktree=False)
     remove_classes(labeled, ["kind"], recursive=True, force=True)
     assert told(labeled) == [("taxonomy", "removed", "kind", None)]
+
+
+def test_a_large_taxonomy_is_renamed_and_back(empty_repo: Repository) -> None:
+    paths = [f"big/{letter}/{number}" for letter in "abc" for number in range(1000)]
+    make_classes(empty_repo, paths, parents=True)
+    before = paths_of(empty_repo)
+    assert len(before) == 3004
+    move_classes(empty_repo, ["big"], "large")
+    assert paths_of(empty_repo) == {
+        path.replace("big", "large"): node for path, node in before.items()
+    }
+    undo(empty_repo)
+    assert paths_of(empty_repo) == before
+    undo(empty_repo)
+    assert paths_of(empty_repo) == {}

@@ -247,6 +247,8 @@ def set_fields(
     would = "would be" if dry_run else "is now"
     same = done.before == done.after
     ctx.say(f"task {name} {'is' if same else would}: {in_words(done.after)}")
+    if done.made_taxonomy:
+        ctx.say(f"with a new taxonomy '{done.after.taxonomy}'")
     if done.violations:
         verb = "would violate" if dry_run else "violates"
         ctx.say(f"what is said in {counted(done.violations, 'place')} {verb} it")

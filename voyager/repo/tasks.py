@@ -40,11 +40,15 @@ class AddedTask:
 
 @dataclass(frozen=True, slots=True)
 class SetTask:
-    """A task before and after it was set, and in how many places rows violate it that did not."""
+    """A task before and after it was set, and whether its taxonomy was made as well.
+
+    `violations` counts the places where rows violate it that did not before.
+    """
 
     before: Task
     after: Task
     violations: int = 0
+    made_taxonomy: bool = False
 
 
 def add_task(
@@ -128,7 +132,8 @@ def set_task(
             given["taxonomy"] = None
         after = _valid(lambda: before.replace(**given))
         draft.put_task(name, after)
-        if after.taxonomy is not None:
+        made = after.taxonomy is not None and living(draft, after.taxonomy) is None
+        if made:
             _valid(lambda: draft.add_taxonomy(str(after.taxonomy)))
         new = 0
         if _narrows(before, after):
@@ -139,7 +144,7 @@ def set_task(
                 f"what is said in {places} would violate task '{name}'",
                 hint=f"vgr task set {name} --force leaves them so",
             )
-    return SetTask(before, after, new)
+    return SetTask(before, after, new, made)
 
 
 def _narrows(before: Task, after: Task) -> bool:
