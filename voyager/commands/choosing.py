@@ -15,7 +15,7 @@ from voyager.repo.keys import match_keys, shown
 from voyager.repo.region_names import find_regions, parse_region_name
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES
-from voyager.schema import Sample
+from voyager.schema import Sample, decode_sample
 
 WhereOption: TypeAlias = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="those for which this SQL is true")
@@ -103,20 +103,23 @@ def named_targets(repo: Repository, version: Dataset, words: Sequence[str]) -> l
     order: dict[str, dict[bytes, int]] = {}
     for word in words:
         named = parse_region_name(key_of(repo, word), _is_key(version))
-        for key in _sample_keys(version, [named.key]):
-            if named.region is None:
-                found.add(Target(key))
-                continue
-            sample = version[key]
+        keys = _sample_keys(version, [named.key])
+        if named.region is None:
+            found.update(map(Target, keys))
+            continue
+        for key, sample in _samples_at(version, keys):
             order[key] = {region.id: place for place, region in enumerate(sample.regions)}
-            found.update(_targets_in(key, sample, named.region))
+            regions = find_regions(key, sample, named.region)
+            found.update(Target(key, region.id) for region in regions)
     return sorted(
         found, key=lambda target: (target[0], order[target[0]][target[1]] if target[1] else -1)
     )
 
 
-def _targets_in(key: str, sample: Sample, region: str) -> Iterator[Target]:
-    return (Target(key, found.id) for found in find_regions(key, sample, region))
+def _samples_at(version: Dataset, keys: Sequence[str]) -> Iterator[tuple[str, Sample]]:
+    for key, row in version.rows_at(SAMPLES, [key.encode() for key in keys]):
+        if row is not None:
+            yield key.decode(), decode_sample(row)
 
 
 def _sample_keys(version: Dataset, patterns: Sequence[str]) -> list[str]:

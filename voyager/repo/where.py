@@ -190,6 +190,8 @@ class _Query:
 def _reason(fault: Fault) -> str:
     if fault.kind == "Permission":
         return "an expression reads no files and no network"
+    if fault.kind == "Out of Memory":
+        return "this takes too much memory"
     if fault.kind == "Parser":
         return "this is no SQL"
     if fault.name is not None and "column" in fault.message:
