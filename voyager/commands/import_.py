@@ -142,10 +142,18 @@ def run(
         ctx.emit(done.as_json())
         return
     ctx.say(f"{form.title}: {why}")
-    _tell(ctx, done, dry_run=dry_run)
+    _tell(ctx, done, dry_run=dry_run, predictions=predictions)
 
 
-def _tell(ctx: Context, done: Imported, *, dry_run: bool) -> None:
+def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | None) -> None:
+    if predictions is not None:
+        verb = "would put" if dry_run else "put"
+        ctx.say(
+            f"{verb} {counted(done.regions, 'region')} and {counted(done.labels, 'label')} of"
+            f" {counted(done.samples, 'sample')} into the prediction set '{predictions}'"
+        )
+        show_report(ctx, done.report)
+        return
     verb = "would stage" if dry_run else "staged" if done.staged else "nothing changed:"
     parts = [
         f"{count:,} {word}"

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "edit": Entry(_CHANGE, "Edit all that is said of a sample, as JSON", "keys"),
     "split": Entry(_CHANGE, "Divide samples into train, val, test or other parts", "keys"),
     "import": Entry(_TRADE, "Take labels and images from another tool's files", "files"),
+    "predictions": Entry(_TRADE, "Say what models said of samples, beside the dataset"),
     "export": Entry(_TRADE, "Write a version in the format of another tool", "files"),
     "stash": Entry(_CHANGE, "Put changes aside and bring them back later"),
     "status": Entry(_LOOK, "Say what is staged, changed and untracked"),

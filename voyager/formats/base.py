@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 NEW_ID: Final = bytes(ID_BYTES)
 """The uid and region id of what a reader makes: the engine mints the real ones."""
 
+RECORD_NAME: Final = "vgr-export.json"
+"""The record that an export leaves beside its files; no label file."""
+
 _HEAD_BYTES = 64 * 1024
 _MOST_LISTED = 20_000
 
@@ -93,7 +96,7 @@ class Source:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             inside = os.path.relpath(folder, self.path).replace(os.sep, "/")
             prefix = "" if inside == "." else inside + "/"
-            found += [prefix + name for name in names if not name.startswith(".")]
+            found += [prefix + name for name in names if _is_listed(name)]
             if len(found) > _MOST_LISTED:
                 break
         return sorted(found)
@@ -134,6 +137,10 @@ class Source:
         return frozenset(
             key.decode(errors="replace") for key in re.findall(rb'"([^"\\]{1,64})"\s*:', text)
         )
+
+
+def _is_listed(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(RECORD_NAME)
 
 
 def is_image_name(name: str) -> bool:

@@ -23,7 +23,7 @@ from voyager.formats.classes import ClassChange, Evidence, apply_renames
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.frames import in_stored_frame
 from voyager.formats.placing import Placed, Placer
-from voyager.formats.reading import Reading, ReadOptions
+from voyager.formats.reading import IMPORT, Reading, ReadOptions
 from voyager.formats.records import (
     Base,
     ExportBase,
@@ -133,7 +133,7 @@ def import_labels(
     export came from, where no record tells. Raises InvalidDataError for a malformed source,
     StateError when the same things changed here and in the file; then nothing is staged.
     """
-    options = options or ReadOptions()
+    options = _voiced(options or ReadOptions())
     repo.refuse_if_running()
     _check_settings(form, options)
     if not path.exists():
@@ -144,6 +144,10 @@ def import_labels(
         job = ImportJob(repo, txn, path, form, options, name or path.name, progress)
         job.result.why = why
         sorter = stack.enter_context(Sorter())
+        if options.predictions is not None:
+            job.read_into(sorter, path)
+            job.put_predictions(sorter, options.predictions, strict=strict, dry_run=dry_run)
+            return job.result
         job.find_base(base, stack)
         job.read_into(sorter, path)
         job.compare(sorter)
@@ -152,6 +156,13 @@ def import_labels(
     if job.result.staged:
         job.lay_out()
     return job.result
+
+
+def _voiced(options: ReadOptions) -> ReadOptions:
+    """Predictions are in the name of their model, unless told otherwise."""
+    if options.predictions is None or options.source != IMPORT:
+        return options
+    return replace(options, source=f"model:{options.predictions}")
 
 
 def _check_settings(form: Format, options: ReadOptions) -> None:
@@ -470,6 +481,27 @@ class ImportJob:
             note_import(self.txn, self.repo, self.name, roots)
             self.txn.commit()
             self.result.staged = True
+
+    def put_predictions(self, sorter: Sorter, name: str, *, strict: bool, dry_run: bool) -> None:
+        """Put what the source says into a prediction set; new classes are staged."""
+        from voyager.repo.predictions import put_predictions
+
+        said: list[Sample] = []
+        for key, group in groupby(sorter.drain(), key=_first):
+            row = self.version.row(SAMPLES, key)
+            if row is None:
+                self.report.add("lost", "a prediction for an image that is not here", key.decode())
+                continue
+            theirs = _join(new for _, new in group)
+            said.append(theirs.replace(uid=decode_sample(row).uid))
+        self.result.samples = len(said)
+        self.report.refuse_if_strict(strict=strict)
+        if dry_run or not said:
+            return
+        stage_sorted(self.txn, self.staging, self._vocabulary_rows())
+        put_predictions(self.txn, self.repo, name, said, f"{self.form.title}: {self.name}")
+        self.txn.commit()
+        self.result.staged = True
 
     def _vocabulary_rows(self) -> dict[str, list[tuple[bytes, bytes | None]]]:
         """Rows of tasks and taxonomies, known once all items were read."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from blake3 import blake3
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError
-from voyager.formats.base import Format
+from voyager.formats.base import RECORD_NAME, Format
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES, read_snapshot, write_snapshot
@@ -29,7 +29,6 @@ from voyager.wire import object_ref
 if TYPE_CHECKING:
     from voyager.formats.importing import ImportJob
 
-RECORD_NAME: Final = "vgr-export.json"
 IMPORTS: Final = "imports/"
 EXPORTS: Final = "exports/"
 EXPORTER_VERSION: Final = 1

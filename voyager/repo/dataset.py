@@ -118,6 +118,13 @@ class Dataset:
             self._order[space] = sorted(self._overlay[space])
         return self._order[space]
 
+    @property
+    def overlay(self) -> Overlay:
+        """The rows that lie on top of the trees."""
+        return {
+            (space, key): row for space, rows in self._overlay.items() for key, row in rows.items()
+        }
+
     def overlay_keys(self, space: str) -> set[bytes]:
         """Keys that the overlay says something of."""
         return set(self._overlay.get(space, ()))

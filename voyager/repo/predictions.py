@@ -1,0 +1,144 @@
+"""Prediction sets: what a model says of samples, in the same codec, beside the rows (spec 9.9).
+
+A set is a commit of its own below `refs/predictions/`, whose snapshot maps sample uids to rows that
+hold labels and regions only. So it has a history, gc keeps it, and no version of the dataset
+changes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from voyager.errors import NotFoundError
+from voyager.repo.dataset import Dataset
+from voyager.repo.repository import Repository
+from voyager.repo.snapshot import SAMPLES, read_snapshot, write_snapshot
+from voyager.repo.staging import edit_map
+from voyager.schema import Image, Region, Sample, decode_sample, encode_sample
+from voyager.schema.pairing import pair_regions
+from voyager.store import prolly
+from voyager.store.history import read_commit, write_commit
+from voyager.store.refs import check_name, iter_refs, move_ref, read_ref
+from voyager.store.transaction import Transaction
+
+PREDICTIONS: Final = "refs/predictions/"
+SPACE: Final = "predictions"
+PREFIX: Final = "predictions:"
+"""How a revision names a prediction set: `predictions:NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSet:
+    """A prediction set as it stands."""
+
+    name: str
+    commit: bytes
+    samples: int
+    message: str
+    time: int
+    zone: int
+
+
+def prediction_sets(repo: Repository) -> list[PredictionSet]:
+    """All sets by name."""
+    return [
+        _described(repo, ref.removeprefix(PREDICTIONS), commit)
+        for ref, commit in iter_refs(repo.store, PREDICTIONS).items()
+    ]
+
+
+def _described(repo: Repository, name: str, commit_id: bytes) -> PredictionSet:
+    commit = read_commit(repo.store, commit_id)
+    root = read_snapshot(repo.store, commit.snapshot_id).get(SPACE)
+    count = 0 if root is None else len(prolly.Map(repo.store, root))
+    return PredictionSet(name, commit_id, count, commit.message, commit.time, commit.zone)
+
+
+def find_predictions(repo: Repository, name: str) -> bytes:
+    """The commit of a set; NotFoundError with a near miss."""
+    found = read_ref(repo.store, PREDICTIONS + name)
+    if found is None:
+        from difflib import get_close_matches
+
+        known = [ref.removeprefix(PREDICTIONS) for ref in iter_refs(repo.store, PREDICTIONS)]
+        near = get_close_matches(name, known, 1, 0.5)
+        hint = f"{PREFIX}{near[0]}" if near else "vgr predictions ls"
+        raise NotFoundError(f"no prediction set '{name}'", hint=hint)
+    return found
+
+
+def iter_predictions(repo: Repository, name: str) -> Iterator[Sample]:
+    """What a set says, by uid: samples with labels and regions, whose image says nothing."""
+    commit = read_commit(repo.store, find_predictions(repo, name))
+    root = read_snapshot(repo.store, commit.snapshot_id).get(SPACE)
+    if root is not None:
+        for _, row in prolly.Map(repo.store, root).items():
+            yield decode_sample(row)
+
+
+def put_predictions(
+    txn: Transaction, repo: Repository, name: str, samples: Iterable[Sample], message: str
+) -> bytes:
+    """Put what a model says of samples into a set, instead of what it said of these before.
+
+    The set is made when there is none. Samples are known by their uid; the id of the set's commit.
+    """
+    ref = PREDICTIONS + check_name(name)
+    old = read_ref(repo.store, ref)
+    root = None
+    if old is not None:
+        root = read_snapshot(txn, read_commit(txn, old).snapshot_id).get(SPACE)
+    rows = sorted((sample.uid, encode_sample(_said_only(sample))) for sample in samples)
+    root = edit_map(txn, root, rows)
+    time, zone = repo.config.now()
+    made = write_commit(
+        txn,
+        snapshot=write_snapshot(txn, {SPACE: root}),
+        parents=[] if old is None else [old],
+        author=repo.config.author_or_unknown(),
+        message=message,
+        time=time,
+        zone=zone,
+    )
+    move_ref(txn, ref, made, old=old)
+    return made
+
+
+def _said_only(sample: Sample) -> Sample:
+    return Sample(uid=sample.uid, image=Image(), labels=sample.labels, regions=sample.regions)
+
+
+def drop_predictions(repo: Repository, name: str) -> None:
+    """Forget a set; `vgr undo` brings it back."""
+    old = find_predictions(repo, name)
+    with repo.transaction("predictions-drop", name) as txn:
+        move_ref(txn, PREDICTIONS + name, None, old=old)
+        txn.commit()
+
+
+def predicted_version(repo: Repository, version: Dataset, name: str) -> Dataset:
+    """A version in which the samples of a set say what the model says; the others are as they are.
+
+    Predicted regions that are the same as one of the sample have its id, so that a diff of the two
+    speaks of moved and relabeled regions.
+    """
+    overlay: dict[tuple[str, bytes], bytes] = {}
+    for said in iter_predictions(repo, name):
+        key = version.lookups.key_of(said.uid)
+        if key is not None:
+            sample = version[key]
+            shown = sample.replace(labels=said.labels, regions=_with_known_ids(sample, said))
+            overlay[SAMPLES, key.encode()] = encode_sample(shown)
+    rows = dict(version.overlay)
+    return Dataset(version.objects, version.roots, {**rows, **overlay})
+
+
+def _with_known_ids(sample: Sample, said: Sample) -> tuple[Region, ...]:
+    pairing = pair_regions(sample.regions, said.regions, class_of=lambda _: None)
+    ids = {pair.new: sample.regions[pair.old].id for pair in pairing.pairs}
+    return tuple(
+        region.replace(id=ids[place]) if place in ids else region
+        for place, region in enumerate(said.regions)
+    )
