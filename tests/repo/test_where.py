@@ -254,11 +254,11 @@ def test_nothing_else_is_reached(
         ("key in (select kay from labels)", "no column 'kay' at character 16", "key"),
         ("split = ", "this is no SQL at the end of --where split = ", "vgr ls --columns"),
         ("split == 'a' 'b'", "this is no SQL at character 14", "vgr ls --columns"),
-        ("key in (from 'x.csv')", "an expression reads no files and no network", "columns"),
+        ("key in (from 'x.csv')", "there are no files and no network in --where", "columns"),
         ("width", "wants true or false, not BIGINT: width", "width > 400"),
         ("cast(split as int) = 1", "could not convert string 'train' to INT32", "columns"),
         ("sum(width) > 1", "WHERE clause cannot contain aggregates at character 1", "columns"),
-        ("has('stol')", "no class 'stol', in --where has('stol')", "did you mean stool?"),
+        ("has('stol')", "no class 'stol' in --where has('stol')", "did you mean stool?"),
         ("has(split)", "has() takes one class in quotes", "docs/tables.md"),
     ],
 )

@@ -178,7 +178,8 @@ class _Query:
             at = " at the end"
         near = [] if fault.name is None else near_names(fault.name, self._known(fault))
         hint = f"did you mean {' or '.join(near)}? {_COLUMNS_HINT}" if near else _COLUMNS_HINT
-        return UsageError(f"{_reason(fault)}{at} of --where {self._text.text}", hint=hint)
+        of = "of" if at else "in"
+        return UsageError(f"{_reason(fault)}{at} {of} --where {self._text.text}", hint=hint)
 
     def _known(self, fault: Fault) -> list[str]:
         """The names of fields and columns that somebody may have meant."""
@@ -189,7 +190,7 @@ class _Query:
 
 def _reason(fault: Fault) -> str:
     if fault.kind == "Permission":
-        return "an expression reads no files and no network"
+        return "there are no files and no network"
     if fault.kind == "Out of Memory":
         return "this takes too much memory"
     if fault.kind == "Parser":

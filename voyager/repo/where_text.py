@@ -101,7 +101,7 @@ class WhereText:
 
     def _refused(self, why: str, near: list[str] | None = None) -> UsageError:
         hint = f"did you mean {' or '.join(near)}?" if near else "docs/tables.md has examples"
-        return UsageError(f"{why}, in --where {self.text}", hint=hint)
+        return UsageError(f"{why} in --where {self.text}", hint=hint)
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
