@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, groupby, islice
 from typing import Annotated, NamedTuple
 
 import typer
@@ -61,7 +61,7 @@ def run(
     repo = ctx.open_repository()
     version, keys = _version(ctx, repo, words)
     if columns:
-        _list_columns(ctx, version)
+        _list_columns(ctx, version, limit)
         return
     if where is not None and (directory or files):
         raise UsageError("--where is about samples: it goes without -d and --files")
@@ -129,18 +129,19 @@ def _rows_where(ctx: Context, version: Dataset, keys: list[str], where: str) -> 
             yield _Row(key.decode(), decode_sample(row))
 
 
-def _list_columns(ctx: Context, version: Dataset) -> None:
+def _list_columns(ctx: Context, version: Dataset, limit: int | None) -> None:
     from voyager.repo.tables import Tables
 
     tables = Tables(version, progress=ctx.progress("reading meta"))
-    for name in tables.names:
-        found = tables.columns(name)
-        ctx.show(ctx.style(name, "bold"))
+    every = islice(chain.from_iterable(map(tables.columns, tables.names)), limit)
+    for name, columns in groupby(every, key=lambda column: column.table):
+        found = list(columns)
         wide = max(len(column.name) for column in found)
+        ctx.show(ctx.style(name, "bold"))
         for column in found:
+            ctx.show(f"  {column.name:<{wide}}  {column.type:<9}  {column.about}")
             if ctx.json:
                 ctx.emit_line(column.as_dict())
-            ctx.show(f"  {column.name:<{wide}}  {column.type:<9}  {column.about}")
 
 
 def _list_row(
