@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from photo_repos import KEYS, place, say, take
 from test_dataset import dataset_of, edits, rows, sample
 
-from voyager.commands.changes import as_json_lines, as_name_status, as_text, count_facts, tally_of
+from voyager.commands.changes import as_name_status, sample_lines
 from voyager.commands.context import Context
-from voyager.repo.diff import Change, changed_files, counts, diff, iter_changes
+from voyager.commands.fact_json import fact_json
+from voyager.commands.stat_text import stat_lines, summary_text
+from voyager.repo.diff import Change, RowPair, changed_files, counts, diff, iter_changes
+from voyager.repo.label_diff import row_diff
+from voyager.repo.label_facts import SampleDiff, Terms
+from voyager.repo.label_stat import stat_of
 from voyager.repo.repository import Repository
+from voyager.repo.row_spool import RowSpool
 from voyager.repo.rows import move, remove
 from voyager.repo.snapshot import FILES, SAMPLES
 from voyager.repo.working_version import working_version
-from voyager.schema import (
-    Box,
-    FileRow,
-    Image,
-    Label,
-    Region,
-    Sample,
-    encode_file,
-    encode_sample,
-)
+from voyager.schema import FileRow, Group, Image, Label, Sample, encode_file, encode_sample
+from voyager.schema.vocabulary import Vocabulary
 from voyager.wire import blob_ref
 
 
@@ -67,6 +63,19 @@ def test_renames_lose_nothing(base: dict[str, int], staged: dict[str, int | None
     assert paired == plain
 
 
+some_rows = st.none() | st.binary(max_size=20)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=9), some_rows, some_rows)), st.integers(0, 200))
+def test_a_spool_gives_back_what_it_took(
+    taken: list[tuple[bytes, bytes | None, bytes | None]], memory: int
+) -> None:
+    with RowSpool(memory) as spool:
+        for row in taken:
+            spool.add(*row)
+        assert list(spool) == taken
+
+
 def test_kinds_and_parts(photos_repo: Repository) -> None:
     say(photos_repo, KEYS[0], "straw")
     move(photos_repo, [KEYS[1]], "hat/two.jpg")
@@ -90,9 +99,6 @@ def test_a_rename_and_an_edit_at_once(photos_repo: Repository) -> None:
     assert (change.kind, change.old_key, change.parts) == (
         "renamed", KEYS[1], ("labels", "regions")
     )  # fmt: skip
-    assert as_text(Context(), change) == (
-        f"renamed  {KEYS[1]} -> hat/two.jpg: labels 1 added; regions 1 added"
-    )
 
 
 def test_swapped_keys(photos_repo: Repository) -> None:
@@ -140,23 +146,25 @@ def test_the_working_version(photos_repo: Repository) -> None:
     assert set(kinds(diff(photos_repo.staged(), narrowed))) == {KEYS[0], KEYS[1]}
 
 
-# -- facts ----------------------------------------------------------------------------------------
+# -- words ----------------------------------------------------------------------------------------
 
 IMAGE = Image(blob=blob_ref(bytes(32)), bytes=1500, width=4, height=3, type="png")
 OTHER = IMAGE.replace(blob=blob_ref(bytes([1] * 32)), bytes=20_500_000, width=8)
 OLD = Sample(uid=bytes(16), image=IMAGE, split="train")
+TERMS = Terms(Vocabulary(), Vocabulary())
 
 
-def region(number: int, **fields: Any) -> Region:
-    box = Box(0, 0, 1, number)
-    return Region(id=number.to_bytes(16), geometries={"box": box}, **fields)
+def rows_diff(space: str, *pairs: tuple[str, bytes | None, bytes | None]) -> list[SampleDiff]:
+    return list(row_diff((RowPair(space, key, None, old, new) for key, old, new in pairs), TERMS))
 
 
-def changed(new: Sample, old: Sample = OLD) -> Change:
-    parts = ("image", "split", "labels", "regions", "meta", "coverage")
-    named = tuple(part for part in parts if getattr(old, part) != getattr(new, part))
-    rows = encode_sample(old), encode_sample(new)
-    return Change("modified", "k", SAMPLES, None, named or ("details",), *rows)
+def changed(new: Sample, old: Sample = OLD) -> SampleDiff:
+    (found,) = rows_diff(SAMPLES, ("k", encode_sample(old), encode_sample(new)))
+    return found
+
+
+def lines(found: SampleDiff) -> list[str]:
+    return list(sample_lines(Context(), found, TERMS))
 
 
 def label(text: str, source: str = "human") -> Label:
@@ -168,109 +176,99 @@ def label(text: str, source: str = "human") -> Label:
     [
         (
             OLD.replace(image=OTHER),
-            "image replaced (4×3 png, 1.50 kB -> 8×3 png, 20.5 MB)",
+            "image replaced (4×3 png, 1.50 kB → 8×3 png, 20.5 MB)",
             ["replaced"],
         ),
         (
             OLD.replace(image=IMAGE.replace(orientation=6, width=5)),
-            "image described anew (4×3 png, 1.50 kB -> 5×3 png, 1.50 kB)",
+            "image described anew (4×3 png, 1.50 kB → 5×3 png, 1.50 kB)",
             ["image"],
         ),
         (
             OLD.replace(image=Image(purged=True, bytes=1500)),
-            "image replaced (4×3 png, 1.50 kB -> 1.50 kB, purged)",
-            ["replaced"],
+            "image purged (4×3 png, 1.50 kB)",
+            ["purged"],
         ),
-        (OLD.replace(split=None), "split train -> none", ["re-split"]),
-        (OLD.replace(split="val"), "split train -> val", ["re-split"]),
-        (OLD.replace(labels=(label("a"), label("b"))), "labels 2 added", ["labels"]),
+        (OLD.replace(split=None), "split train → none", ["re-split"]),
+        (OLD.replace(split="val"), "split train → val", ["re-split"]),
         (
-            OLD.replace(regions=(region(1), region(2)), split="val"),
-            "split train -> val; regions 2 added",
-            ["re-split", "regions"],
+            OLD.replace(labels=(label("a"), label("b c", "model:m"))),
+            'note a added; note "b c" added, model:m',
+            ["added", "added"],
         ),
-        (OLD.replace(meta={"price": 3}), "meta changed", ["meta"]),
-        (OLD.replace(coverage={"class": "partial"}), "coverage changed", ["coverage"]),
+        (OLD.replace(meta={"price": 3}), "price = 3", ["added"]),
+        (
+            OLD.replace(coverage={"class": "partial"}),
+            "coverage of class unknown → partial",
+            ["raised"],
+        ),
         (OLD.replace(extra={"x": 1}), "details changed", ["details"]),
+        (OLD.replace(group=Group(id="g")), "group none → g", ["group"]),
     ],
 )
 def test_words(new: Sample, words: str, kinds: list[str]) -> None:
-    change = changed(new)
-    assert as_text(Context(), change) == f"changed  k: {words}"
-    lines = list(as_json_lines(change))
-    assert [line["kind"] for line in lines] == kinds
-    assert all(line["scope"] == "sample" and line["key"] == "k" for line in lines)
+    found = changed(new)
+    assert lines(found) == [f"changed  k: {words}"]
+    written = [fact_json(fact, TERMS) for fact in found]
+    assert [line["kind"] for line in written] == kinds
+    assert all(line["key"] == "k" and {"before", "after"} <= line.keys() for line in written)
 
 
-def test_counts_of_labels_and_regions() -> None:
-    old = OLD.replace(
-        labels=(label("a"), label("b", "human:bo"), label("c", "model:m")),
-        regions=(region(1), region(2), region(3)),
-    )
-    new = OLD.replace(
-        labels=(label("z"), label("c", "model:m"), label("d", "model:m")),
-        regions=(region(2), region(3, state="rejected"), region(4)),
-    )
-    labels, regions = as_json_lines(changed(new, old))
-    assert labels == {
-        "scope": "sample", "kind": "labels", "key": "k", "before": 3, "after": 3,
-        "added": 1, "removed": 1, "changed": 1,
-    }  # fmt: skip
-    assert (regions["added"], regions["removed"], regions["changed"]) == (1, 1, 1)
-    swapped = old.replace(regions=(region(3), region(2), region(1)))
-    (order,) = as_json_lines(changed(swapped, old))
-    assert (order["added"], order["removed"], order["changed"]) == (0, 0, 0)
-    assert as_text(Context(), changed(swapped, old)).endswith("put in another order")
+def test_a_rename_and_an_edit_in_one_line() -> None:
+    row, edited = encode_sample(OLD), encode_sample(OLD.replace(split="val"))
+    (found,) = row_diff([RowPair(SAMPLES, "new", "old", row, edited)], TERMS)
+    assert lines(found) == ["renamed  old -> new: split train → val"]
+    assert as_name_status(found) == "R\told\tnew"
 
 
 def test_added_and_removed() -> None:
     row = encode_sample(OLD.replace(labels=(label("a"),)))
-    added = Change("added", "k", SAMPLES, after=row)
-    assert as_text(Context(), added) == "added    k (4×3 png, 1.50 kB, train, 1 label)"
-    (line,) = as_json_lines(added)
+    added, removed = rows_diff(SAMPLES, ("k", None, row), ("l", row, None))
+    assert lines(added) == ["added    k (4×3 png, 1.50 kB, train, 1 label)"]
+    (line,) = (fact_json(fact, TERMS) for fact in added)
     assert line["before"] is None
     assert (line["after"]["split"], line["after"]["image"]["bytes"]) == ("train", 1500)
     assert "key" not in line["after"]
-    assert as_name_status(Change("removed", "k", SAMPLES, before=row)) == "D\tk"
-    assert as_name_status(Change("renamed", "n", SAMPLES, "o", (), row, row)) == "R\to\tn"
+    assert as_name_status(removed) == "D\tl"
 
 
 def test_files() -> None:
     old = FileRow(blob=blob_ref(bytes(32)), bytes=10)
     new = old.replace(blob=blob_ref(bytes([1] * 32)), bytes=2_000, executable=True)
-    change = Change("modified", "f", FILES, None, ("content",), encode_file(old), encode_file(new))
-    assert as_text(Context(), change) == (
-        "changed  f: content replaced (10 B -> 2.00 kB); executable"
+    there, back = rows_diff(
+        FILES,
+        ("f", encode_file(old), encode_file(new)),
+        ("g", encode_file(new), encode_file(old)),
     )
-    assert count_facts([change]) == {"file": {"replaced": 1, "mode": 1}}
-    back = Change("modified", "f", FILES, None, ("content",), encode_file(new), encode_file(old))
-    assert "no longer executable" in as_text(Context(), back)
+    assert lines(there) == ["changed  f: content replaced (10 B → 2.00 kB); executable"]
+    assert stat_of([there], TERMS).summary() == {"file": {"replaced": 1, "mode": 1}}
+    assert "no longer executable" in lines(back)[0]
 
 
 def test_names_that_would_break_a_line() -> None:
-    change = Change("added", "a\nb\t.jpg", SAMPLES, after=encode_sample(OLD))
-    assert "\n" not in as_text(Context(), change)
-    assert as_name_status(change).count("\t") == 1
+    (found,) = rows_diff(SAMPLES, ("a\nb\t.jpg", None, encode_sample(OLD)))
+    assert "\n" not in lines(found)[0]
+    assert as_name_status(found).count("\t") == 1
 
 
-def test_a_tally() -> None:
+def test_counts_by_folder() -> None:
     row = encode_sample(sample(1))
     file = encode_file(FileRow(blob=blob_ref(bytes(32)), bytes=1))
-    found = [
-        Change("added", "a/1", SAMPLES, after=row),
-        Change("added", "a/2", SAMPLES, after=row),
-        Change("renamed", "a/b/3", SAMPLES, "c/3", (), row, row),
-        Change("removed", "f", FILES, before=file),
+    pairs = [
+        RowPair(SAMPLES, "a/1", None, None, row),
+        RowPair(SAMPLES, "a/2", None, None, row),
+        RowPair(SAMPLES, "a/b/3", "c/3", row, row),
+        RowPair(FILES, "f", None, file, None),
     ]
-    tally = tally_of(found)
-    assert tally.summary() == "2 samples added, 1 renamed; 1 file removed"
-    assert list(tally.table()) == [
+    stat = stat_of(row_diff(pairs, TERMS), TERMS)
+    assert summary_text(stat) == "2 samples added, 1 renamed; 1 file removed"
+    assert list(stat_lines(stat)) == [
         " .    1 file removed",
         " a    2 samples added",
         " a/b  1 sample renamed",
         " 2 samples added, 1 renamed; 1 file removed",
     ]
-    assert tally_of([]).summary() == "no changes"
+    assert summary_text(stat_of([], TERMS)) == ""
 
 
 @given(st.integers(0, 10**16))

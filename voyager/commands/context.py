@@ -114,6 +114,12 @@ class Context:
             self._end_bar()
             sys.stdout.write(f"{text}\n")
 
+    def show_text(self, text: str) -> None:
+        """Print whole lines that are ready, as `show` does one."""
+        if not self.json:
+            self._end_bar()
+            sys.stdout.write(text)
+
     def write(self, data: bytes) -> None:
         """Write bytes to standard output as they are."""
         self._end_bar()

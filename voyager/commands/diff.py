@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from voyager.commands import changes
+from voyager.commands.choosing import WhereOption
 from voyager.commands.context import Context
-from voyager.commands.reports import vocabulary_text
-from voyager.commands.words import Words, read_words, refuse_unknown
+from voyager.commands.differences import Difference, emit_facts, show_lines, show_stat
+from voyager.commands.words import Words, key_of, read_words, refuse_unknown
 from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import Change, diff, iter_changes
-from voyager.repo.keys import KeyPattern, shown
+from voyager.repo.fact_filter import Sources, Wanted, classes_named, parse_kinds, parse_scopes
+from voyager.repo.keys import shown
 from voyager.repo.ranges import read_pair
 from voyager.repo.repository import Repository
-from voyager.repo.vocabulary_diff import VocabularyChange, vocabulary_diff
 from voyager.repo.working_version import working_version
 
 
@@ -35,7 +34,9 @@ def run(
     unstaged: Annotated[
         bool, typer.Option("--unstaged", help="files, against what is staged")
     ] = False,
-    stat: Annotated[bool, typer.Option("--stat", help="count the changes by folder")] = False,
+    stat: Annotated[
+        bool, typer.Option("--stat", help="count by class, by task and by folder")
+    ] = False,
     shortstat: Annotated[
         bool, typer.Option("--shortstat", help="only the last line of --stat")
     ] = False,
@@ -43,52 +44,89 @@ def run(
     name_status: Annotated[
         bool, typer.Option("--name-status", help="a letter and the key, as git")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="a page of pictures, before and after"),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, help="at most so many cards on the page")
+    ] = 200,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="KEY", help="this sample in detail: every value"),
+    ] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="of a class, or below it")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="what is said for a task")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="of a source, or a kind of source")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND,…", help="kinds of change: moved,added")
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option(metavar="SCOPE,…", help="sample, region, label, class, …")
+    ] = None,
+    where: WhereOption = None,
     no_renames: Annotated[
         bool, typer.Option("--no-renames", help="a rename is a removal and an addition")
     ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="exit 1 on differences")] = False,
 ) -> int:
-    """Show what differs between two versions.
+    """Show what differs between two versions, in words of labels.
 
     Without versions it is everything since HEAD, staged or not; with one, everything since that
-    one. A..B is the same as A B, and A...B begins where B left A. With -q nothing is printed and
-    the exit code says it, as with --exit-code.
+    one. A..B is the same as A B, and A...B begins where B left A. A region appears once, with all
+    that is different about it; ids, origins and the order of things are no difference. With -q
+    nothing is printed and the exit code says it, as with --exit-code.
 
-    JSON: lines {"from", "to"}, then for each thing that differs {"scope": sample or file, "kind",
-    "key", "old_key", "before", "after"}, for each task, taxonomy or class {"scope", "kind",
-    "before", "after", "parts"}, last {"summary": {scope: {kind: count}}}.
+    JSON: lines {"from", "to"}, then for each thing that differs {"scope": sample, region, label,
+    coverage, meta, file, task, policy, taxonomy or class, "kind", "key", "old_key", "region",
+    "task", "node", "source", "name", "similarity", "before", "after"} as far as they apply, last
+    {"summary": {scope: {kind: count}}}.
 
     Example:
       $ vgr diff
       $ vgr diff --stat v1 main
       $ vgr diff main~3 -- train/hat
+      $ vgr diff v1 v2 --class person --kind moved,redrawn --html moved.html
     """
     repo = ctx.open_repository()
     parted = read_words(ctx, repo, words)
     names = _names(parted, staged=staged, unstaged=unstaged)
     before, after = _versions(ctx, repo, parted, staged=staged, unstaged=unstaged)
     refuse_unknown(parted, [before, after])
-    found = _chosen(before, after, parted.keys, renames=not no_renames)
-    first = next(iter(found), None)
-    every = chain([] if first is None else [first], found)
-    vocabulary = [] if parted.keys else vocabulary_diff(before, after)
-    differs = first is not None or bool(vocabulary)
+    found = Difference(
+        before,
+        after,
+        keys=(*parted.keys, *(key_of(repo, key) for key in keys or ())),
+        wanted=_wanted(ctx, (before, after), class_, task, source, kind, scope, where),
+        renames=not no_renames,
+        detail=bool(keys),
+    )
+    samples = found.samples()
+    first = next(samples, None)
+    every = chain([] if first is None else [first], samples)
+    differs = first is not None or bool(found.words)
     if ctx.quiet:
         return int(differs)
-    if ctx.json:
-        _emit(ctx, names, every, vocabulary)
+    if html is not None:
+        from voyager.commands.diff_page import write_page
+
+        write_page(ctx, html, found, every, names, limit=limit)
+    elif ctx.json:
+        ctx.emit_line(names)
+        emit_facts(ctx, found, every)
     elif stat or shortstat:
-        _show_stat(ctx, every, short=not stat)
-    elif name_only and not name_status:
-        for change in every:
-            ctx.show(shown(change.key))
+        show_stat(ctx, found, every, short=not stat)
+    elif name_only or name_status:
+        for one in every:
+            ctx.show(changes.as_name_status(one) if name_status else shown(one.key))
     else:
-        for change in every:
-            name = changes.as_name_status(change) if name_status else changes.as_text(ctx, change)
-            ctx.show(name)
-    if not (name_only or name_status or shortstat):
-        for word in vocabulary:
-            ctx.show(vocabulary_text(word))
+        show_lines(ctx, found, every)
     return int(exit_code and differs)
 
 
@@ -126,46 +164,30 @@ def _names(parted: Words, *, staged: bool, unstaged: bool) -> dict[str, str]:
     return {"from": before, "to": "STAGED" if staged else "FILES"}
 
 
-def _chosen(before: Dataset, after: Dataset, keys: list[str], *, renames: bool) -> Iterable[Change]:
-    found = iter(diff(before, after)) if renames else iter_changes(before, after)
-    patterns = [KeyPattern(key) for key in keys]
-    if not patterns:
-        return found
-    return (
-        change
-        for change in found
-        if any(
-            pattern.matches(key)
-            for pattern in patterns
-            for key in (change.key, change.old_key)
-            if key is not None
-        )
-    )
-
-
-def _emit(
+def _wanted(
     ctx: Context,
-    names: dict[str, str],
-    found: Iterable[Change],
-    vocabulary: Iterable[VocabularyChange],
-) -> None:
-    counts: changes.Summary = {}
-    ctx.emit_line(names)
-    for change in found:
-        for line in changes.as_json_lines(change):
-            ctx.emit_line(line)
-        changes.count_into(counts, change)
-    for word in vocabulary:
-        ctx.emit_line(asdict(word))
-        of_scope = counts.setdefault(word.scope, {})
-        of_scope[word.kind] = of_scope.get(word.kind, 0) + 1
-    ctx.emit_line({"summary": counts})
+    sides: tuple[Dataset, Dataset],
+    class_: str | None,
+    task: str | None,
+    source: str | None,
+    kind: str | None,
+    scope: str | None,
+    where: str | None,
+) -> Wanted:
+    keys = None
+    if where is not None:
+        from voyager.repo.where import keys_where
 
-
-def _show_stat(ctx: Context, found: Iterable[Change], *, short: bool) -> None:
-    tally = changes.Tally()
-    for change in found:
-        tally.add(change)
-    if tally.total:
-        for line in list(tally.table())[-1 if short else 0 :]:
-            ctx.show(line)
+        progress = ctx.progress("choosing samples")
+        keys = {key for side in sides for key in keys_where(side, where, progress=progress)}
+    vocabularies = [side.vocabulary for side in sides]
+    if task is not None and not any(task in vocabulary.tasks for vocabulary in vocabularies):
+        raise UsageError(f"neither version has a task '{task}'", hint="vgr task ls")
+    return Wanted(
+        scopes=parse_scopes(scope),
+        kinds=parse_kinds(kind),
+        nodes=None if class_ is None else classes_named(class_, *vocabularies),
+        tasks=None if task is None else {task},
+        sources=None if source is None else Sources([source]),
+        keys=keys,
+    )

@@ -217,10 +217,15 @@ def _text(
 
 def _changed(before: Dataset, after: Dataset, under: Under) -> Iterator[str]:
     from voyager.commands import changes
+    from voyager.commands.differences import Difference
+    from voyager.commands.stat_text import stat_lines
     from voyager.repo.diff import diff
+    from voyager.repo.label_stat import stat_of
 
     if under == "stat":
-        yield from changes.tally_of(diff(before, after)).table()
+        found = Difference(before, after)
+        stat = stat_of(found.samples(), found.terms, found.words)
+        yield from stat_lines(stat) if stat.counts else ()
         return
     for change in diff(before, after):
         yield changes.as_name_status(change) if under == "name-status" else shown(change.key)

@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from voyager.commands.changes import file_as_json
 from voyager.commands.choosing import WhereOption
 from voyager.commands.context import Context
+from voyager.commands.fact_json import file_as_json
 from voyager.commands.samples import with_state
 from voyager.commands.sizes import counted, size_text
 from voyager.commands.words import key_of, read_words

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from voyager.commands.changes import image_text
 from voyager.commands.context import Context
+from voyager.commands.fact_text import image_text
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from voyager.commands import changes, commits
+from voyager.commands import commits
 from voyager.commands.context import Context
-from voyager.commands.reports import vocabulary_text
+from voyager.commands.differences import Difference, show_lines, show_stat
+from voyager.commands.fact_json import file_as_json
 from voyager.commands.samples import sample_json, sample_text
 from voyager.commands.words import key_of
-from voyager.errors import NotFoundError
+from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import Change, diff
 from voyager.repo.keys import match_keys, shown
+from voyager.repo.label_stat import stat_of
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import full_name, split_key
 from voyager.repo.snapshot import FILES
-from voyager.repo.vocabulary_diff import vocabulary_diff
 from voyager.schema import decode_file, decode_sample
 from voyager.store.history import read_commit, read_tag
 from voyager.store.ids import Kind
 from voyager.store.refs import HEAD, read_ref
 
 _MOST_LINES = 60
+_MOST_CARDS = 200
 
 
 def run(
@@ -35,11 +37,18 @@ def run(
     *,
     stat: Annotated[bool, typer.Option("--stat", help="count the changes by folder")] = False,
     no_patch: Annotated[bool, typer.Option("-s", "--no-patch", help="no changes")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="draw samples on a page, or a commit's diff")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="draw one sample as a picture")
+    ] = None,
 ) -> None:
     """Show a commit, an annotated tag, or a sample with its labels.
 
     REV:KEY is a sample or file as a version has it, :KEY or KEY alone as the next commit would.
-    A key may be a folder or a glob.
+    A key may be a folder or a glob. --png and --html draw samples with their regions, and what
+    they are by the answer of each task; --html of a commit is the page of its vgr diff.
 
     JSON: a line for each: a sample {"key", "uid", "split", "image", "labels", "regions", …}, a file
     {"key", "blob", "bytes", "executable"}, a commit as in vgr log with "changes": {scope: {kind:
@@ -49,8 +58,12 @@ def run(
       $ vgr show
       $ vgr show v1:train/hat/1.jpg
       $ vgr show main~2 --stat
+      $ vgr show hat/1.jpg --png hat.png
     """
     repo = ctx.open_repository()
+    if html is not None or png is not None:
+        _draw(ctx, repo, names or [HEAD], html, png)
+        return
     for number, name in enumerate(names or [HEAD]):
         if number:
             ctx.show()
@@ -84,7 +97,7 @@ def _show_keys(ctx: Context, repo: Repository, version: Dataset, name: str) -> N
         assert row is not None
         if ctx.json:
             json = (
-                changes.file_as_json(decode_file(row))
+                file_as_json(decode_file(row))
                 if space == FILES
                 else sample_json(repo, version, key, decode_sample(row))
             )
@@ -93,7 +106,7 @@ def _show_keys(ctx: Context, repo: Repository, version: Dataset, name: str) -> N
         if number:
             ctx.show()
         if space == FILES:
-            file = changes.file_as_json(decode_file(row))
+            file = file_as_json(decode_file(row))
             ctx.show(ctx.style(f"file {shown(key)}", "yellow"))
             for field, value in file.items():
                 shown_value = {True: "yes", False: "no"}.get(value, value)
@@ -109,20 +122,22 @@ def _show_revision(
     commit_id = repo.resolve(name)
     commit = read_commit(repo.store, commit_id)
     before = repo.dataset_of(commit.parent_ids[0] if commit.parents else None)
-    found = [] if no_patch and not ctx.json else diff(before, repo.dataset_of(commit_id))
+    found = Difference(before, repo.dataset_of(commit_id))
     if ctx.json:
-        summary = changes.count_facts(found)
+        summary = stat_of(found.samples(), found.terms, found.words).summary()
         ctx.emit_line({**commits.commit_as_json(commit_id, commit), "changes": summary})
         return
     for line in _tag_lines(ctx, repo, name):
         ctx.show(line)
     for line in commits.full_text(ctx, commit_id, commit, commits.decorations(repo)):
         ctx.show(line)
-    if not no_patch:
-        ctx.show()
-        _show_changes(ctx, found, stat=stat)
-        for word in vocabulary_diff(before, repo.dataset_of(commit_id)):
-            ctx.show(vocabulary_text(word))
+    if no_patch:
+        return
+    ctx.show()
+    if stat:
+        show_stat(ctx, found, found.samples())
+    else:
+        show_lines(ctx, found, found.samples(), most=_MOST_LINES)
 
 
 def _tag_lines(ctx: Context, repo: Repository, name: str) -> list[str]:
@@ -134,15 +149,38 @@ def _tag_lines(ctx: Context, repo: Repository, name: str) -> list[str]:
     return list(commits.tag_text(ctx, read_tag(repo.store, object_id)))
 
 
-def _show_changes(ctx: Context, found: list[Change], *, stat: bool) -> None:
-    """The changes of a commit; of very many only the first, since a screen is not endless."""
-    tally = changes.tally_of(found)
-    if stat:
-        for line in tally.table():
-            ctx.show(line)
+def _draw(
+    ctx: Context, repo: Repository, names: list[str], html: Path | None, png: Path | None
+) -> None:
+    """Draw samples, or what a commit changed."""
+    from voyager.commands.sample_page import write_png, write_sample_page
+
+    found = _version_and_key(repo, names[0])
+    if len(names) > 1 or (found is None and png is not None):
+        raise UsageError("one key, folder or glob is drawn at a time", hint="vgr show --help")
+    if found is None:
+        _draw_revision(ctx, repo, names[0], html)
         return
-    for change in found[:_MOST_LINES]:
-        ctx.show(changes.as_text(ctx, change))
-    more = len(found) - _MOST_LINES
-    if more > 0:
-        ctx.show(f"… and {more:,} more: {tally.summary()}")
+    version, key = found
+    keys = [key for space, key in match_keys(version, [key]) if space != FILES]
+    if not keys or (png is not None and len(keys) > 1):
+        what = f"{len(keys):,} samples" if keys else "no sample"
+        raise UsageError(f"'{shown(key)}' is {what}", hint=f"vgr ls {key}")
+    if png is not None:
+        write_png(ctx, repo, version, keys[0], png)
+    if html is not None:
+        write_sample_page(ctx, repo, version, keys, html)
+
+
+def _draw_revision(ctx: Context, repo: Repository, name: str, html: Path | None) -> None:
+    from voyager.commands.diff_page import write_page
+
+    commit_id = repo.resolve(name)
+    commit = read_commit(repo.store, commit_id)
+    found = Difference(
+        repo.dataset_of(commit.parent_ids[0] if commit.parents else None),
+        repo.dataset_of(commit_id),
+    )
+    if html is not None:
+        sides = {"from": f"{name}~1" if commit.parents else "nothing", "to": name}
+        write_page(ctx, html, found, found.samples(), sides, limit=_MOST_CARDS)

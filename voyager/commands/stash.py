@@ -12,13 +12,11 @@ from typing import Annotated
 
 import typer
 
-from voyager.commands.changes import as_json_lines, as_text
 from voyager.commands.commits import iso_time
 from voyager.commands.context import Context
-from voyager.commands.reports import counted_changes, vocabulary_text
+from voyager.commands.differences import Difference, emit_facts, show_lines
+from voyager.commands.reports import counted_changes
 from voyager.repo import stash
-from voyager.repo.diff import diff
-from voyager.repo.vocabulary_diff import count_changes, vocabulary_diff
 from voyager.store.history import read_commit
 
 app = typer.Typer()
@@ -128,24 +126,18 @@ def list_all(ctx: Context) -> None:
 def show(ctx: Context, which: _Which = None) -> None:
     """Show what a stash changes.
 
-    JSON: lines as those of vgr diff, last {"summary": {kind: count}}.
+    JSON: lines as those of vgr diff, last {"summary": {scope: {kind: count}}}.
 
     Example:
       $ vgr stash show
     """
     repo = ctx.open_repository()
     found = stash.find_stash(repo, which)
-    sides = stash.sides(repo, found)
-    changes = diff(*sides)
-    for change in changes:
-        if ctx.json:
-            for line in as_json_lines(change):
-                ctx.emit_line(line)
-        ctx.show(as_text(ctx, change))
-    for word in vocabulary_diff(*sides):
-        ctx.show(vocabulary_text(word))
+    difference = Difference(*stash.sides(repo, found))
     if ctx.json:
-        ctx.emit_line({"summary": count_changes(*sides)})
+        emit_facts(ctx, difference, difference.samples())
+    else:
+        show_lines(ctx, difference, difference.samples())
 
 
 @app.command("clear")

@@ -5,16 +5,31 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from voyager.repo.dataset import Dataset, Tracked, decode_row, tracked_row
+from voyager.repo.dataset import Dataset, Tracked, tracked_row
+from voyager.repo.row_spool import RowSpool
 from voyager.repo.snapshot import FILES, SAMPLES, TRACKED
-from voyager.schema import Sample
-from voyager.store import prolly
+from voyager.schema.thin_rows import thin_sample, uid_of
+from voyager.store import bulk, prolly
 
-RowPair = tuple[bytes, bytes | None, bytes | None]
+ChangedRow = tuple[bytes, bytes | None, bytes | None]
 
 
-def changed_rows(before: Dataset, after: Dataset, space: str) -> Iterator[RowPair]:
+class RowPair(NamedTuple):
+    """The rows (or values) of one thing before and after; None where it is not.
+
+    `old_key` is where it was, when it was renamed.
+    """
+
+    space: str
+    key: str
+    old_key: str | None
+    before: Any
+    after: Any
+
+
+def changed_rows(before: Dataset, after: Dataset, space: str) -> Iterator[ChangedRow]:
     """(key, row before, row after) for every key whose row differs, in key order."""
     staged = sorted(before.overlay_keys(space) | after.overlay_keys(space))
     committed = _tree_diff(before, after, space)
@@ -30,7 +45,7 @@ def changed_rows(before: Dataset, after: Dataset, space: str) -> Iterator[RowPai
     )
 
 
-def _tree_diff(before: Dataset, after: Dataset, space: str) -> Iterator[RowPair]:
+def _tree_diff(before: Dataset, after: Dataset, space: str) -> Iterator[ChangedRow]:
     old, new = before.roots.get(space), after.roots.get(space)
     if old == new:
         return
@@ -87,82 +102,89 @@ class Change:
 
 def diff(before: Dataset, after: Dataset, *, renames: bool = True) -> list[Change]:
     """The changes from one version to another, in key order; renames are paired by uid."""
-    found: list[Change] = []
-    for space in TRACKED:
-        changes = [_change(space, *pair) for pair in changed_rows(before, after, space)]
-        found += _pair_renames(changes) if renames else changes
+    with bulk.paused_gc():
+        found = [
+            _change(pair)
+            for space in TRACKED
+            for pair in iter_row_pairs(before, after, space, renames=renames)
+        ]
     return sorted(found, key=lambda change: change.key)
 
 
 def iter_changes(before: Dataset, after: Dataset) -> Iterator[Change]:
     """As `diff` without pairing renames: streams, in bounded memory."""
     for space in (SAMPLES, FILES):
-        for pair in changed_rows(before, after, space):
-            yield _change(space, *pair)
+        for pair in iter_row_pairs(before, after, space, renames=False):
+            yield _change(pair)
 
 
-def _change(space: str, key: bytes, old: bytes | None, new: bytes | None) -> Change:
-    name = key.decode()
+def iter_row_pairs(
+    before: Dataset, after: Dataset, space: str, *, renames: bool = True
+) -> Iterator[RowPair]:
+    """The changed rows of a space in key order, in bounded memory; renames are paired.
+
+    What was renamed is known only at the end of the walk: rows wait for it in a spool.
+    """
+    rows = changed_rows(before, after, space)
+    if not renames:
+        yield from (RowPair(space, key.decode(), None, old, new) for key, old, new in rows)
+        return
+    with RowSpool() as spool:
+        gone: dict[bytes, list[bytes]] = {}
+        come: dict[bytes, list[bytes]] = {}
+        for key, old, new in rows:
+            spool.add(key, old, new)
+            if old is None and new is not None:
+                come.setdefault(_identity(space, new), []).append(key)
+            elif new is None and old is not None:
+                gone.setdefault(_identity(space, old), []).append(key)
+        origins = _renamed(gone, come)
+        taken = set(origins.values())
+        for key, old, new in spool:
+            if new is None and key in taken:
+                continue
+            origin = origins.get(key) if old is None else None
+            if origin is None:
+                yield RowPair(space, key.decode(), None, old, new)
+            else:
+                row = before.row(space, origin)
+                yield RowPair(space, key.decode(), origin.decode(), row, new)
+
+
+def _renamed(gone: dict[bytes, list[bytes]], come: dict[bytes, list[bytes]]) -> dict[bytes, bytes]:
+    """New key → old key, of one identity."""
+    return {
+        new: old
+        for identity in gone.keys() & come.keys()
+        for old, new in zip(gone[identity], come[identity], strict=False)
+    }
+
+
+def _identity(space: str, row: bytes) -> bytes:
+    """What survives a rename: the uid of a sample, the content of a file."""
+    return row if space == FILES else uid_of(row)
+
+
+def _change(pair: RowPair) -> Change:
+    space, key, old_key, old, new = pair
     if old is None:
-        return Change("added", name, space, after=new)
+        return Change("added", key, space, after=new)
     if new is None:
-        return Change("removed", name, space, before=old)
-    return Change("modified", name, space, None, _parts(space, old, new), old, new)
+        return Change("removed", key, space, before=old)
+    kind = "modified" if old_key is None else "renamed"
+    parts = () if old == new else _parts(space, old, new)
+    return Change(kind, key, space, old_key, parts, old, new)
 
 
 _PARTS = ("image", "split", "labels", "regions", "negatives", "coverage", "meta", "group", "assets")
 
 
 def _parts(space: str, old: bytes, new: bytes) -> tuple[str, ...]:
-    a, b = decode_row(space, old), decode_row(space, new)
-    if not isinstance(a, Sample) or not isinstance(b, Sample):
+    if space == FILES:
         return ("content",)
+    a, b = thin_sample(old), thin_sample(new)
     parts = tuple(part for part in _PARTS if getattr(a, part) != getattr(b, part))
     return parts or ("details",)
-
-
-def _pair_renames(changes: list[Change]) -> list[Change]:
-    """Join a removed and an added row of one identity into a rename."""
-    removed: dict[bytes, list[Change]] = {}
-    for change in changes:
-        if change.kind == "removed" and change.before is not None:
-            removed.setdefault(_identity(change.space, change.before), []).append(change)
-    if not removed:
-        return changes
-    paired: list[Change] = []
-    gone: set[str] = set()
-    for change in changes:
-        if change.kind == "added" and change.after is not None:
-            sources = removed.get(_identity(change.space, change.after))
-            if sources:
-                source = sources.pop(0)
-                gone.add(source.key)
-                assert source.before is not None
-                parts = (
-                    ()
-                    if source.before == change.after
-                    else _parts(change.space, source.before, change.after)
-                )
-                paired.append(
-                    Change(
-                        "renamed",
-                        change.key,
-                        change.space,
-                        source.key,
-                        parts,
-                        source.before,
-                        change.after,
-                    )
-                )
-                continue
-        paired.append(change)
-    return [change for change in paired if change.kind != "removed" or change.key not in gone]
-
-
-def _identity(space: str, row: bytes) -> bytes:
-    """What survives a rename: the uid of a sample, the content of a file."""
-    value = decode_row(space, row)
-    return value.uid if isinstance(value, Sample) else row
 
 
 def counts(changes: list[Change]) -> dict[str, int]:

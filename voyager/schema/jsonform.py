@@ -68,6 +68,11 @@ def sample_from_json(value: Json, find: Find | None = None) -> tuple[str, Sample
     return key, check_sample(_with_ids(key, sample))
 
 
+def part_to_json(part: Frozen, resolve: Resolve | None = None) -> Json:
+    """The JSON object of a part of a sample: a label, region, image, group, asset or held."""
+    return _PART_FORMS[type(part)].write(part, _Names(resolve=resolve))
+
+
 def _with_ids(key: str, sample: Sample) -> Sample:
     anchor = image_anchor(sample.image, key)
     taken = {region.id for region in sample.regions}
@@ -287,6 +292,8 @@ _LABEL = _LabelForm(
     unknown=_UNKNOWN,
 ).item
 
+_LINK = _Form(Link, uid=_ID, region=_ID, kind=_PLAIN, unknown=_UNKNOWN).item
+
 _REGION = _RegionForm(
     Region,
     always="labels source state",
@@ -296,7 +303,7 @@ _REGION = _RegionForm(
     labels=_many(_LABEL),
     flags=_many(_PLAIN),
     attrs=_PLAIN,
-    links=_many(_Form(Link, uid=_ID, region=_ID, kind=_PLAIN, unknown=_UNKNOWN).item),
+    links=_many(_LINK),
     track=_PLAIN,
     frame_state=_PLAIN,
     source=_PLAIN,
@@ -321,6 +328,21 @@ _IMAGE = _ImageForm(
     unknown=_UNKNOWN,
 ).item
 
+_GROUP = _Form(Group, id=_PLAIN, view=_PLAIN, index=_PLAIN, time=_PLAIN, unknown=_UNKNOWN).item
+_ASSET = _Form(Asset, blob=_BLOB, bytes=_PLAIN, type=_PLAIN, role=_PLAIN, unknown=_UNKNOWN).item
+_HELD = _Form(Held, uid=_ID, kind=_PLAIN, distance=_PLAIN, method=_PLAIN, unknown=_UNKNOWN).item
+
+
+_PART_FORMS: dict[type, _Item] = {
+    Label: _LABEL,
+    Region: _REGION,
+    Image: _IMAGE,
+    Group: _GROUP,
+    Asset: _ASSET,
+    Held: _HELD,
+    Link: _LINK,
+}
+
 _SAMPLE = _Form(
     Sample,
     always="split labels regions",
@@ -332,12 +354,10 @@ _SAMPLE = _Form(
     negatives=_Item(_write_negatives, _read_negatives),
     coverage=_Item(_write_coverage, _read_coverage),
     meta=_PLAIN,
-    group=_Form(Group, id=_PLAIN, view=_PLAIN, index=_PLAIN, time=_PLAIN, unknown=_UNKNOWN).item,
-    assets=_each(
-        _Form(Asset, blob=_BLOB, bytes=_PLAIN, type=_PLAIN, role=_PLAIN, unknown=_UNKNOWN).item
-    ),
+    group=_GROUP,
+    assets=_each(_ASSET),
     origin=_ORIGIN,
     extra=_FREE,
-    held=_Form(Held, uid=_ID, kind=_PLAIN, distance=_PLAIN, method=_PLAIN, unknown=_UNKNOWN).item,
+    held=_HELD,
     unknown=_UNKNOWN,
 )

@@ -119,10 +119,10 @@ def convex_ring(geometry: Geometry) -> Flat | None:
         return None
     ring = parts[0][0]
     area = signed_area(ring)
-    if type(geometry) is Polygon:
-        around = signed_area(hull(ring))
-        if abs(abs(area) - around) > 1e-9 * around:
-            return None
+    if type(geometry) is Polygon:  # its hull: sides of the ring may run back over each other
+        around = hull(ring)
+        size = signed_area(around)
+        return around if abs(abs(area) - size) <= 1e-9 * size else None
     return ring if area >= 0 else _reversed(ring)
 
 

@@ -1,0 +1,169 @@
+"""Facts counted: by scope and kind, by class, by task and by folder; what a summary is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from statistics import median
+from typing import Any, TypeAlias
+
+from voyager.repo.label_facts import Fact, RegionDiff, SampleDiff, Terms
+from voyager.repo.snapshot import FILES
+from voyager.schema.partial import partial_decoder
+from voyager.schema.sample import Label, Region, Sample
+
+ClassKey: TypeAlias = tuple[str, str]
+"""Task, and the path of the class."""
+
+COLUMNS = ("added", "removed", "moved", "redrawn", "other", "in", "out")
+"""What is counted of a class: regions by what became of them, labels that came to it and left."""
+
+TASK_COLUMNS = (
+    "added", "removed", "changed", "refined", "coarsened", "rescored", "state", "negative",
+)  # fmt: skip
+_STATES = ("proposed", "accepted", "verified", "rejected")
+_PARTS = ("labels.task", "labels.node", "regions.labels.task", "regions.labels.node")
+
+
+@dataclass(slots=True)
+class Stat:
+    """Counts of facts.
+
+    `shapes` are the likenesses of regions moved or redrawn by (kind, type); `changed` are labels
+    changed by (task, before, after); `classes` and `tasks` are the tables of --stat; `whole` counts
+    regions and labels of samples that were added or removed, which are no facts of their own.
+    """
+
+    terms: Terms
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    keys: Counter[tuple[str, str]] = field(default_factory=Counter)
+    folders: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+    shapes: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    changed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    regions: dict[str, Counter[str]] = field(default_factory=dict)
+    classes: dict[ClassKey, Counter[str]] = field(default_factory=dict)
+    tasks: dict[str, Counter[str]] = field(default_factory=dict)
+    whole: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, found: SampleDiff) -> None:
+        """Count the facts of one key."""
+        scope = "file" if found.space == FILES else "sample"
+        self.keys[scope, found.kind] += 1
+        folder = found.key.rpartition("/")[0]
+        self.folders.setdefault(folder, Counter())[scope, found.kind] += 1
+        for fact in found:
+            self.count(fact)
+        if found.kind in ("added", "removed") and scope == "sample":
+            self._add_whole(found)
+            return
+        self._add_said(found.facts)
+        for region in found.regions:
+            self._add_region(region)
+
+    def count(self, fact: Fact) -> None:
+        """Count a fact by its scope and kind alone."""
+        self.counts.setdefault(fact.scope, Counter())[fact.kind] += 1
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Scope → kind → how many."""
+        return {scope: dict(counts) for scope, counts in self.counts.items()}
+
+    def likeness(self, kind: str, shape: str) -> float | None:
+        """The median likeness of the regions of a type that were moved or redrawn."""
+        known = [score for score in self.shapes.get((kind, shape), ()) if score >= 0]
+        return median(known) if known else None
+
+    # -- one sample ------------------------------------------------------------------------------
+
+    def _add_whole(self, found: SampleDiff) -> None:
+        row = found.after if found.before is None else found.before
+        sample = row if isinstance(row, Sample) else _decoder()(row)
+        kind, way = ("added", "in") if found.before is None else ("removed", "out")
+        self.whole[kind, "region"] += len(sample.regions)
+        self.whole[kind, "label"] += len(sample.labels)
+        for label in sample.labels:
+            self._class(label, way)
+            self._task(label.task, kind)
+        for region in sample.regions:
+            self._classes_of(region, kind)
+            for label in region.labels:
+                self._task(label.task, kind)
+
+    def _add_region(self, found: RegionDiff) -> None:
+        for fact in found.facts:
+            if fact.scope != "region":
+                continue
+            kind = fact.kind
+            if kind in ("moved", "redrawn"):
+                shape = fact.after.name
+                score = -1.0 if fact.similarity is None else fact.similarity
+                self.shapes.setdefault((kind, shape), []).append(score)
+            self.regions.setdefault(kind, Counter())[self._name(found.region)] += 1
+            self._classes_of(found.region, kind if kind in COLUMNS else "other")
+            if kind in ("added", "removed"):
+                for label in found.region.labels:
+                    self._task(label.task, kind)
+        self._add_said(found.facts)
+
+    def _name(self, region: Region) -> str:
+        label = next((label for label in region.labels if label.node is not None), None)
+        return "" if label is None else self.terms.now(label)
+
+    def _classes_of(self, region: Any, column: str) -> None:
+        """Count a region under each class that it is said to be, whoever says it."""
+        labels = region.labels
+        if len(labels) == 1:
+            self._class(labels[0], column)
+            return
+        seen = set()
+        for label in labels:
+            if (label.task, label.node) not in seen:
+                seen.add((label.task, label.node))
+                self._class(label, column)
+
+    def _class(self, label: Any, column: str) -> None:
+        if label.node is not None:
+            path = self.terms.path(label.task, label.node)
+            self.classes.setdefault((label.task, path), Counter())[column] += 1
+
+    def _task(self, task: str, column: str) -> None:
+        self.tasks.setdefault(task, Counter())[column] += 1
+
+    def _add_said(self, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            if fact.scope != "label" or fact.task is None:
+                continue
+            was, now = fact.before, fact.after
+            if fact.kind in ("changed", "refined", "coarsened"):
+                words = self.terms.was(was), self.terms.now(now)
+                self.changed[fact.task, fact.kind, *words] += 1
+                self._class(was, "out")
+                self._class(now, "in")
+            elif fact.kind in ("added", "removed") and isinstance(now or was, Label):
+                self._class(now or was, "in" if was is None else "out")
+            kind = "state" if fact.kind in _STATES else fact.kind.partition("-")[0]
+            self._task(fact.task, kind if kind in TASK_COLUMNS else "state")
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> Any:
+    return partial_decoder(_PARTS)
+
+
+def stat_of(found: Iterable[SampleDiff], terms: Terms, words: Iterable[Fact] = ()) -> Stat:
+    """The counts of some diffs, and of facts about the vocabulary."""
+    stat = Stat(terms)
+    for fact in words:
+        stat.count(fact)
+    for one in found:
+        stat.add(one)
+    return stat
+
+
+def counted_while(found: Iterable[SampleDiff], stat: Stat) -> Iterator[SampleDiff]:
+    """The same diffs, counted as they pass by."""
+    for one in found:
+        stat.add(one)
+        yield one

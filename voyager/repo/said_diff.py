@@ -1,0 +1,94 @@
+"""What two lists of labels say differently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+from voyager.repo.label_facts import Fact, Relation, Terms
+from voyager.schema.label_edit import said_value
+from voyager.schema.sample import Label
+
+Labels = Sequence[Label]
+Pair = tuple[Label | None, Label | None]
+
+
+def label_facts(old: Labels, new: Labels, terms: Terms, about: Fact) -> Iterator[Fact]:
+    """The facts of labels; `about` holds what they have in common: key and region."""
+    for before, after in _pairs(old, new, terms):
+        yield from _facts(before, after, terms, about)
+
+
+def _pairs(old: Labels, new: Labels, terms: Terms) -> Iterator[Pair]:
+    if len(old) == len(new) == 1 and _voice(old[0]) == _voice(new[0]):  # nearly always
+        yield from _paired(old[0].task, old, new, terms)
+        return
+    for voice in dict.fromkeys(map(_voice, (*old, *new))):
+        was = [label for label in old if _voice(label) == voice]
+        now = [label for label in new if _voice(label) == voice]
+        yield from _paired(voice[0], was, now, terms)
+
+
+def _voice(label: Label) -> tuple[str, str]:
+    return label.task, label.source
+
+
+def _paired(task: str, old: Labels, new: Labels, terms: Terms) -> Iterator[Pair]:
+    """Labels of one source for one task: what it still says, what it says instead, the rest."""
+    left, come = list(old), list(new)
+    yield from _take(left, come, lambda was, now: said_value(was) == said_value(now))
+    if not left or not come:
+        pass
+    elif terms.many(task):
+        yield from _take(
+            left, come, lambda was, now: _relation(was, now, terms) in ("refined", "coarsened")
+        )
+    else:
+        yield from _take(left, come, lambda was, now: _slot(was) == _slot(now))
+        yield from _take(left, come, lambda _was, _now: True)
+    for label in left:
+        yield label, None
+    for label in come:
+        yield None, label
+
+
+def _take(
+    left: list[Label], come: list[Label], fits: Callable[[Label, Label], bool]
+) -> Iterator[Pair]:
+    """Take out the pairs that fit, the first with the first."""
+    for was in left[:]:
+        for now in come:
+            if fits(was, now):
+                left.remove(was)
+                come.remove(now)
+                yield was, now
+                break
+
+
+def _slot(label: Label) -> Hashable:
+    return label.ordinal, label.language
+
+
+def _relation(was: Label, now: Label, terms: Terms) -> Relation:
+    if was.node is None or now.node is None:
+        return "same" if said_value(was) == said_value(now) else "changed"
+    return terms.relation(was.task, was.node, now.node)
+
+
+def _facts(was: Label | None, now: Label | None, terms: Terms, about: Fact) -> Iterator[Fact]:
+    label = now or was
+    assert label is not None
+    about = about._replace(
+        scope="label", task=label.task, source=label.source, node=label.node, before=was, after=now
+    )
+    if was is None or now is None:
+        yield about._replace(kind="added" if was is None else "removed")
+        return
+    relation = _relation(was, now, terms)
+    if relation != "same":
+        yield about._replace(kind=relation)
+    if was.state != now.state:
+        yield about._replace(kind=now.state)
+    if was.score != now.score and relation == "same":
+        yield about._replace(kind="rescored")
+    if (was.ordinal, was.language) != (now.ordinal, now.language) or was.unknown != now.unknown:
+        yield about._replace(kind="details")

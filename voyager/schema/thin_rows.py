@@ -1,0 +1,111 @@
+"""Rows of which regions stay bytes: two versions of a row are compared before much is decoded.
+
+Encodings are canonical, so that regions of equal bytes are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, field, structs
+from msgspec.msgpack import Decoder
+
+from voyager.schema.codec import decode_sample
+from voyager.schema.sample import Region, Sample
+from voyager.schema.values import Id16
+
+_FAILED = (msgspec.MsgspecError, ValueError, TypeError)
+
+Placed = tuple[int, Region]
+"""A region and its place in the sample."""
+
+
+class Sides(NamedTuple):
+    """Two versions of a sample, and the regions that are in one of them only, or not alike.
+
+    The regions of the samples themselves may be undecoded; all other fields are as in `Sample`.
+    """
+
+    before: Any
+    after: Any
+    old_regions: list[Placed]
+    new_regions: list[Placed]
+
+
+def open_sides(before: bytes | Sample, after: bytes | Sample) -> Sides:
+    """Two rows, or samples, side by side."""
+    if type(before) is bytes and type(after) is bytes:
+        try:
+            return _open_thin(before, after)
+        except _FAILED:
+            pass  # a newer spec wrote one of them, or it is broken
+    a, b = _whole(before), _whole(after)
+    return Sides(a, b, _unlike(a.regions, b.regions), _unlike(b.regions, a.regions))
+
+
+def thin_sample(row: bytes) -> Any:
+    """A sample whose regions are undecoded, or all of it in a row of a newer spec."""
+    try:
+        return _decoders()[0].decode(row)
+    except _FAILED:
+        return decode_sample(row)
+
+
+def uid_of(row: bytes) -> bytes:
+    """The uid of a sample row."""
+    try:
+        found: bytes = _uid_decoder().decode(row).u
+    except _FAILED:
+        return decode_sample(row).uid
+    return found
+
+
+def _whole(side: bytes | Sample) -> Sample:
+    return side if isinstance(side, Sample) else decode_sample(side)
+
+
+def _open_thin(before: bytes, after: bytes) -> Sides:
+    thin, region = _decoders()
+    a, b = thin.decode(before), thin.decode(after)
+    old, new = list(map(bytes, a.regions)), list(map(bytes, b.regions))
+    if old == new:
+        return Sides(a, b, [], [])
+    known, kept = set(old), set(new)
+    decode = region.decode
+    return Sides(
+        a,
+        b,
+        [(place, decode(data)) for place, data in enumerate(old) if data not in kept],
+        [(place, decode(data)) for place, data in enumerate(new) if data not in known],
+    )
+
+
+def _unlike(regions: Sequence[Region], others: Sequence[Region]) -> list[Placed]:
+    by_id = {other.id: other for other in others}
+    return [
+        (place, region) for place, region in enumerate(regions) if by_id.get(region.id) != region
+    ]
+
+
+@lru_cache(maxsize=1)
+def _decoders() -> tuple[Decoder[Any], Decoder[Region]]:
+    fields: list[tuple[str, Any, Any]] = []
+    for known in structs.fields(Sample):
+        if known.name == "unknown":
+            continue  # such a row takes the slow path, which keeps what it does not know
+        kind = tuple[Raw, ...] if known.name == "regions" else known.type
+        default = {} if known.required else {"default": known.default}
+        fields.append((known.name, kind, field(name=known.encode_name, **default)))
+    fields.append(("unknown", None, field(default=None, name="~")))
+    thin = msgspec.defstruct(
+        "ThinSample", fields, forbid_unknown_fields=True, frozen=True, gc=False, kw_only=True
+    )
+    return Decoder(thin), Decoder(Region)
+
+
+@lru_cache(maxsize=1)
+def _uid_decoder() -> Decoder[Any]:
+    return Decoder(msgspec.defstruct("RowUid", [("u", Id16)], gc=False))
