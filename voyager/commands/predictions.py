@@ -53,10 +53,8 @@ def ls(ctx: Context) -> None:
             ]
         )
     for one in found:
-        said = counted(one.samples, "sample")
-        ctx.show(
-            f"{one.name}  {short_id(one.commit)}  {date_text(one.time, one.zone)}  {said}: {one.message}"
-        )
+        when, said = date_text(one.time, one.zone), counted(one.samples, "sample")
+        ctx.show(f"{one.name}  {short_id(one.commit)}  {when}  {said}: {one.message}")
 
 
 @app.command()

@@ -74,7 +74,7 @@ def iter_predictions(repo: Repository, name: str) -> Iterator[Sample]:
     commit = read_commit(repo.store, find_predictions(repo, name))
     root = read_snapshot(repo.store, commit.snapshot_id).get(SPACE)
     if root is not None:
-        for _, row in prolly.Map(repo.store, root).items():
+        for _, row in prolly.Map(repo.store, root).items():  # noqa: PERF102 - no dict
             yield decode_sample(row)
 
 
