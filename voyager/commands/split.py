@@ -14,6 +14,7 @@ from voyager.commands.sizes import counted
 from voyager.errors import UsageError
 from voyager.repo import label_edits, splits
 from voyager.repo.dataset import Dataset
+from voyager.repo.keys import shown
 from voyager.repo.label_edits import Changed
 from voyager.repo.repository import Repository
 from voyager.repo.splits import SplitPlan, SplitRule
@@ -124,8 +125,10 @@ def _put(
     tell_changed(ctx, done, dry_run=dry_run)
     apart = splits.straddling(repo.staged()) if done.keys and not dry_run else []
     if apart:
-        first = ", ".join(apart[0][:2])
-        ctx.warn(f"{counted(len(apart), 'group')} are in two splits, such as {first}")
+        first = ", ".join(map(shown, apart[0][:2]))
+        verb = "is" if len(apart) == 1 else "are"
+        more = ", …" if len(apart) > 1 or len(apart[0]) > 2 else ""
+        ctx.warn(f"{counted(len(apart), 'group')} {verb} in two splits: {first}{more}")
 
 
 def _tell(ctx: Context, rule: SplitRule, plan: SplitPlan, done: Changed, *, dry_run: bool) -> None:

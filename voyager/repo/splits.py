@@ -137,7 +137,7 @@ def straddling(version: Dataset, by: Sequence[str] = ()) -> list[list[str]]:
     return [
         sorted(member.key for member in group)
         for group in _groups(members)
-        if len({member.stays for member in group}) > 1
+        if len({member.stays for member in group} - {None}) > 1
     ]
 
 
