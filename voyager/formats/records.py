@@ -28,6 +28,7 @@ from voyager.wire import object_ref
 
 if TYPE_CHECKING:
     from voyager.formats.importing import ImportJob
+    from voyager.schema.rle import Load
 
 IMPORTS: Final = "imports/"
 EXPORTS: Final = "exports/"
@@ -129,13 +130,19 @@ class ExportBase:
     complete = True
 
     def __init__(
-        self, commit: bytes, version: Dataset, projected: dict[bytes, bytes], task: str
+        self,
+        commit: bytes,
+        version: Dataset,
+        projected: dict[bytes, bytes],
+        task: str,
+        load: Load | None = None,
     ) -> None:
         self.name: str | None = commit.hex()
         self.commit: bytes | None = commit
         self._version = version
         self._projected = projected
         self._task = task
+        self._load = load
 
     def keys(self) -> Iterator[bytes]:
         return iter(sorted(self._projected))
@@ -154,7 +161,7 @@ class ExportBase:
             return {}
         old = decode_sample(row).regions
         new = decode_sample(projected).regions
-        pairing = pair_regions(old, new, class_of=self._class_of)
+        pairing = pair_regions(old, new, class_of=self._class_of, load=self._load)
         found = {new[pair.new].id: old[pair.old].id for pair in pairing.pairs}
         if len(pairing.old_left) == len(pairing.new_left):  # changed beyond likeness, in order
             left = zip(pairing.old_left, pairing.new_left, strict=True)
@@ -311,4 +318,4 @@ def export_base(job: ImportJob, record: ExportRecord, stack: ExitStack) -> Base:
             hint=f"vgr import --base {record.commit.hex()[:10]}",
         )
     projected = job.project(folder / "export", writing)
-    return ExportBase(record.commit, version, projected, job.options.task)
+    return ExportBase(record.commit, version, projected, job.options.task, job.load)
