@@ -63,7 +63,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ("words", "offered"),
     [
         (["conf"], ["config"]),
-        (["co"], ["commit", "config", "completion"]),
+        (["com"], ["commit", "completion"]),
         (["--no"], ["--no-progress"]),
         (["config", "user."], ["user.name", "user.email"]),
         (["-C", "x y", "--json", "config", "--show"], ["--show-origin"]),
