@@ -1,4 +1,4 @@
-"""Labels of other tasks as attributes, in formats whose regions have one class and attributes.
+"""Attributes in formats that have texts for them, and labels of other tasks as attributes.
 
 A writer puts the answers of the other tasks beside the attributes of a region, under the task's
 name. A reader that meets the name of such a task makes a label of the value again.
@@ -6,6 +6,8 @@ name. A reader that meets the name of such a task makes a label of the value aga
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from voyager.schema.task import Task
 JOINT = "|"
 """Between the answers of a task that may have several, in formats whose attributes are texts."""
 
+_MOST = 1 << 63
 _TRUE = ("true", "yes", "1")
 _FALSE = ("false", "no", "0")
 
@@ -113,3 +116,49 @@ def plain_value(kind: str, value: MetaValue) -> str | float | bool | None:
         return float(value)
     except ValueError:
         return None
+
+
+# -- values as texts that say their type ----------------------------------------------------------
+
+
+def parse_value(text: str) -> MetaValue | None:
+    """A cell of our own: JSON where it is a number, true, false, a text in quotes or a list."""
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if is_meta(value) else text
+
+
+def value_text(value: MetaValue) -> str:
+    """The cell of a value: JSON, but for texts that cannot be taken for it."""
+    if isinstance(value, str) and value and parse_value(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_meta(value: Any) -> bool:
+    """Whether a value can stand in meta and attributes."""
+    if isinstance(value, list):
+        return all(map(is_scalar, value))
+    return is_scalar(value)
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether it can and is no list."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -_MOST <= value < _MOST
+    return isinstance(value, str)
+
+
+def storable(value: Any) -> Any:
+    """A value of JSON as `extra` can keep it: numbers that no row can hold become texts."""
+    if isinstance(value, dict):
+        return {str(name): storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return value if value is None or is_scalar(value) else str(value)

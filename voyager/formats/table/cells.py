@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from voyager.formats.attributes import is_meta, is_scalar
 from voyager.schema.sample import MetaValue, Scalar
 
 Kind = Literal["bool", "int", "float", "text"]
@@ -17,7 +18,6 @@ _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
 _MISSING = frozenset({"", "nan", "na", "n/a", "none", "null"})
 _TRUE = frozenset({"true", "1", "yes", "y", "t"})
 _BOOLS = frozenset({"true", "false"})
-_MOST = 1 << 63
 
 
 def is_empty(cell: Any) -> bool:
@@ -83,47 +83,12 @@ def as_kind(text: str, kind: Kind) -> Scalar:
     return float(text) if kind == "float" else text
 
 
-# -- values of our own columns: each says its type -------------------------------------------------
-
-
-def parse_value(text: str) -> MetaValue | None:
-    """A cell of our own: JSON where it is a number, true, false, a text in quotes or a list."""
-    if not text:
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if _is_meta(value) else text
-
-
-def value_text(value: MetaValue) -> str:
-    """The cell of a value: JSON, but for texts that cannot be taken for it."""
-    if isinstance(value, str) and value and parse_value(value) == value:
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
 def typed_value(value: Any) -> MetaValue | None:
     """A cell of a Parquet file as a plain value, None when it is none."""
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
     if isinstance(value, (str, bool, int, float)):
-        return value if _is_meta(value) else str(value)
+        return value if is_meta(value) else str(value)
     if isinstance(value, list):
-        return [item for item in value if _is_scalar(item)] if value else None
+        return [item for item in value if is_scalar(item)] if value else None
     return None if value is None else json.dumps(value, default=str, ensure_ascii=False)
-
-
-def _is_meta(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_scalar, value))
-    return _is_scalar(value)
-
-
-def _is_scalar(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, int):
-        return -_MOST <= value < _MOST
-    return isinstance(value, str)

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, cast, get_args
 
 from voyager.errors import InvalidDataError
-from voyager.formats.attributes import labels_among, split_words
+from voyager.formats.attributes import labels_among, parse_value, split_words
 from voyager.formats.base import Item, Source, clean_name, new_item_sample
 from voyager.formats.reading import Reading
 from voyager.formats.splits import split_of, split_of_path
@@ -19,7 +19,6 @@ from voyager.formats.table.cells import (
     is_empty,
     is_missing,
     number_of,
-    parse_value,
     typed_value,
 )
 from voyager.formats.table.columns import Columns, columns_of

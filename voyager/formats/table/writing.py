@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from voyager.formats.attributes import answers_of_others, with_answers
-from voyager.formats.table.cells import value_text
+from voyager.formats.attributes import answers_of_others, value_text, with_answers
 from voyager.formats.table.columns import ATTR, META
 from voyager.formats.table.dialect import needs_parquet
 from voyager.formats.writing import Writing
