@@ -38,7 +38,8 @@ class Item:
     where the source gives one. `sample` says everything of it, with NEW_ID for uid and region ids
     and, in `image`, what the source says of size, hash and URI. `file` is where the reader found
     the bytes (None: the engine looks for them), `data` the bytes themselves where the label file
-    holds them. `place` tells people where in the source it stands.
+    holds them; `searched` says that the reader looked for the file itself. `place` tells people
+    where in the source it stands.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Item:
     file: Path | None = None
     place: str = ""
     data: bytes | None = None
+    searched: bool = False
 
 
 def new_item_sample(**fields: Any) -> Sample:

@@ -72,6 +72,8 @@ class _Scanner:
         self._at = 0
         self._done = 0  # bytes before the buffer
         self._ended = False
+        # Near the end of an array the guess fails; smaller ones take us near enough to count.
+        self._sizes = (2 * window, window // 8, window // 64)
 
     def run(self) -> Iterator[Window | Value]:
         self._fill()
@@ -197,20 +199,19 @@ class _Scanner:
         while True:
             if len(self._buffer) - self._at < self._window:
                 self._fill()
-            guess = self._guess(name, first)
-            if guess is not None:
-                return guess, False
-            ends, closed = _elements(self._buffer, self._at)
+            for size in self._sizes:
+                guess = self._guess(name, first, self._at + size)
+                if guess is not None:
+                    return guess, False
+            ends, closed = _elements(self._buffer, self._at, self._at + self._sizes[-1])
             if ends or closed is not None:
                 return self._cut(name, first, ends, closed)
             if not self._fill():
                 raise self._error(f"the file ends inside '{name}'")
 
-    def _guess(self, name: str, first: int) -> Window | None:
-        """All up to the last `}, {` of the buffer, if that is where an element ends."""
-        if self._ended:
-            return None
-        cut = self._buffer.rfind(b"}", self._at)
+    def _guess(self, name: str, first: int, end: int) -> Window | None:
+        """All up to the last `}, {` before a place, if that is where an element ends."""
+        cut = self._buffer.rfind(b"}", self._at, end)
         for _ in range(8):
             found = _BETWEEN.match(self._buffer, cut) if cut >= 0 else None
             if found is not None or cut < 0:
@@ -267,10 +268,10 @@ def _value_end(buffer: bytes, at: int) -> int | None:
             return at
 
 
-def _elements(buffer: bytes, at: int) -> tuple[list[tuple[int, int]], int | None]:
-    """(start, end) of the whole elements from a place on, and where the array closes."""
+def _elements(buffer: bytes, at: int, stop: int) -> tuple[list[tuple[int, int]], int | None]:
+    """(start, end) of the whole elements that begin before `stop`, and where the array closes."""
     ends: list[tuple[int, int]] = []
-    while True:
+    while at < stop or not ends:
         found = _SPACE.match(buffer, at)
         at = found.end() if found else at
         mark = buffer[at : at + 1]
@@ -286,3 +287,4 @@ def _elements(buffer: bytes, at: int) -> tuple[list[tuple[int, int]], int | None
             return ends, None
         ends.append((at, end))
         at = end
+    return ends, None

@@ -68,7 +68,7 @@ class Placer:
             if known is not None:
                 return known
         path = item.file
-        if path is None and item.data is None:
+        if path is None and item.data is None and not item.searched:
             path = self._finder.find_file(item.name)
         if path is not None or item.data is not None:
             placed = self._with_file(item, path)
@@ -104,7 +104,7 @@ class Placer:
         key = None
         if image.blob_id is not None:
             key = self._key_with(image.blob_id, item.name)
-        if key is None:
+        if key is None and not self._is_empty:
             key = self._key_described(image) or self._finder.find_key(item.name)
         known = None if key is None else self._known(key, item)
         return known or self._pending(self._key_of(item, None), item)

@@ -64,18 +64,33 @@ def mint_region_id(anchor: bytes | str, region: Region, taken: Container[bytes])
 
 
 def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[bytes]:
-    """The ids of the new regions of one image, in their order; as `mint_region_id`, all at once."""
-    encode, odd = wire.encoder.encode, wire.may_hold_odd_float
+    """The ids of the new regions of one image, in their order; as `mint_region_id`, all at once.
+
+    Shapes must hold no -0.0, which `encode_geometry` would mend.
+    """
+    encode, hasher = wire.encoder.encode, _region_hash
+    head = b"\x94" + encode(anchor)
+    tails: dict[bytes | None, bytes] = {}
     found: list[bytes] = []
     taken: set[bytes] = set()
     for region in regions:
         shapes = region.geometries
-        role = region.primary or next(iter(shapes), None)
-        geometry = b"" if role is None else encode(shapes[role])
-        if odd(geometry):
-            geometry = encode_geometry(shapes[role])  # type: ignore[index]
-        category = next((label.node for label in region.labels if label.node is not None), None)
-        own = _region_hash(encode((anchor, geometry, category, 0))).digest(ID_BYTES)
+        role = region.primary
+        if role is None:
+            geometry = b""
+            for shape in shapes.values():
+                geometry = encode(shape)
+        else:
+            geometry = encode(shapes[role])
+        category = None
+        for label in region.labels:
+            category = label.node
+            if category is not None:
+                break
+        tail = tails.get(category)
+        if tail is None:
+            tail = tails[category] = encode(category) + b"\0"
+        own = hasher(b"".join((head, encode(geometry), tail))).digest(ID_BYTES)
         ordinal = 0
         while own in taken:
             ordinal += 1

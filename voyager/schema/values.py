@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Real
 from typing import Annotated, Any, Final, NoReturn, Self, TypeVar
 
@@ -59,13 +60,12 @@ class Frozen(Struct, metaclass=_Settling, frozen=True, forbid_unknown_fields=Tru
         return copy
 
 
-def fresh(struct: type[_S], /, *args: Any, **fields: Any) -> _S:
-    """A value made without settling it: for bulk loops whose fields have their one form already.
+def unsettled(struct: type[_S]) -> Callable[..., _S]:
+    """A constructor that settles nothing: for bulk loops whose fields have their one form already.
 
     That is: tuples for lists, finite floats for numbers, EMPTY for empty maps, defaults left out.
     """
-    value: _S = StructMeta.__call__(struct, *args, **fields)
-    return value
+    return partial(StructMeta.__call__, struct)
 
 
 class _EmptyMap(dict[str, Any]):

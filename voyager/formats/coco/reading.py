@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -21,9 +20,9 @@ from voyager.formats.coco.files import LabelFile
 from voyager.formats.coco.regions import RegionMaker
 from voyager.formats.json_stream import Value, Window, stream
 from voyager.formats.reading import Reading
-from voyager.formats.spill import Sorter
+from voyager.formats.spill import Groups
 from voyager.schema import Image, Label, Region, Sample
-from voyager.schema.values import EMPTY, fresh
+from voyager.schema.values import EMPTY, unsettled
 
 _BATCH: Final = 256
 _MEMORY: Final = 640 * 1024 * 1024
@@ -36,6 +35,7 @@ class _Ref(Struct):
     image_id: int | str
 
 
+_new_sample, _new_image = unsettled(Sample), unsettled(Image)
 _refs = msgspec.json.Decoder(list[_Ref])
 _ref = msgspec.json.Decoder(_Ref)
 
@@ -53,9 +53,9 @@ class Tables:
 def read_file(file: LabelFile, reading: Reading) -> Iterator[Item]:
     """The items of a file, an image each; those without annotations too."""
     with ExitStack() as stack:
-        sorter = stack.enter_context(Sorter(_MEMORY))
+        groups = stack.enter_context(Groups(_MEMORY))
         tables = Tables()
-        results = _scan(file, tables, sorter, reading)
+        results = _scan(file, tables, groups, reading)
         if results:
             from voyager.formats.coco.results import look_up_tables
 
@@ -63,10 +63,10 @@ def read_file(file: LabelFile, reading: Reading) -> Iterator[Item]:
         reader = _FileReader(file, reading, tables)
         if results:
             reader.categories.take_known()
-        yield from reader.items(sorter)
+        yield from reader.items(groups)
 
 
-def _scan(file: LabelFile, tables: Tables, sorter: Sorter, reading: Reading) -> bool:
+def _scan(file: LabelFile, tables: Tables, groups: Groups, reading: Reading) -> bool:
     """Go through the file once; whether it is a list of results."""
     results = False
     done, size = 0, file.path.stat().st_size
@@ -79,7 +79,7 @@ def _scan(file: LabelFile, tables: Tables, sorter: Sorter, reading: Reading) -> 
             continue
         if part.name in ("annotations", ""):
             results = results or part.name == ""
-            _sort(part, sorter, file)
+            _group(part, groups, file)
         elif part.name == "images":
             note_images(part, tables, file)
         else:
@@ -89,16 +89,8 @@ def _scan(file: LabelFile, tables: Tables, sorter: Sorter, reading: Reading) -> 
     return results
 
 
-def image_key(image_id: int | str) -> bytes:
-    """The bytes by which annotations are sorted to their image."""
-    return (
-        b"%020d" % image_id if type(image_id) is int and image_id >= 0 else f"s{image_id}".encode()
-    )
-
-
-def _sort(window: Window, sorter: Sorter, file: LabelFile) -> None:
-    """Sort the annotations of a window to their images."""
-    add = sorter.add
+def _group(window: Window, groups: Groups, file: LabelFile) -> None:
+    """Put the annotations of a window to their images."""
     refs: Sequence[_Ref] | None = None
     if window.data is not None:
         try:
@@ -106,11 +98,12 @@ def _sort(window: Window, sorter: Sorter, file: LabelFile) -> None:
         except msgspec.MsgspecError:
             refs = None
     if refs is not None:
-        for ref, raw in zip(refs, window.elements, strict=True):
-            add(image_key(ref.image_id), bytes(raw))
+        groups.add_all([ref.image_id for ref in refs], map(bytes, window.elements))
         return
-    for place, element in enumerate(window.elements, window.first):
-        add(image_key(_image_id(bytes(element), file, place)), bytes(element))
+    elements = [bytes(element) for element in window.elements]
+    places = range(window.first, window.first + len(elements))
+    keys = [_image_id(element, file, n) for element, n in zip(elements, places, strict=True)]
+    groups.add_all(keys, elements)
 
 
 def _image_id(element: bytes, file: LabelFile, place: int) -> int | str:
@@ -176,16 +169,12 @@ class _FileReader:
         self.categories.note_tables(tables.others)
         self.maker = RegionMaker(file, reading, self.categories)
 
-    def items(self, sorter: Sorter) -> Iterator[Item]:
-        """All images of the file: those with annotations in the order of their ids, then others."""
+    def items(self, groups: Groups) -> Iterator[Item]:
+        """All images of the file: those with annotations first."""
         left = dict(self.tables.images)
-        batch: list[tuple[int | str, list[bytes]]] = []
-        for key, group in groupby(sorter.drain(), key=itemgetter(0)):
-            batch.append((_id_of(key), [element for _, element in group]))
-            if len(batch) == _BATCH:
-                yield from self._batch(batch, left)
-                batch = []
-        yield from self._batch(batch, left)
+        drained = groups.drain()
+        while batch := list(islice(drained, _BATCH)):
+            yield from self._batch(batch, left)
         for image_id, image in left.items():
             yield self._item(image_id, image, (), ())
 
@@ -229,11 +218,9 @@ class _FileReader:
         for table in self.tables.by_image.get(image_id, ()):
             self.reading.report.add("extra", f"a table '{table}' was kept as it is", name)
         url = image.get("coco_url")
-        sample = fresh(
-            Sample,
+        sample = _new_sample(
             uid=bytes(16),
-            image=fresh(
-                Image,
+            image=_new_image(
                 width=_side(image.get("width")),
                 height=_side(image.get("height")),
                 uri=url if isinstance(url, str) else None,
@@ -246,7 +233,7 @@ class _FileReader:
             coverage=self._coverage(),
         )
         place = f"{self.file.name}: image {image_id}"
-        return Item(self._item_name(name, path), sample, path, place)
+        return Item(self._item_name(name, path), sample, path, place, searched=True)
 
     def _coverage(self) -> dict[str, Any]:
         if not self.reading.options.assume_exhaustive:
@@ -261,10 +248,6 @@ class _FileReader:
             return str(path.relative_to(self.file.root)).replace("\\", "/")
         except ValueError:
             return name
-
-
-def _id_of(key: bytes) -> int | str:
-    return key[1:].decode() if key.startswith(b"s") else int(key)
 
 
 def _side(value: Any) -> int | None:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from voyager.errors import InvalidDataError
+from voyager.formats.base import NEW_ID
 from voyager.formats.coco.annotations import Annotation, Rle
 from voyager.formats.coco.categories import Categories
 from voyager.formats.coco.files import LabelFile
 from voyager.formats.reading import Reading
 from voyager.schema import Box, Geometry, Keypoints, Label, Mask, Polygon, Region, rle
 from voyager.schema.sample import Origin
-from voyager.schema.taxonomy import NodeId
-from voyager.schema.values import EMPTY, BadValueError, fresh
+from voyager.schema.values import EMPTY, BadValueError, unsettled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,8 @@ AGREES: Final = 1e-3
 """A stated box or area that is as close to what follows from the shape says nothing of its own."""
 
 _CROWD = ("crowd",)
+_new_region, _new_polygon = unsettled(Region), unsettled(Polygon)
+_new_origin = unsettled(Origin)
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class RegionMaker:
         self.file = file
         self.reading = reading
         self.categories = categories
-        self._voices: dict[NodeId | None, tuple[Label, ...]] = {None: ()}
+        self._voices: dict[int | str | None, tuple[Label, ...]] = {None: ()}
         self._segments: Segments | None = None
         self._captions: dict[int | str, int] = {}
 
@@ -71,28 +73,47 @@ class RegionMaker:
         """The regions and labels of a batch, in order."""
         derived = derive(annotations)
         made = Made()
+        add, source, name = made.regions.append, self.reading.source, self.reading.name
         for place, annotation in enumerate(annotations):
-            made.regions.append(None)
-            if annotation.segments_info is not None:
-                made.segments[place] = self._panoptic(annotation)
-            elif annotation.caption is not None:
-                made.labels[place] = [self._caption(annotation)]
-            elif self._says_image(annotation):
-                made.labels[place] = self._image_labels(annotation)
+            if derived.plain[place]:
+                shape = _new_polygon(tuple([(ring,) for ring in annotation.segmentation]))  # type: ignore[union-attr]
+                add(
+                    _new_region(
+                        geometries={"polygon": shape},
+                        id=NEW_ID,
+                        labels=self._voice(annotation),
+                        origin=_new_origin(import_=name, id=annotation.id),
+                        source=source,
+                    )
+                )
             else:
-                made.regions[place] = self._region(annotation, derived, place)
+                add(self._unusual(annotation, derived, place, made))
         return made
+
+    def _unusual(
+        self, annotation: Annotation, derived: Derived, place: int, made: Made
+    ) -> Region | None:
+        """What is more than a polygon, a category, and a box and area that follow from it."""
+        if annotation.segments_info is not None:
+            made.segments[place] = self._panoptic(annotation)
+        elif annotation.caption is not None:
+            made.labels[place] = [self._caption(annotation)]
+        elif self._says_image(annotation):
+            made.labels[place] = self._image_labels(annotation)
+        else:
+            return self._region(annotation, derived, place)
+        return None
 
     # -- labels ----------------------------------------------------------------------------------
 
     def _voice(self, annotation: Annotation) -> tuple[Label, ...]:
         """The label of an annotation's category, one object for all of them."""
-        where = f"annotation {annotation.id}"
-        node = self.categories.node(annotation.category_id, where)
-        found = self._voices.get(node)
+        found = self._voices.get(annotation.category_id)
         if found is None:
+            where = f"annotation {annotation.id}"
+            node = self.categories.node(annotation.category_id, where)
             self.reading.define(scope="region")
-            found = self._voices[node] = (self.reading.label(node),)
+            found = self._voices[annotation.category_id] = (self.reading.label(node),)
         return found
 
     @staticmethod
@@ -125,27 +146,6 @@ class RegionMaker:
 
     def _region(self, annotation: Annotation, derived: Derived, place: int) -> Region:
         labels = self._voice(annotation)
-        shape = annotation.segmentation
-        plain = type(shape) is tuple and annotation.keypoints is None
-        if plain and derived.agrees[place] and not derived.special[place]:
-            geometry = fresh(Polygon, tuple([(ring,) for ring in shape]))  # type: ignore[union-attr]
-            return fresh(
-                Region,
-                geometries={"polygon": geometry},
-                id=bytes(16),
-                labels=labels,
-                origin=fresh(Origin, import_=self.reading.name, id=annotation.id),
-                source=self.reading.source,
-            )
-        return self._special(annotation, labels, derived, place)
-
-    def _special(
-        self,
-        annotation: Annotation,
-        labels: tuple[Label, ...],
-        derived: Derived,
-        place: int,
-    ) -> Region:
         extra: dict[str, Any] = dict(annotation.extra or EMPTY)
         shapes, runs = self._geometries(annotation)
         self._note_stated(annotation, shapes, runs, derived, place, extra)
@@ -326,14 +326,13 @@ def _is_meta(value: Any) -> bool:
 class Derived:
     """Bounds (x0, y0, x1, y1) and area of the polygons of a batch, by place of the annotation.
 
-    `agrees` says that box and area are as the annotation states them, or not stated; `special`
-    that it has anything beyond a polygon, a category, a box and an area.
+    `plain` says that an annotation has nothing beyond a category, polygons, and a box and area that
+    agree with them (or are not stated).
     """
 
     bounds: NDArray[Any]
     areas: NDArray[Any]
-    agrees: list[bool]
-    special: list[bool]
+    plain: list[bool]
 
     def box(self, place: int) -> tuple[float, ...]:
         """x, y, width, height as COCO has boxes."""
@@ -355,15 +354,26 @@ def derive(annotations: Sequence[Annotation]) -> Derived:
                 owners.append(place)
     count = len(annotations)
     bounds, areas = np.zeros((count, 4)), np.zeros(count)
-    usable = bool(rings) and not any(len(ring) & 1 or not ring for ring in rings)
-    if usable:
-        _measure(rings, np.array(owners), bounds, areas)
-    agrees = _agreeing(annotations, bounds, areas) if usable else [False] * count
-    special = [
-        bool(a.iscrowd or a.ignore or a.keypoints or a.extra or a.attributes or a.score is not None)
-        for a in annotations
+    if not rings or any(len(ring) & 1 or not ring for ring in rings):
+        return Derived(bounds, areas, [False] * count)
+    _measure(rings, np.array(owners), bounds, areas)
+    agrees = _agreeing(annotations, bounds, areas)
+    plain = [
+        agrees[place]
+        and type(annotation.segmentation) is tuple
+        and not (
+            annotation.iscrowd
+            or annotation.ignore
+            or annotation.keypoints
+            or annotation.extra
+            or annotation.attributes
+            or annotation.score is not None
+            or annotation.caption is not None
+            or annotation.segments_info is not None
+        )
+        for place, annotation in enumerate(annotations)
     ]
-    return Derived(bounds, areas, agrees, special)
+    return Derived(bounds, areas, plain)
 
 
 def _measure(
