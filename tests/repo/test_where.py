@@ -44,7 +44,7 @@ ZEROS = "00" * 15
         ("meta is not null and meta.price is null", [C]),
         ("scene = 'furniture/chair'", [A]),
         ("answers.scene is not null", [A]),
-        ("answers.width = 'wide' and width = 640", [A]),
+        ("answers.Width = 'wide' and width = 640", [A]),
         ("indoor and price_seen between 12 and 13", [A]),
         ("caption like '%dog%'", [A]),
         ("list_contains(classes, 'person')", [B]),
@@ -259,7 +259,7 @@ def test_nothing_else_is_reached(
         ("cast(split as int) = 1", "could not convert string 'train' to INT32", "columns"),
         ("sum(width) > 1", "WHERE clause cannot contain aggregates at character 1", "columns"),
         ("has('stol')", "no class 'stol' in --where has('stol')", "did you mean stool?"),
-        ("has(split)", "has() takes one class in quotes", "docs/tables.md"),
+        ("has(split)", "has() takes one class in quotes", "vgr taxonomy tree"),
     ],
 )
 def test_errors(expression: str, message: str, hint: str) -> None:

@@ -150,7 +150,7 @@ class _Query:
             with self._reading_errors(len("SELECT (\n")):
                 self._connection.extract_statements(f"SELECT (\n{sql}\n)")
             raise UsageError(
-                f"--where takes one expression: {self._text.text}", hint="docs/tables.md"
+                f"--where takes one expression: {self._text.text}", hint=_COLUMNS_HINT
             ) from None
 
     def _watched(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -100,7 +100,7 @@ class WhereText:
         return found
 
     def _refused(self, why: str, near: list[str] | None = None) -> UsageError:
-        hint = f"did you mean {' or '.join(near)}?" if near else "docs/tables.md has examples"
+        hint = f"did you mean {' or '.join(near)}?" if near else "vgr taxonomy tree"
         return UsageError(f"{why} in --where {self.text}", hint=hint)
 
 
