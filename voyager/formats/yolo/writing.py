@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from voyager.formats.base import Holds
+from voyager.formats.part_folders import PartFolders
 from voyager.formats.projection import Projection
-from voyager.formats.splits import split_of
-from voyager.formats.writing import Writing, flat_name
+from voyager.formats.writing import Writing
 from voyager.formats.yolo.config import KNOWN_KEYS
 from voyager.formats.yolo.lines import (
     format_box,
@@ -39,8 +38,6 @@ HOLDS: Final = Holds(
     unlabeled=False,
 )
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PART = re.compile(r"[^\x00-\x1f\x7f/\\:]+")
 _UNSEEN: Final[Literal[0]] = 0
 _NAMES_OF_PARTS = ("train", "val", "test")
 
@@ -61,8 +58,7 @@ class _Writer:
         self._classes = [name for _, name in writing.classes]
         self._skeleton = self._skeleton_of()
         self._found: set[str] = set()
-        self._parts: set[str] = set()
-        self._stems: set[str] = set()
+        self._folders = PartFolders(writing, _can_be_part)
 
     def _skeleton_of(self) -> Skeleton | None:
         task = self._writing.vocabulary.tasks.get(self._writing.task)
@@ -77,33 +73,12 @@ class _Writer:
             rows = csv.writer(sizes, lineterminator="\n")
             rows.writerow(("image", "width", "height"))
             for key, sample in writing.samples():
-                name = self._name(key, sample)
+                name = self._folders.name(key, sample.split)
                 writing.image(key, sample, f"images/{name}")
                 writing.named(f"images/{name}", key)
                 rows.writerow((f"images/{name}", sample.image.width, sample.image.height))
                 self._write_labels(key, sample, f"labels/{os.path.splitext(name)[0]}.txt")
         self._write_yaml()
-
-    def _name(self, key: str, sample: Sample) -> str:
-        """The path of an image below images/: its part, and its key in one word."""
-        part = self._part(sample.split)
-        folders = key.split("/")
-        if len(folders) > 1 and folders[0] == "images":
-            del folders[0]
-        if len(folders) > 1 and part and split_of(folders[0]) == part:
-            del folders[0]
-        flat = flat_name(_CONTROL.sub("_", "/".join(folders)), self._stems)
-        return f"{part}/{flat}" if part else flat
-
-    def _part(self, split: str | None) -> str:
-        if split is None:
-            return ""
-        fits = _PART.fullmatch(split) and split not in ("", ".", "..") and split == split.strip()
-        if not fits or (split in KNOWN_KEYS and split not in _NAMES_OF_PARTS):
-            self._report.add("lost", "a split that cannot be named", split)
-            return ""
-        self._parts.add(split)
-        return split
 
     # -- labels ----------------------------------------------------------------------------------
 
@@ -240,10 +215,10 @@ class _Writer:
         import yaml
 
         table: dict[str, Any] = {"path": "."}
-        if not self._parts:
+        if not self._folders.parts:
             table |= {"train": "images", "val": "images"}  # all of it: nothing is parted
-        for part in [*_NAMES_OF_PARTS, *sorted(self._parts - set(_NAMES_OF_PARTS))]:
-            if part in self._parts:
+        for part in [*_NAMES_OF_PARTS, *sorted(self._folders.parts - set(_NAMES_OF_PARTS))]:
+            if part in self._folders.parts:
                 table[part] = f"images/{part}"
         table["task"] = next((k for k in ("obb", "pose", "segment") if k in self._found), "detect")
         if "pose" in self._found:
@@ -266,6 +241,11 @@ class _Writer:
         if skeleton.edges:
             fields["skeleton"] = [list(edge) for edge in skeleton.edges]
         return fields
+
+
+def _can_be_part(split: str) -> bool:
+    """Whether data.yaml can name a part so: its other fields have names too."""
+    return split in _NAMES_OF_PARTS or split not in KNOWN_KEYS
 
 
 def _is_plain(shape: Geometry) -> bool:
