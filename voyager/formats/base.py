@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
@@ -48,6 +48,18 @@ class Item:
     place: str = ""
     data: bytes | None = None
     searched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items that can be made later and by another process.
+
+    Making them mints no class; it may define tasks, report, and store blobs (then this process has
+    to do it). `cost` is the size of what they are made of, in bytes.
+    """
+
+    make: Callable[[], Iterable[Item]]
+    cost: int
 
 
 def new_item_sample(**fields: Any) -> Sample:
@@ -212,12 +224,21 @@ class Format:
     name: str
     title: str
     detect: Callable[[Source], Detection | None]
-    read: Callable[[Source, Reading], Iterator[Item]] | None
+    read: Callable[[Source, Reading], Iterator[Item | Batch]] | None
     write: Callable[[Writing], None] | None
     holds: Holds
     settings: Mapping[str, str] = field(default_factory=dict)
     one_file: bool = False
     """Whether an export is one file that holds all labels, so that it can be bound."""
+
+
+def iter_items(parts: Iterable[Item | Batch]) -> Iterator[Item]:
+    """The items of a reader, those of batches made here."""
+    for part in parts:
+        if isinstance(part, Batch):
+            yield from part.make()
+        else:
+            yield part
 
 
 def decode_text(data: bytes, path: str | Path, report: Any = None) -> str:

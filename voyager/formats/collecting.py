@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voyager.formats.base import Format, Item, Source
+from voyager.formats.base import Format, Item, Source, iter_items
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.reading import Reading, ReadOptions
 from voyager.formats.report import Report
@@ -59,7 +59,7 @@ def collect(
         progress=lambda *_: None,
     )
     assert form.read is not None
-    return Collected(list(form.read(source, reading)), draft, report, objects)
+    return Collected(list(iter_items(form.read(source, reading))), draft, report, objects)
 
 
 def memory_version(

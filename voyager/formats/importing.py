@@ -18,7 +18,8 @@ from typing import Any
 from msgspec.structs import force_setattr
 
 from voyager.errors import NotFoundError, StateError, VoyagerError
-from voyager.formats.base import NEW_ID, Format, Item, Source
+from voyager.formats.base import NEW_ID, Batch, Format, Item, Source
+from voyager.formats.batches import Batches, refuse_blob
 from voyager.formats.classes import ClassChange, Evidence, apply_renames
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.frames import in_stored_frame
@@ -38,6 +39,7 @@ from voyager.formats.spill import Sorter
 from voyager.formats.updating import Speaks, Triple, joined, merge_sample
 from voyager.formats.writing import Writing
 from voyager.repo.dataset import Dataset
+from voyager.repo.import_reports import note_report
 from voyager.repo.keys import shown
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -46,7 +48,7 @@ from voyager.repo.staging import stage_sorted
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.schema import Region, Sample, decode_sample, encode_sample, sample_uid
 from voyager.schema.ids import image_anchor, mint_region_id, mint_region_ids
-from voyager.schema.pairing import Pairing, pair_regions
+from voyager.schema.pairing import Pairing, pair_exact, pair_regions
 from voyager.schema.vocabulary import Draft
 from voyager.store import bulk
 from voyager.store.ids import Kind
@@ -86,6 +88,12 @@ class Imported:
     turned: list[str] = field(default_factory=list)
     base: str | None = None
     staged: bool = False
+
+    def as_report(self, name: str) -> dict[str, Any]:
+        """What is kept of it with the commit: what it was, and its findings."""
+        fields = ("format", "samples", "regions", "labels", "added", "updated", "report")
+        whole = self.as_json()
+        return {"import": name, **{field: whole[field] for field in fields}}
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `vgr import`."""
@@ -259,11 +267,45 @@ class ImportJob:
             names=self._names if self._base.complete or self.is_projection else None,
         )
         assert self.form.read is not None
-        for item in self.form.read(source, reading):
-            placed = placer.place(item)
-            if placed is not None:
-                sorter.add(placed.key.encode(), self._row_of(item, placed))
+        batches: list[Batch] = []
+        for part in self.form.read(source, reading):
+            if isinstance(part, Batch):
+                batches.append(part)
+            else:
+                pair = self._take(part, placer)
+                if pair is not None:
+                    sorter.add(*pair)
+        alone = not self._is_empty or self.is_projection
+        self._batches(reading, placer).run(batches, sorter, alone=alone)
         self.result.matched_elsewhere = placer.matched_elsewhere
+
+    def _take(self, item: Item, placer: Placer) -> tuple[bytes, bytes] | None:
+        """The key and row of an item; None for one that has no place."""
+        placed = placer.place(item)
+        return None if placed is None else (placed.key.encode(), self._row_of(item, placed))
+
+    def _batches(self, reading: Reading, placer: Placer) -> Batches:
+        result, voices = self.result, self._voices
+
+        def enter() -> None:
+            reading.put_blob = refuse_blob
+            placer.in_child = True
+            result.regions = result.labels = 0
+            voices.clear()
+
+        def add(tally: tuple[int, int, list[tuple[str, str]]]) -> None:
+            result.regions += tally[0]
+            result.labels += tally[1]
+            voices.update((task, source) for task, source in tally[2])
+
+        return Batches(
+            lambda item: self._take(item, placer),
+            draft=self.draft,
+            report=self.report,
+            enter=enter,
+            tally=lambda: (result.regions, result.labels, sorted(voices)),
+            add=add,
+        )
 
     def _put_blob(self, data: bytes) -> Ext:
         return blob_ref(self.txn.put_blob(data, shrink=True))
@@ -315,7 +357,8 @@ class ImportJob:
                 if old is not None:
                     evidence.add(old.regions, theirs.regions)
         self.result.trust = evidence.trust
-        self._trusted = evidence.ids_are_trusted
+        no_evidence = not evidence.trust[1]
+        self._trusted = evidence.ids_are_trusted or (self._base.complete and no_evidence)
         self.result.renames, self._substitutes = apply_renames(self.draft, evidence)
 
     def _known_samples(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes, Sample]]:
@@ -398,11 +441,14 @@ class ImportJob:
             old, new = base.regions[pair.old], theirs.regions[pair.new]
             own = counterparts.get(old.id, old.id)
             yield Triple(old, here.pop(own, None), new)
+        gone = {
+            counterparts.get(old.id, old.id): old
+            for old in (base.regions[place] for place in pairing.old_left)
+        }
         left = [theirs.regions[place] for place in pairing.new_left]
-        for place in pairing.old_left:
-            old = base.regions[place]
-            yield Triple(old, here.pop(counterparts.get(old.id, old.id), None), None)
-        yield from self._additions(left, here)
+        yield from self._additions(left, here, gone)
+        for own, old in gone.items():
+            yield Triple(old, here.get(own), None)
 
     def _pair(self, old: tuple[Region, ...], new: tuple[Region, ...], sample: Sample) -> Pairing:
         image = sample.image
@@ -412,25 +458,26 @@ class ImportJob:
             new,
             class_of=self._class_of,
             trust_ids=self._trusted,
+            same_ids=self.form.holds.whole,
             size=size,
             load=self.load,
         )
 
-    def _additions(self, new: list[Region], here: dict[bytes, Region]) -> Iterator[Triple]:
+    def _additions(
+        self, new: list[Region], here: dict[bytes, Region], gone: dict[bytes, Region]
+    ) -> Iterator[Triple]:
         """Regions that the file has and the base had not; one that somebody drew here is the same.
 
-        Only exact equals are: what is merely close is a second opinion, not a second import.
+        Only exact equals are: what is merely close is a second opinion, not a second import. Of
+        `gone`, regions of the base that the file lacks, those are taken that were redrawn alike.
         """
         free = list(here.values())
-        pairing = pair_regions(free, new, class_of=self._class_of) if free else None
-        equal = (
-            {}
-            if pairing is None
-            else {pair.new: pair.old for pair in pairing.pairs if pair.how in ("exact", "geometry")}
-        )
+        pairing = pair_exact(free, new, class_of=self._class_of)
+        equal = {pair.new: free[pair.old] for pair in pairing.pairs}
         for place, region in enumerate(new):
-            own = free[equal[place]] if place in equal else here.get(region.id)
-            yield Triple(own, own, region)
+            own = equal.get(place) or here.get(region.id)
+            base = None if own is None else gone.pop(own.id, own)
+            yield Triple(base, own, region)
 
     def _class_of(self, region: Region) -> bytes | None:
         for label in region.labels:
@@ -444,7 +491,8 @@ class ImportJob:
         tasks = self.draft.tasks
         many = frozenset(name for name, task in tasks.items() if task.many)
         said, sources = zip(*self._voices, strict=True)
-        return Speaks(self.form.holds, frozenset(said), frozenset(sources), many)
+        rounding = self.form.holds.quantum if self._base.complete else 0.0
+        return Speaks(self.form.holds, frozenset(said), frozenset(sources), many, rounding)
 
     def load(self, blob: bytes) -> bytes:
         """The bytes of a stored mask."""
@@ -479,6 +527,8 @@ class ImportJob:
         keys.check(self.version, Dataset(self.txn, roots))
         if roots != dict(self.version.roots) or self.staging.overlay:
             note_import(self.txn, self.repo, self.name, roots)
+            if self.report:
+                note_report(self.txn, self.repo, self.result.as_report(self.name))
             self.txn.commit()
             self.result.staged = True
 

@@ -236,13 +236,13 @@ class _Scanner:
             _raws.decode(data or b"")
         except msgspec.MsgspecError:
             data = None
-        if closed is not None:
-            self._at = closed + 1
-        else:
-            self._at = ends[-1][1]
-            self._take(b",", "',' or ']'")
+        self._at = ends[-1][1] if closed is None else closed
+        if closed is None and self._peek() == b",":
+            self._at += 1
             self._peek()
-        return Window(name, first, elements, data), closed is not None
+            return Window(name, first, elements, data), False
+        self._take(b"]", "',' or ']'")
+        return Window(name, first, elements, data), True
 
 
 def _value_end(buffer: bytes, at: int) -> int | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from voyager.errors import NotFoundError
 from voyager.formats.base import Item
+from voyager.formats.batches import LeftToParent
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.report import Report
 from voyager.images import IMAGE_EXTENSIONS, probe
@@ -59,6 +60,8 @@ class Placer:
         self._report = report
         self._names = names
         self._is_empty = not version.count(SAMPLES)
+        self.in_child = False
+        """Whether this is a process that may not store bytes."""
         self.matched_elsewhere: list[tuple[str, str]] = []
 
     def place(self, item: Item) -> Placed | None:
@@ -71,6 +74,8 @@ class Placer:
         if path is None and item.data is None and not item.searched:
             path = self._finder.find_file(item.name)
         if path is not None or item.data is not None:
+            if self.in_child:
+                raise LeftToParent
             placed = self._with_file(item, path)
         else:
             placed = self._without_file(item)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -39,6 +39,12 @@ class Report:
         entry.count += count
         if example and len(entry.examples) < _MOST_EXAMPLES and example not in entry.examples:
             entry.examples.append(example)
+
+    def merge(self, loss: Loss, kind: str, count: int, examples: Sequence[str]) -> None:
+        """Count what another report found."""
+        entry = self.entries.setdefault((loss, kind), Entry())
+        entry.count += count
+        entry.examples = list(dict.fromkeys([*entry.examples, *examples]))[:_MOST_EXAMPLES]
 
     def __len__(self) -> int:
         return len(self.entries)

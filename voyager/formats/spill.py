@@ -58,14 +58,23 @@ class Sorter:
 
     def _spill(self) -> None:
         run = tempfile.TemporaryFile(prefix="vgr-sort-")  # noqa: SIM115 - closed with the sorter
+        self.write_run(run)
+        self._runs.append(run)
+
+    def write_run(self, run: IO[bytes]) -> None:
+        """Write what is in memory to a file, sorted, and forget it."""
         self._pairs.sort(key=_key)
         for key, value in self._pairs:
             run.write(_HEAD.pack(len(key), len(value)))
             run.write(key)
             run.write(value)
-        self._runs.append(run)
         self._pairs.clear()
         self._size = 0
+
+    def adopt(self, run: IO[bytes], count: int) -> None:
+        """Take the pairs that another sorter wrote to a file, which is closed with this one."""
+        self._runs.append(run)
+        self.count += count
 
     def pairs(self) -> Iterator[Pair]:
         """All pairs by key; may be asked for again, but not while another walk goes on."""

@@ -19,11 +19,13 @@ _MOST_PROCESSES = 4
 
 
 class _Fault(msgspec.Struct, array_like=True):
-    """What stopped a child: errno (0 for an error of ours), message, hint."""
+    """What stopped a child: errno (0 for an error of ours), message, hint, and its place."""
 
     number: int
     message: str
     hint: str | None = None
+    path: str | None = None
+    line: int | None = None
 
 
 class _Report(msgspec.Struct, array_like=True):
@@ -79,7 +81,8 @@ class Forked:
             return report.result
         if report.fault.number:
             raise OSError(report.fault.number, report.fault.message)
-        raise InvalidDataError(report.fault.message, hint=report.fault.hint)
+        fault = report.fault
+        raise InvalidDataError(fault.message, hint=fault.hint, path=fault.path, line=fault.line)
 
     def end(self) -> None:
         """Reap the child, stopping it when nobody waited for its result."""
@@ -103,7 +106,7 @@ def _live(work: Callable[[], bytes], sending: int) -> None:
     except OSError as error:
         report = _Report(fault=_Fault(error.errno or 5, error.strerror or str(error)))
     except VoyagerError as error:
-        report = _Report(fault=_Fault(0, error.message, error.hint))
+        report = _Report(fault=_Fault(0, error.message, error.hint, error.path, error.line))
     except BaseException as error:  # whatever it is, the parent has to hear of it
         report = _Report(fault=_Fault(5, f"a helping process failed: {error!r}"))
     finally:

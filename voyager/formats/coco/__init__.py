@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from voyager.formats.base import Detection, Format, Holds, Item, Source
+from voyager.formats.base import Batch, Detection, Format, Holds, Item, Source
 from voyager.formats.reading import Reading
 from voyager.formats.writing import Writing
 
@@ -48,7 +48,7 @@ def _is_results(source: Source, name: str, keys: frozenset[str]) -> bool:
     return starts and keys >= _RESULT
 
 
-def read(source: Source, reading: Reading) -> Iterator[Item]:
+def read(source: Source, reading: Reading) -> Iterator[Item | Batch]:
     """The images of every COCO file in a source."""
     from voyager.formats.coco.files import label_files
     from voyager.formats.coco.reading import read_file

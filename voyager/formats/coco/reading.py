@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from voyager.errors import InvalidDataError
-from voyager.formats.base import Item, clean_name
+from voyager.formats.base import Batch, Item, clean_name
 from voyager.formats.coco.annotations import decode_annotations
 from voyager.formats.coco.categories import Categories
 from voyager.formats.coco.files import LabelFile
@@ -50,7 +51,7 @@ class Tables:
     others: dict[str, Any] = field(default_factory=dict)
 
 
-def read_file(file: LabelFile, reading: Reading) -> Iterator[Item]:
+def read_file(file: LabelFile, reading: Reading) -> Iterator[Item | Batch]:
     """The items of a file, an image each; those without annotations too."""
     with ExitStack() as stack:
         groups = stack.enter_context(Groups(_MEMORY))
@@ -169,32 +170,43 @@ class _FileReader:
         self.categories.note_tables(tables.others)
         self.maker = RegionMaker(file, reading, self.categories)
 
-    def items(self, groups: Groups) -> Iterator[Item]:
-        """All images of the file: those with annotations first."""
+    def items(self, groups: Groups) -> Iterator[Item | Batch]:
+        """All images of the file: those with annotations in batches, then the others."""
         left = dict(self.tables.images)
         drained = groups.drain()
         while batch := list(islice(drained, _BATCH)):
-            yield from self._batch(batch, left)
+            images = [self._image(image_id, left, elements) for image_id, elements in batch]
+            cost = sum(len(element) for _, elements in batch for element in elements)
+            yield Batch(partial(self._make, images, batch), cost)
         for image_id, image in left.items():
             yield self._item(image_id, image, (), ())
 
-    def _batch(
-        self, batch: list[tuple[int | str, list[bytes]]], left: dict[int | str, dict[str, Any]]
+    def _image(
+        self,
+        image_id: int | str,
+        left: dict[int | str, dict[str, Any]],
+        elements: list[bytes],
+    ) -> dict[str, Any]:
+        image = left.pop(image_id, None)
+        if image is None:
+            first = decode_annotations(elements[:1], self.file.name)[0].id
+            raise InvalidDataError(
+                f"annotation {first}: image_id {image_id} is no image of the file",
+                path=self.file.name,
+            )
+        return image
+
+    def _make(
+        self, images: list[dict[str, Any]], batch: list[tuple[int | str, list[bytes]]]
     ) -> Iterator[Item]:
+        """The items of some images with their annotations."""
         annotations = decode_annotations(
             [element for _, elements in batch for element in elements], self.file.name
         )
         made = self.maker.make(annotations)
         at = 0
-        for image_id, elements in batch:
+        for image, (image_id, elements) in zip(images, batch, strict=True):
             end = at + len(elements)
-            image = left.pop(image_id, None)
-            if image is None:
-                first = annotations[at].id
-                raise InvalidDataError(
-                    f"annotation {first}: image_id {image_id} is no image of the file",
-                    path=self.file.name,
-                )
             regions, labels = made.of(at, end)
             yield self._item(image_id, image, tuple(regions), labels)
             at = end
