@@ -16,7 +16,7 @@ from voyager.formats.base import Format
 from voyager.formats.records import ExportRecord, note_export, record_path
 from voyager.formats.report import Report
 from voyager.formats.unheld import Losses
-from voyager.formats.writing import WriteOptions, Writing
+from voyager.formats.writing import Images, WriteOptions, Writing
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import KeyPattern
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -212,6 +212,7 @@ def _record_of(
         settings=writing.options.settings,
         file_name=file_name,
         names=writing.names,
+        images=writing.options.images != "none",
     )
 
 
@@ -228,12 +229,14 @@ def digest_of(writing: Writing) -> str:
 def write_again(
     repo: Repository, version: Dataset, record: ExportRecord, form: Format, folder: Path
 ) -> Writing:
-    """Write the label files of an export once more."""
+    """Write the label files of an export once more; where images tell labels, stand-ins for them."""
     files.make_folder(folder)
-    options = WriteOptions(task=record.task, images="none", settings=record.settings)
+    images: Images = "names" if record.images else "none"
+    options = WriteOptions(task=record.task, images=images, settings=record.settings)
     chosen = _chosen(version, record.where, record.keys)
     done = Exported(folder, version.commit, Report())
     writing = _writing(repo, version, folder, chosen, options, done, record.file_name, no_progress)
+    writing.placeholders = not form.holds.pending
     assert form.write is not None
     form.write(writing)
     return writing

@@ -182,7 +182,8 @@ class ExportBase:
 class ExportRecord:
     """What an export was made of; `digest` is the hash of its label files.
 
-    `names` maps what the format calls an image to its key, where the two differ.
+    `names` maps what the format calls an image to its key, where the two differ; `images` says
+    whether they were written too.
     """
 
     format: str
@@ -194,6 +195,7 @@ class ExportRecord:
     settings: Mapping[str, str] = field(default_factory=dict)
     file_name: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    images: bool = True
     version: int = EXPORTER_VERSION
 
     def as_json(self) -> dict[str, Any]:
@@ -208,6 +210,7 @@ class ExportRecord:
             "settings": dict(self.settings),
             "file_name": self.file_name,
             "names": dict(self.names),
+            "images": self.images,
             "exporter": self.version,
         }
 
@@ -225,6 +228,7 @@ class ExportRecord:
                 settings=dict(value["settings"]),
                 file_name=value["file_name"],
                 names=dict(value["names"]),
+                images=bool(value["images"]),
                 version=int(value["exporter"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

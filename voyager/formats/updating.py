@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from voyager.formats.base import NEW_ID, Holds
+from voyager.formats.difference import same_geometry
 from voyager.schema import Image, Label, Region, Sample
 
 _ABSENT: Final = object()
@@ -26,6 +27,8 @@ class Speaks:
     sources: frozenset[str]
     many: frozenset[str] = frozenset()
     """Tasks of which one source may give several answers."""
+    rounding: float = 0.0
+    """By how many pixels a file may differ from its base without saying anything."""
 
     def hears(self, label: Label) -> bool:
         """Whether the import has a say in a label."""
@@ -158,6 +161,9 @@ def _merge_labels(
     if base == theirs:
         return ours
     old, mine, new = (_by_key(labels, speaks) for labels in (base, ours, theirs))
+    stand_ins = _stand_ins(old, ours, mine)
+    mine.update({key: old[key] for key in stand_ins})
+    new.update({key: old[key] for key in _stand_ins(old, theirs, new)})
     kept: dict[Any, Label | None] = {}
     for key in dict.fromkeys((*old, *mine, *new)):
         if key in new and key in old:
@@ -169,10 +175,45 @@ def _merge_labels(
         else:
             own = mine.get(key)
             kept[key] = own if own is not None and _said(own) == value else new[key]
-    found = [
-        label if not speaks.hears(label) else kept.pop(_key(label, speaks), None) for label in ours
-    ]
+    spoken_for = {id(label): key for key, label in stand_ins.items()}
+    found: list[Label | None] = []
+    for label in ours:
+        key = spoken_for.get(id(label))
+        if key is not None:
+            value = kept.pop(key)
+            found.append(label if _said(value) == _said(old[key]) else value)
+        elif not speaks.hears(label) or _key(label, speaks) in stand_ins:
+            found.append(label)
+        else:
+            found.append(kept.pop(_key(label, speaks), None))
     return tuple(label for label in (*found, *kept.values()) if label is not None)
+
+
+def _stand_ins(
+    old: Mapping[Any, Label], labels: tuple[Label, ...], heard: Mapping[Any, Label]
+) -> dict[Any, Label]:
+    """Labels by which somebody else says what the file said, where its own source does not.
+
+    An export writes answers, whoever gave them, and the file that was edited speaks of those.
+    """
+    found: dict[Any, Label] = {}
+    for key, said in old.items():
+        own = heard.get(key)
+        if own is None or not _same_answer(own, said):
+            other = next((label for label in labels if _same_answer(label, said)), None)
+            if other is not None:
+                found[key] = other
+    return found
+
+
+def _same_answer(a: Label, b: Label) -> bool:
+    return (a.task, a.node, a.value, a.ordinal, a.language) == (
+        b.task,
+        b.node,
+        b.value,
+        b.ordinal,
+        b.language,
+    )
 
 
 def _by_key(labels: Iterable[Label], speaks: Speaks) -> dict[Any, Label]:
@@ -242,7 +283,7 @@ def _merge_region(
     holds = speaks.holds
     path = f"regions/{ours.id.hex()[:8]}/"
     theirs = _unspoken_of(theirs, base, holds)
-    shapes, primary = _merge_geometries(base, ours, theirs, holds, path, merged)
+    shapes, primary = _merge_geometries(base, ours, theirs, speaks, path, merged)
     changes: dict[str, Any] = {
         "geometries": shapes,
         "primary": primary,
@@ -266,15 +307,18 @@ def _merge_region(
 
 
 def _merge_geometries(
-    base: Region, ours: Region, theirs: Region, holds: Holds, path: str, merged: Merged
+    base: Region, ours: Region, theirs: Region, speaks: Speaks, path: str, merged: Merged
 ) -> tuple[dict[str, Any], str | None]:
-    shapes = dict(ours.geometries)
+    shapes, holds = dict(ours.geometries), speaks.holds
     spoken = {
         role for role, shape in base.geometries.items() if shape.name in holds.geometries
     } | theirs.geometries.keys()
     for role in sorted(spoken):
-        sides = (side.geometries.get(role) for side in (base, ours, theirs))
-        value = _pick(sides, f"{path}geometries.{role}", merged)
+        old, mine, new = (side.geometries.get(role) for side in (base, ours, theirs))
+        for known, slack in ((old, speaks.rounding), (mine, holds.quantum)):
+            if known is not None and new is not None and same_geometry(known, new, slack):
+                new = known
+        value = _pick((old, mine, new), f"{path}geometries.{role}", merged)
         if value is None:
             shapes.pop(role, None)
         else:

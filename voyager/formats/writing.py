@@ -20,7 +20,8 @@ from voyager.schema.vocabulary import CATEGORY, Vocabulary
 from voyager.store import files
 from voyager.store.ids import Kind
 
-Images = Literal["copy", "link", "none"]
+Images = Literal["copy", "link", "none", "names"]
+"""What becomes of images: copied, hard-linked, left out; `names` only says where they would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Writing:
         self.progress = progress
         self.names: dict[str, str] = {}
         """Item name → key, where the reader will find another name than the key."""
+        self.placeholders = False
+        """Whether empty files stand for images of which only the names are wanted."""
         self._keys = keys
         self.label_files: list[str] = []
         """What was written but for images, in order."""
@@ -207,6 +210,10 @@ class Writing:
             return False
         self.claim(name)
         target = self.folder / name
+        if self.options.images == "names":
+            if self.placeholders:
+                target.touch()
+            return True
         if self.options.images == "link" and self._link(key, target):
             return True
         with open(target, "xb") as file:

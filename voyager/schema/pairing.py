@@ -58,28 +58,36 @@ def pair_regions(
     *,
     class_of: ClassOf,
     trust_ids: bool = False,
+    same_ids: bool = False,
     size: tuple[int, int] | None = None,
     load: Load | None = None,
 ) -> Pairing:
     """Pair two lists of regions; `class_of` gives what must agree, `size` is width and height.
 
-    `trust_ids` says that ids of the source mean the same on both sides (see `agreeing_ids`).
+    `trust_ids` says that ids of the source mean the same on both sides (see `agreeing_ids`),
+    `same_ids` that the regions' own ids do: these then go before all else.
     """
     found = Pairing(old_left=list(range(len(old))), new_left=list(range(len(new))))
     if not old or not new:
         return found
-    shapes = [_shape(region) for region in old], [_shape(region) for region in new]
+    if same_ids:
+        _pair_equal(found, [region.id for region in old], [region.id for region in new], "id")
     classes = [class_of(region) for region in old], [class_of(region) for region in new]
-    both = [list(zip(*side, strict=True)) for side in zip(shapes, classes, strict=True)]
-    _pair_equal(found, both[0], both[1], "exact")
-    if found.old_left and found.new_left:
-        _pair_equal(found, *shapes, "geometry")
+    _pair_exact(found, old, new, classes)
     if trust_ids and found.old_left and found.new_left:
         _pair_equal(found, [_id(region) for region in old], [_id(region) for region in new], "id")
     if size is not None and found.old_left and found.new_left:
         _pair_turned(found, old, new, size, load)
     if found.old_left and found.new_left:
         _pair_similar(found, old, new, classes, load)
+    return found
+
+
+def pair_exact(old: Sequence[Region], new: Sequence[Region], *, class_of: ClassOf) -> Pairing:
+    """As `pair_regions`, but only regions of exactly equal geometry."""
+    found = Pairing(old_left=list(range(len(old))), new_left=list(range(len(new))))
+    if old and new:
+        _pair_exact(found, old, new, (list(map(class_of, old)), list(map(class_of, new))))
     return found
 
 
@@ -94,6 +102,25 @@ def agreeing_ids(
     ]
     known = [(a, b) for a, b in ids if a is not None and b is not None]
     return sum(a == b for a, b in known), len(known)
+
+
+def _pair_exact(
+    found: Pairing,
+    old: Sequence[Region],
+    new: Sequence[Region],
+    classes: tuple[list[Hashable], list[Hashable]],
+) -> None:
+    """Pair regions of equal geometry, those of one class first."""
+    if not found.old_left or not found.new_left:
+        return
+    shapes = list(map(_shape, old)), list(map(_shape, new))
+    both = [
+        [None if shape is None else (shape, name) for shape, name in zip(*side, strict=True)]
+        for side in zip(shapes, classes, strict=True)
+    ]
+    _pair_equal(found, both[0], both[1], "exact")
+    if found.old_left and found.new_left:
+        _pair_equal(found, *shapes, "geometry")
 
 
 def _shape(region: Region) -> bytes | None:
