@@ -20,6 +20,9 @@ from voyager.repo.keys import shown
 from voyager.repo.ranges import read_pair
 from voyager.repo.repository import Repository
 from voyager.repo.working_version import working_version
+from voyager.store.refs import HEAD
+
+PREDICTIONS = "predictions:"
 
 
 def run(
@@ -83,6 +86,9 @@ def run(
     that is different about it; ids, origins and the order of things are no difference. With -q
     nothing is printed and the exit code says it, as with --exit-code.
 
+    predictions:NAME is a version in which samples are what a model says they are; who says
+    something, and how surely, is no difference then.
+
     JSON: lines {"from", "to"}, then for each thing that differs {"scope": sample, region, label,
     coverage, meta, file, task, policy, taxonomy or class, "kind", "key", "old_key", "region",
     "task", "node", "source", "name", "similarity", "before", "after"} as far as they apply, last
@@ -95,9 +101,13 @@ def run(
       $ vgr diff v1 v2 --class person --kind moved,redrawn --html moved.html
     """
     repo = ctx.open_repository()
+    predicted, words = _predicted(ctx, words or [])
     parted = read_words(ctx, repo, words)
-    names = _names(parted, staged=staged, unstaged=unstaged)
-    before, after = _versions(ctx, repo, parted, staged=staged, unstaged=unstaged)
+    if predicted:
+        names, (before, after) = _predicted_versions(repo, parted, predicted)
+    else:
+        names = _names(parted, staged=staged, unstaged=unstaged)
+        before, after = _versions(ctx, repo, parted, staged=staged, unstaged=unstaged)
     refuse_unknown(parted, [before, after])
     found = Difference(
         before,
@@ -106,6 +116,7 @@ def run(
         wanted=_wanted(ctx, (before, after), class_, task, source, kind, scope, where),
         renames=not no_renames,
         detail=bool(keys),
+        voices=not predicted,
     )
     samples = found.samples()
     first = next(samples, None)
@@ -150,6 +161,30 @@ def _versions(
     for name, reason in skipped:
         ctx.warn(f"not compared: {name}: {reason}")
     return (repo.staged() if unstaged else before), files
+
+
+def _predicted(ctx: Context, words: list[str]) -> tuple[list[str], list[str]]:
+    """The words that name prediction sets, and the others."""
+    end = len(words) - len(ctx.after_dashes or ())
+    named = [word for word in words[:end] if word.startswith(PREDICTIONS)]
+    return named, [word for word in words[:end] if word not in named] + words[end:]
+
+
+def _predicted_versions(
+    repo: Repository, parted: Words, predicted: list[str]
+) -> tuple[dict[str, str], tuple[Dataset, Dataset]]:
+    """A version, and as it would be if it said what a model says; or two of these."""
+    from voyager.repo.predictions import predicted_version
+
+    if len(predicted) + len(parted.revisions) > 2:
+        raise UsageError("two versions can be compared, not more", hint="vgr diff A B")
+    revision = parted.revisions[0] if parted.revisions else HEAD
+    base = repo.at(revision)
+    sides = [predicted_version(repo, base, word.removeprefix(PREDICTIONS)) for word in predicted]
+    names = predicted
+    if len(sides) == 1:
+        sides, names = [base, *sides], [revision, *names]
+    return {"from": names[0], "to": names[1]}, (sides[0], sides[1])
 
 
 def _names(parted: Words, *, staged: bool, unstaged: bool) -> dict[str, str]:

@@ -37,11 +37,12 @@ class Difference:
     wanted: Wanted = EVERYTHING
     renames: bool = True
     detail: bool = False
+    voices: bool = True
 
     @cached_property
     def terms(self) -> Terms:
         """The vocabularies of both."""
-        return terms_of(self.before, self.after)
+        return terms_of(self.before, self.after, voices=self.voices)
 
     @cached_property
     def words(self) -> list[Fact]:
@@ -63,6 +64,7 @@ class Difference:
             renames=self.renames,
             matches=matches if patterns else None,
             same_pixels=_same_pixels(self.after) if self.detail else None,
+            terms=self.terms,
         )
         return self.wanted.choose(found)
 

@@ -175,7 +175,8 @@ def _region(fact: Fact, terms: Terms) -> str:
         case "moved" | "redrawn":
             return f"{_shape_words(fact)} {fact.kind}{_likeness(fact)}"
         case "retyped":
-            return f"{before.name} {ARROW} {after.name}{_likeness(fact)}"
+            score = "" if fact.similarity is None else f" (IoU {fact.similarity:.2f})"
+            return f"{before.name} {ARROW} {after.name}{score}"
         case "gained":
             return f"{_role(fact, after)} added to it"
         case "lost":

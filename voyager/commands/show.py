@@ -15,6 +15,7 @@ from voyager.commands.samples import sample_json, sample_text
 from voyager.commands.words import key_of
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
+from voyager.repo.import_reports import reports_of
 from voyager.repo.keys import match_keys, shown
 from voyager.repo.label_stat import stat_of
 from voyager.repo.repository import Repository
@@ -52,7 +53,7 @@ def run(
 
     JSON: a line for each: a sample {"key", "uid", "split", "image", "labels", "regions", …}, a file
     {"key", "blob", "bytes", "executable"}, a commit as in vgr log with "changes": {scope: {kind:
-    count}}.
+    count}} and "reports": [{"blob", "import", "counts"}], of imports; vgr cat ID prints one.
 
     Example:
       $ vgr show
@@ -123,13 +124,17 @@ def _show_revision(
     commit = read_commit(repo.store, commit_id)
     before = repo.dataset_of(commit.parent_ids[0] if commit.parents else None)
     found = Difference(before, repo.dataset_of(commit_id))
+    reports = reports_of(repo.store, commit)
     if ctx.json:
         summary = stat_of(found.samples(), found.terms, found.words).summary()
-        ctx.emit_line({**commits.commit_as_json(commit_id, commit), "changes": summary})
+        told = {"changes": summary, "reports": [report.as_json() for report in reports]}
+        ctx.emit_line({**commits.commit_as_json(commit_id, commit), **told})
         return
     for line in _tag_lines(ctx, repo, name):
         ctx.show(line)
     for line in commits.full_text(ctx, commit_id, commit, commits.decorations(repo)):
+        ctx.show(line)
+    for line in commits.report_text(reports):
         ctx.show(line)
     if no_patch:
         return

@@ -36,11 +36,12 @@ def label_diff(
     renames: bool = True,
     matches: Callable[[str], bool] | None = None,
     same_pixels: SamePixels | None = None,
+    terms: Terms | None = None,
 ) -> Iterator[SampleDiff]:
     """The keys that differ and what is different about them.
 
     `matches` chooses keys (a renamed one by either name). Without `renames` samples are not paired
-    by uid, nor regions of another id by place.
+    by uid, nor regions of another id by place. `terms` are those of `terms_of`.
     """
     pairs: Iterable[RowPair] = heapq.merge(
         *(iter_row_pairs(before, after, space, renames=renames) for space in (FILES, SAMPLES)),
@@ -52,7 +53,8 @@ def label_diff(
             for pair in pairs
             if matches(pair.key) or (pair.old_key is not None and matches(pair.old_key))
         )
-    return row_diff(pairs, terms_of(before, after), by_place=renames, same_pixels=same_pixels)
+    terms = terms or terms_of(before, after)
+    return row_diff(pairs, terms, by_place=renames, same_pixels=same_pixels)
 
 
 def mapping_diff(
@@ -68,7 +70,7 @@ def mapping_diff(
     )
 
 
-def terms_of(before: Dataset, after: Dataset) -> Terms:
+def terms_of(before: Dataset, after: Dataset, *, voices: bool = True) -> Terms:
     """The vocabularies of two versions, and their masks."""
     objects = after.objects
     old = before.vocabulary
@@ -79,7 +81,7 @@ def terms_of(before: Dataset, after: Dataset) -> Terms:
         for space in ("tasks", "taxonomies")
     )
     new = old if same else after.vocabulary
-    return Terms(old, new, lambda blob: objects.get(blob, Kind.BLOB))
+    return Terms(old, new, lambda blob: objects.get(blob, Kind.BLOB), voices=voices)
 
 
 def row_diff(

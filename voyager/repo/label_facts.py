@@ -170,13 +170,22 @@ Relation: TypeAlias = Literal["same", "refined", "coarsened", "changed"]
 class Terms:
     """The vocabularies of both sides: what labels are called, and how classes stand to each other.
 
-    `load` fetches the counts of masks that are blobs.
+    `load` fetches the counts of masks that are blobs. Without `voices` it is no difference who
+    says something, how surely, and how far it is checked (predictions against labels).
     """
 
-    def __init__(self, before: Vocabulary, after: Vocabulary, load: Load | None = None) -> None:
+    def __init__(
+        self,
+        before: Vocabulary,
+        after: Vocabulary,
+        load: Load | None = None,
+        *,
+        voices: bool = True,
+    ) -> None:
         self.before = before
         self.after = after
         self.load = load
+        self.voices = voices
         self._relations: dict[tuple[str, bytes, bytes], Relation] = {}
 
     def was(self, label: Label) -> str:

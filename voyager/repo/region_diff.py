@@ -59,16 +59,18 @@ def match_regions(
     `size` is the width and height of the image before.
     """
     found = Matches()
-    by_id = {region.id: (place, region) for place, region in old}
+    by_id: dict[bytes, list[Placed]] = {}
+    for placed in reversed(old):
+        by_id.setdefault(placed[1].id, []).append(placed)  # one each, but in a broken row
     come: list[Placed] = []
     pairs: list[tuple[Placed, Placed]] = []
     for placed in new:
-        was = by_id.pop(placed[1].id, None)
-        if was is None:
-            come.append(placed)
+        was = by_id.get(placed[1].id)
+        if was:
+            pairs.append((was.pop(), placed))
         else:
-            pairs.append((was, placed))
-    gone = list(by_id.values())
+            come.append(placed)
+    gone = sorted((placed for left in by_id.values() for placed in left), key=_place)
     if by_place and gone and come:
         pairs += _same_content(gone, come)
         pairs += _same_place(gone, come, found, terms, size)
@@ -78,6 +80,10 @@ def match_regions(
     found.matches += [Match(placed, None) for placed in gone]
     found.matches += [Match(None, placed) for placed in come]
     return found
+
+
+def _place(placed: Placed) -> int:
+    return placed[0]
 
 
 def _shapes(old: Region, new: Region, terms: Terms) -> ShapeChanges:
@@ -277,10 +283,10 @@ def _facts(
         yield about._replace(kind="lost", name=role, before=old.geometries[role])
     if old.labels != new.labels:
         yield from label_facts(old.labels, new.labels, terms, about)
-    if old.state != new.state:
-        yield about._replace(kind=new.state, before=old.state, after=new.state)
-    if old.score != new.score:
-        yield about._replace(kind="rescored", before=old.score, after=new.score)
+    for kind, name in _VOICE_PARTS if terms.voices else ():
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            yield about._replace(kind=kind or now, before=was, after=now)
     for kind, name in _PLAIN_PARTS:
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
@@ -295,8 +301,8 @@ _PLAIN_PARTS = (
     ("track", "track"),
     ("frame", "frame_state"),
     ("links", "links"),
-    ("source", "source"),
 )
+_VOICE_PARTS = (("", "state"), ("rescored", "score"), ("source", "source"))  # a state is its kind
 
 
 def _shape_fact(pair: ShapePair, score: Likeness, terms: Terms, about: Fact) -> Fact:

@@ -19,17 +19,22 @@ def label_facts(old: Labels, new: Labels, terms: Terms, about: Fact) -> Iterator
 
 
 def _pairs(old: Labels, new: Labels, terms: Terms) -> Iterator[Pair]:
-    if len(old) == len(new) == 1 and _voice(old[0]) == _voice(new[0]):  # nearly always
+    voice_of = _voice if terms.voices else _task
+    if len(old) == len(new) == 1 and voice_of(old[0]) == voice_of(new[0]):  # nearly always
         yield from _paired(old[0].task, old, new, terms)
         return
-    for voice in dict.fromkeys(map(_voice, (*old, *new))):
-        was = [label for label in old if _voice(label) == voice]
-        now = [label for label in new if _voice(label) == voice]
+    for voice in dict.fromkeys(map(voice_of, (*old, *new))):
+        was = [label for label in old if voice_of(label) == voice]
+        now = [label for label in new if voice_of(label) == voice]
         yield from _paired(voice[0], was, now, terms)
 
 
 def _voice(label: Label) -> tuple[str, str]:
     return label.task, label.source
+
+
+def _task(label: Label) -> tuple[str, str]:
+    return label.task, ""
 
 
 def _paired(task: str, old: Labels, new: Labels, terms: Terms) -> Iterator[Pair]:
@@ -86,6 +91,8 @@ def _facts(was: Label | None, now: Label | None, terms: Terms, about: Fact) -> I
     relation = _relation(was, now, terms)
     if relation != "same":
         yield about._replace(kind=relation)
+    if not terms.voices:
+        return
     if was.state != now.state:
         yield about._replace(kind=now.state)
     if was.score != now.score and relation == "same":

@@ -84,9 +84,13 @@ def _open_thin(before: bytes, after: bytes) -> Sides:
 
 
 def _unlike(regions: Sequence[Region], others: Sequence[Region]) -> list[Placed]:
-    by_id = {other.id: other for other in others}
+    by_id: dict[bytes, list[Region]] = {}
+    for other in others:
+        by_id.setdefault(other.id, []).append(other)
     return [
-        (place, region) for place, region in enumerate(regions) if by_id.get(region.id) != region
+        (place, region)
+        for place, region in enumerate(regions)
+        if region not in by_id.get(region.id, ())
     ]
 
 
