@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from voyager.commands.choosing import WhereOption
+from voyager.commands.choosing import WhereOption, chosen_samples
 from voyager.commands.context import Context
 from voyager.commands.labels import chosen_targets, is_key, state_of, tell_changed, voice_of
 from voyager.errors import UsageError
 from voyager.repo import label_edits
 from voyager.repo.assignments import known_task, part_words, read_assignments
+from voyager.repo.repository import Repository
 from voyager.repo.staged_edit import StagedEdit
 from voyager.schema import State
 
@@ -38,6 +39,14 @@ def run(
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="with a state alone: labels of this task")
     ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            "--from-predictions",
+            metavar="NAME",
+            help="take what a prediction set says, as proposed",
+        ),
+    ] = None,
     create: Annotated[bool, typer.Option("--create", help="make classes not yet there")] = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only tell what would change")
@@ -58,8 +67,12 @@ def run(
       $ vgr label 'train/hat/**' category=hats --source model:resnet --score 0.8
       $ vgr label train/1.jpg#2 --verify
       $ vgr label --regions --where "category = 'chair' and area < 100" category=stool
+      $ vgr label --from-predictions detector --where "split = 'train'"
     """
     repo = ctx.open_repository()
+    if predictions is not None:
+        _take_predictions(ctx, repo, predictions, words, where, dry_run=dry_run)
+        return
     now = state_of(state, accept=accept, verify=verify, reject=reject)
     voice = voice_of(source, score, now)
     message = " ".join([*(words or ()), *([now] if now else ())])
@@ -81,4 +94,23 @@ def run(
             if task is not None:
                 known_task(edit.draft.tasks, task)
             done = label_edits.put_state(edit, targets, now, task=task, source=source)
+    tell_changed(ctx, done, dry_run=dry_run)
+
+
+def _take_predictions(
+    ctx: Context,
+    repo: Repository,
+    name: str,
+    words: list[str] | None,
+    where: str | None,
+    *,
+    dry_run: bool,
+) -> None:
+    from voyager.repo.predictions import copy_predictions
+
+    with StagedEdit(repo, "label", f"from predictions {name}", dry_run=dry_run) as edit:
+        keys = None
+        if words or where is not None:
+            keys = chosen_samples(ctx, repo, edit.version, words or [], where)
+        done = copy_predictions(edit, name, keys)
     tell_changed(ctx, done, dry_run=dry_run)

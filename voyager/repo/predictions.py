@@ -13,10 +13,12 @@ from typing import Final
 
 from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset
+from voyager.repo.label_edits import Changed
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES, read_snapshot, write_snapshot
+from voyager.repo.staged_edit import StagedEdit
 from voyager.repo.staging import edit_map
-from voyager.schema import Image, Region, Sample, decode_sample, encode_sample
+from voyager.schema import Image, Label, Region, Sample, decode_sample, encode_sample
 from voyager.schema.pairing import pair_regions
 from voyager.store import prolly
 from voyager.store.history import read_commit, write_commit
@@ -27,6 +29,9 @@ PREDICTIONS: Final = "refs/predictions/"
 SPACE: Final = "predictions"
 PREFIX: Final = "predictions:"
 """How a revision names a prediction set: `predictions:NAME`."""
+
+_ONE_REGION: Final = 0.9
+"""Similarity from which a prediction speaks of a region that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +147,63 @@ def _with_known_ids(sample: Sample, said: Sample) -> tuple[Region, ...]:
         region.replace(id=ids[place]) if place in ids else region
         for place, region in enumerate(said.regions)
     )
+
+
+def copy_predictions(edit: StagedEdit, name: str, keys: Iterable[str] | None = None) -> Changed:
+    """Stage what a set says of samples, as proposed, in the name of its model.
+
+    `keys` are the samples that are meant, None all. A predicted region that is one of the sample
+    already gives that its labels; the others are added. What was taken before is not taken again.
+    """
+    repo, version = edit.repo, edit.version
+    wanted = None if keys is None else set(keys)
+    changed, regions, labels = [], 0, 0
+    for said in iter_predictions(repo, name):
+        key = version.lookups.key_of(said.uid)
+        if key is None or (wanted is not None and key not in wanted):
+            continue
+        old = edit[key]
+        new = _with_proposals(old, said, f"model:{name}")
+        if new != old:
+            edit[key] = new
+            changed.append(key)
+            regions += len(new.regions) - len(old.regions)
+            labels += _count_labels(new) - _count_labels(old)
+    return Changed(sorted(changed), regions, labels)
+
+
+def _count_labels(sample: Sample) -> int:
+    return len(sample.labels) + sum(len(region.labels) for region in sample.regions)
+
+
+def _with_proposals(sample: Sample, said: Sample, source: str) -> Sample:
+    known = {region.id for region in sample.regions}
+    fresh = [region for region in said.regions if region.id not in known]
+    pairing = pair_regions(sample.regions, fresh, class_of=_first_node)
+    twins = {pair.old: fresh[pair.new] for pair in pairing.pairs if pair.similarity >= _ONE_REGION}
+    taken = {region.id for region in twins.values()}
+    regions = [
+        region.replace(labels=_joined(region.labels, twins[place].labels, source))
+        if place in twins
+        else region
+        for place, region in enumerate(sample.regions)
+    ]
+    regions += [_proposed(region, source) for region in fresh if region.id not in taken]
+    labels = _joined(sample.labels, said.labels, source)
+    return sample.replace(labels=labels, regions=tuple(regions))
+
+
+def _joined(old: tuple[Label, ...], new: tuple[Label, ...], source: str) -> tuple[Label, ...]:
+    """Labels with proposals for the tasks of which the model said nothing here yet."""
+    spoken = {label.task for label in old if label.source == source}
+    proposed = (label.replace(source=source, state="proposed") for label in new)
+    return (*old, *(label for label in proposed if label.task not in spoken))
+
+
+def _proposed(region: Region, source: str) -> Region:
+    labels = tuple(label.replace(source=source, state="proposed") for label in region.labels)
+    return region.replace(source=source, state="proposed", labels=labels)
+
+
+def _first_node(region: Region) -> bytes | None:
+    return next((label.node for label in region.labels if label.node is not None), None)

@@ -64,7 +64,7 @@ def read_file(file: LabelFile, reading: Reading) -> Iterator[Item | Batch]:
         reader = _FileReader(file, reading, tables)
         if results:
             reader.categories.take_known()
-        yield from reader.items(groups)
+        yield from reader.items(groups, others=not results)
 
 
 def _scan(file: LabelFile, tables: Tables, groups: Groups, reading: Reading) -> bool:
@@ -170,15 +170,15 @@ class _FileReader:
         self.categories.note_tables(tables.others)
         self.maker = RegionMaker(file, reading, self.categories)
 
-    def items(self, groups: Groups) -> Iterator[Item | Batch]:
-        """All images of the file: those with annotations in batches, then the others."""
+    def items(self, groups: Groups, *, others: bool = True) -> Iterator[Item | Batch]:
+        """The images of the file: those with annotations in batches, then the `others`."""
         left = dict(self.tables.images)
         drained = groups.drain()
         while batch := list(islice(drained, _BATCH)):
             images = [self._image(image_id, left, elements) for image_id, elements in batch]
             cost = sum(len(element) for _, elements in batch for element in elements)
             yield Batch(partial(self._make, images, batch), cost)
-        for image_id, image in left.items():
+        for image_id, image in left.items() if others else ():
             yield self._item(image_id, image, (), ())
 
     def _image(
