@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from typing import Annotated, Any
 
@@ -50,8 +51,9 @@ def run(
         elif ctx.json:
             emit({"id": found.hex(), "kind": "blob", "bytes": header.real})
         else:
-            _refuse_terminal(name)
-            for chunk in repo.store.iter_blob(found):
+            for number, chunk in enumerate(repo.store.iter_blob(found)):
+                if not number:
+                    _refuse_terminal(name, chunk)
                 ctx.write(chunk)
 
 
@@ -73,11 +75,21 @@ def _find(repo: Repository, name: str) -> bytes:
         return find_object(repo.store, name)
 
 
-def _refuse_terminal(name: str) -> None:
-    if sys.stdout.isatty():
+def _refuse_terminal(name: str, chunk: bytes) -> None:
+    """Refuse to write bytes that are no text where somebody looks on."""
+    if sys.stdout.isatty() and (b"\0" in chunk or not _is_text(chunk)):
         raise UsageError(
             f"'{name}' is bytes, which a terminal cannot show", hint=f"vgr cat {name} > FILE"
         )
+
+
+def _is_text(chunk: bytes) -> bool:
+    """Whether a chunk is UTF-8, whose last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(chunk)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _content(kind: Kind, data: bytes) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voyager.commands.context import Context
+from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
 from voyager.store.history import Commit, Tag
+
+if TYPE_CHECKING:
+    from voyager.repo.import_reports import ImportReport
 
 _SHORT = 10
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
@@ -104,6 +108,16 @@ def full_text(ctx: Context, commit_id: bytes, commit: Commit, names: Decorations
     yield ""
     for line in commit.message.rstrip("\n").split("\n"):
         yield f"    {line}".rstrip()
+
+
+def report_text(reports: Sequence[ImportReport]) -> Iterator[str]:
+    """The lines of the reports that a commit names: how much did not fit, and the id for cat."""
+    if reports:
+        yield ""
+    for report in reports:
+        counts = ", ".join(f"{count:,} {loss}" for loss, count in report.counts.items())
+        told = f"import {shown(report.name)} ({counts})" if report.name else "it is not here"
+        yield f"Report {short_id(report.blob)}: {told}"
 
 
 def tag_text(ctx: Context, tag: Tag) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from voyager.errors import CorruptError, ExistsError, UsageError
 from voyager.formats.report import Report
 from voyager.repo.dataset import Dataset
+from voyager.repo.import_reports import note_report
 from voyager.repo.keys import check_key, match_keys, shown
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -36,6 +37,10 @@ class Taken:
     updated: int = 0
     unchanged: int = 0
     report: Report = field(default_factory=Report)
+
+    def as_report(self) -> dict[str, Any]:
+        """What is kept of it with the commit: where from, and its findings."""
+        return {"import": self.name, "format": "voyager", **self.as_json()}
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `vgr import REPO@REV`."""
@@ -114,6 +119,7 @@ class _Transfer:
         name: str,
         to: str,
     ) -> None:
+        self._repo = repo
         self._txn = txn
         self._other = other
         self._version = version
@@ -145,6 +151,8 @@ class _Transfer:
         roots = stage_sorted(self._txn, self._staging, {SAMPLES: rows(), **spaces})
         written.check(self.before, Dataset(self._txn, roots))
         if not dry_run and roots != dict(self.before.roots):
+            if self.done.report:
+                note_report(self._txn, self._repo, self.done.as_report())
             self._txn.commit()
 
     def _target(self, key: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from voyager.errors import StateError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import Change, counts
+from voyager.repo.import_reports import drop_reports, extra_with_reports
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import read_snapshot, write_snapshot
 from voyager.repo.staging import Staging, fold_staging, replace_staging
@@ -70,9 +71,11 @@ def commit(
             message=message,
             time=time,
             zone=zone,
+            extra=extra_with_reports(repo, old),
         )
         advance(txn, head, made)
         replace_staging(txn, staging, base=made, snapshot=snapshot, folded=snapshot)
+        drop_reports(txn, repo, made, snapshot)
         txn.commit()
     _keep_stat_cache(repo, staging)
     after = Dataset(repo.store, read_snapshot(repo.store, snapshot), commit=made)

@@ -12,6 +12,7 @@ from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
+from voyager.repo.import_reports import drop_unstaged_reports
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
 from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -314,6 +315,7 @@ def restore(
             plan = _plan_files(repo, after, [key for _, key in named])
         if changes:
             stage(txn, staging, changes)
+            drop_unstaged_reports(txn, repo, staging, changes)
             txn.commit()
     restored = {row_name(space, key) for space, key, _ in changes}
     if kind != "restore":

@@ -9,6 +9,7 @@ from voyager.errors import ConflictError, NotFoundError, StateError
 from voyager.repo.add import add
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
+from voyager.repo.import_reports import extra_with_reports, put_back_reports
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
@@ -102,6 +103,7 @@ def push(
             message=message,
             time=time,
             zone=zone,
+            extra=extra_with_reports(repo),
         )
         ref = (_next_name(repo), None, made)
         go(repo, txn, staging, Goal(head, head.commit, parent.snapshot_id, ref), progress=progress)
@@ -130,6 +132,7 @@ def apply(
     check_rows(now, after, changes)
     with repo.transaction("unstash", stash.message) as txn:
         stage(txn, staging, changes)
+        put_back_reports(txn, repo, read_commit(txn, stash.commit))
         if drop:
             move_ref(txn, stash.name, None, old=stash.commit)
         plan = None

@@ -13,6 +13,7 @@ from typing import Any
 from voyager.errors import ExistsError, InvalidDataError, StateError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
+from voyager.repo.import_reports import drop_reports
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
@@ -295,6 +296,7 @@ def _finish(
     if goal.ref is not None and goal.ref[1] != goal.ref[2]:
         move_ref(txn, goal.ref[0], goal.ref[2], old=goal.ref[1])
     replace_staging(txn, staging, base=goal.base, snapshot=goal.snapshot)
+    drop_reports(txn, repo, goal.base, goal.snapshot)
     if running is not None:
         txn.move(RUNNING, None, old=running)
         txn.on_undo(RUNNING, None)

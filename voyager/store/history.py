@@ -86,6 +86,7 @@ def write_commit(
     message: str,
     time: int,
     zone: int,
+    extra: dict[str, object] | None = None,
 ) -> bytes:
     """Store a commit, one deeper than its deepest parent; its id."""
     parents = list(parents)
@@ -93,6 +94,7 @@ def write_commit(
     commit = Commit(
         author=author,
         depth=depth,
+        extra=extra or {},
         message=message,
         parents=[object_ref(parent) for parent in parents],
         snapshot=object_ref(snapshot),
