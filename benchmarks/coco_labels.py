@@ -1,4 +1,4 @@
-"""A COCO file of the size and shape of instances_train2017: random polygons, boxes, areas, crowds."""
+"""A COCO file of the size and shape of instances_train2017: polygons, boxes, areas, crowds."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ def write_coco(
     crowd = rng.random(annotations) < 0.012
     picked = set(random.Random(seed + 1).sample(range(annotations), changed))
     with path.open("w") as file:
-        file.write('{"info": {"description": "generated", "year": 2017}, "licenses": [], "images": [')
+        file.write(
+            '{"info": {"description": "generated", "year": 2017}, "licenses": [], "images": ['
+        )
         file.write(
             ", ".join(
                 f'{{"license": 3, "file_name": "{n:012d}.jpg", "coco_url": '
-                f'"http://images.example.org/train2017/{n:012d}.jpg", "height": {_HEIGHT}, "width": '
-                f'{_WIDTH}, "date_captured": "2013-11-14 11:18:45", "id": {n}}}'
+                f'"http://images.example.org/train2017/{n:012d}.jpg", "height": {_HEIGHT}, '
+                f'"width": {_WIDTH}, "date_captured": "2013-11-14 11:18:45", "id": {n}}}'
                 for n in ids.tolist()
             )
         )
@@ -47,9 +49,15 @@ def write_coco(
             file.write(", " if number else "")
             file.write(
                 _annotation(
-                    number, int(owners[number]), int(classes[number]), int(vertices[number]),
-                    centres[number], float(radii[number]), rng,
-                    crowd=bool(crowd[number]), change=number in picked,
+                    number,
+                    int(owners[number]),
+                    int(classes[number]),
+                    int(vertices[number]),
+                    centres[number],
+                    float(radii[number]),
+                    rng,
+                    crowd=bool(crowd[number]),
+                    change=number in picked,
                 )
             )
         categories = [
