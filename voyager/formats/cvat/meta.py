@@ -6,15 +6,19 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 from voyager.schema.sample import Scalar
+
+FRAMES: Final = "vgr_frames"
+"""Our element of a task that lists its frames."""
 
 _INTEGER = re.compile(r"[+-]?\d{1,15}")
 _NODE = re.compile(r"<[^>]*data-node-id[^>]*>")
 _EDGE = re.compile(r"<[^>]*data-node-from[^>]*>")
 _STEP = re.compile(r"step\s*=\s*(\d{1,9})")
+_NUMBERS = re.compile(r"\b\d{1,9}\b")
 _MOST_FRAMES = 10_000_000
 
 
@@ -41,6 +45,8 @@ class TaskMeta:
     step: int = 1
     width: int | None = None
     height: int | None = None
+    listed: frozenset[int] = frozenset()
+    """The frames that are samples even without a shape, where we wrote the file."""
 
     def frames(self) -> range:
         """Its frames, none where it does not say how many they are."""
@@ -147,6 +153,7 @@ def _task(element: Element) -> TaskMeta:
         step=max(int(step[1]), 1) if step else 1,
         width=_whole(element, "original_size/width") or None,
         height=_whole(element, "original_size/height") or None,
+        listed=frozenset(map(int, _NUMBERS.findall(_text(element, FRAMES)))),
     )
 
 

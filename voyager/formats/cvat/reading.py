@@ -243,10 +243,10 @@ class _File:
             yield from self._frames_of(self.meta.task(task_id), tracked)
 
     def _frames_of(self, task: TaskMeta, tracked: dict[int, _Frame]) -> Iterator[Item]:
-        for at in sorted({*tracked, *task.frames()}):
+        for at in sorted({*tracked, *task.frames(), *task.listed}):
             frame = tracked.get(at)
             found, name = self._find_frame(at, task)
-            if frame is None and found is None:
+            if frame is None and found is None and at not in task.listed:
                 continue
             frame = frame or _Frame(place=self.shown)
             sample = new_item_sample(

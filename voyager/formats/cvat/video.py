@@ -14,6 +14,7 @@ from typing import Any
 
 from voyager.formats.base import Detection, Format, Source
 from voyager.formats.cvat import HOLDS as IMAGE_HOLDS
+from voyager.formats.cvat.meta import FRAMES
 from voyager.formats.cvat.reading import FRAME_NAME, NO_STATE, UNTRACKED, detect_kind, read
 from voyager.formats.cvat.writing import ShapeWriter, Xml
 from voyager.formats.writing import Writing, flat_name
@@ -29,7 +30,7 @@ class _Frame:
     sample: Sample
 
 
-HOLDS = replace(IMAGE_HOLDS, image_labels="none", tracks=True, group=True, split=False, empty=False)
+HOLDS = replace(IMAGE_HOLDS, image_labels="none", tracks=True, group=True, split=False)
 
 
 def detect(source: Source) -> Detection | None:
@@ -108,6 +109,7 @@ def _task(group: str, frames: list[_Frame]) -> dict[str, Any]:
         "mode": "interpolation",
         "start_frame": frames[0].at,
         "stop_frame": frames[-1].at,
+        FRAMES: " ".join(str(frame.at) for frame in frames),
         "width": first.width,
         "height": first.height,
     }
