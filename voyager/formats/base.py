@@ -230,6 +230,8 @@ class Format:
     settings: Mapping[str, str] = field(default_factory=dict)
     one_file: bool = False
     """Whether an export is one file that holds all labels, so that it can be bound."""
+    looks_at_images: bool = True
+    """Whether the names of image files tell a reader what label files do not."""
 
 
 def iter_items(parts: Iterable[Item | Batch]) -> Iterator[Item]:

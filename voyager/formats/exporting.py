@@ -236,10 +236,17 @@ def write_again(
     chosen = _chosen(version, record.where, record.keys)
     done = Exported(folder, version.commit, Report())
     writing = _writing(repo, version, folder, chosen, options, done, record.file_name, no_progress)
-    writing.placeholders = not form.holds.pending
+    writing.placeholders = form.looks_at_images
     assert form.write is not None
     form.write(writing)
     return writing
+
+
+def losses_of(form: Format, writing: Writing) -> Exported:
+    """What was written, counted, and what of it the format has no place for."""
+    done = Exported(writing.folder, writing.version.commit, writing.report)
+    _count(form, writing, done)
+    return done
 
 
 def _put_in_place(draft: Path, folder: Path, file_name: str | None) -> None:

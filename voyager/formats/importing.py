@@ -7,7 +7,7 @@ trusted and classes renamed only on evidence. Then all rows are staged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -21,6 +21,7 @@ from voyager.errors import NotFoundError, StateError, VoyagerError
 from voyager.formats.base import NEW_ID, Batch, Format, Item, Source
 from voyager.formats.batches import Batches, refuse_blob
 from voyager.formats.classes import ClassChange, Evidence, apply_renames
+from voyager.formats.difference import same_geometry
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.frames import in_stored_frame
 from voyager.formats.placing import Placed, Placer
@@ -44,16 +45,20 @@ from voyager.repo.keys import shown
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
-from voyager.repo.staging import stage_sorted
+from voyager.repo.staging import overlay_of, stage_sorted
 from voyager.repo.vocabulary import vocabulary_changes
-from voyager.schema import Region, Sample, decode_sample, encode_sample, sample_uid
+from voyager.schema import Label, Region, Sample, decode_sample, encode_sample, sample_uid
 from voyager.schema.ids import image_anchor, mint_region_id, mint_region_ids
 from voyager.schema.pairing import Pairing, pair_exact, pair_regions
 from voyager.schema.vocabulary import Draft
 from voyager.store import bulk
 from voyager.store.ids import Kind
+from voyager.store.objects import ObjectReader
 from voyager.store.transaction import Transaction
 from voyager.wire import Ext, blob_ref
+
+FindBase = Callable[["ImportJob", ExitStack], tuple[Base, dict[str, str]]]
+"""Finds the base of an import, and the names of images that are not their keys."""
 
 _MOST_NAMED = 5
 _first = itemgetter(0)
@@ -88,6 +93,8 @@ class Imported:
     turned: list[str] = field(default_factory=list)
     base: str | None = None
     staged: bool = False
+    view: Dataset | None = None
+    """Of a dry run: what would be staged."""
 
     def as_report(self, name: str) -> dict[str, Any]:
         """What is kept of it with the commit: what it was, and its findings."""
@@ -130,6 +137,8 @@ def import_labels(
     why: str = "",
     name: str | None = None,
     base: str | None = None,
+    based: FindBase | None = None,
+    operation: tuple[str, str] | None = None,
     strict: bool = False,
     dry_run: bool = False,
     progress: Progress = no_progress,
@@ -138,8 +147,9 @@ def import_labels(
 
     `name` is what the import is called in `origin` (its file or folder name): importing a newer
     file of the same name updates what the older one brought. `base` is the revision that an edited
-    export came from, where no record tells. Raises InvalidDataError for a malformed source,
-    StateError when the same things changed here and in the file; then nothing is staged.
+    export came from, where no record tells; `based` finds the base where the caller knows it.
+    `operation` is the kind and message of the operation. Raises InvalidDataError for a malformed
+    source, StateError when the same things changed here and in the file; then nothing is staged.
     """
     options = _voiced(options or ReadOptions())
     repo.refuse_if_running()
@@ -148,15 +158,17 @@ def import_labels(
         raise NotFoundError(f"'{path}' names no file or folder", hint="ls")
     with ExitStack() as stack:
         stack.enter_context(bulk.paused_gc())
-        txn = stack.enter_context(repo.transaction("import", f"{form.name} {path.name}"[:200]))
+        kind, message = operation or ("import", f"{form.name} {path.name}")
+        txn = stack.enter_context(repo.transaction(kind, message[:200]))
         job = ImportJob(repo, txn, path, form, options, name or path.name, progress)
         job.result.why = why
+        job.blobs = {} if dry_run else None
         sorter = stack.enter_context(Sorter())
         if options.predictions is not None:
             job.read_into(sorter, path)
             job.put_predictions(sorter, options.predictions, strict=strict, dry_run=dry_run)
             return job.result
-        job.find_base(base, stack)
+        job.find_base(base, based, stack)
         job.read_into(sorter, path)
         job.compare(sorter)
         changes = job.rows(sorter)
@@ -215,11 +227,17 @@ class ImportJob:
         self._substitutes: dict[bytes, bytes] = {}
         self._is_empty = not self.version.count(SAMPLES)
         self.is_projection = False
+        self.blobs: dict[bytes, bytes] | None = None
+        """New blobs, where somebody wants to look at what a dry run would stage."""
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def find_base(self, revision: str | None, stack: ExitStack) -> None:
+    def find_base(self, revision: str | None, based: FindBase | None, stack: ExitStack) -> None:
         """Find what the source was before it was edited: an export, else the import before."""
+        if based is not None:
+            self._base, self._names = based(self, stack)
+            self.result.base = self._base.name
+            return
         record = read_record(self.path, self.form)
         if revision is not None:
             commit = self.repo.resolve(revision)
@@ -232,12 +250,18 @@ class ImportJob:
 
     def project(self, folder: Path, writing: Writing) -> dict[bytes, bytes]:
         """Read what was written again: key → encoded sample."""
-        job = ImportJob(
-            self.repo, self.txn, folder, self.form, self.options, self.name, self.progress
-        )
-        job.version, job.is_projection = writing.version, True
-        job.draft, job._names = self.draft, dict(writing.names)
         path = folder if writing.file_name is None else folder / writing.file_name
+        return self.read_projection(path, writing.version, writing.names)
+
+    def read_projection(
+        self, path: Path, version: Dataset, names: Mapping[str, str]
+    ) -> dict[bytes, bytes]:
+        """Read a file that says what it was made of: key → encoded sample."""
+        job = ImportJob(
+            self.repo, self.txn, path, self.form, self.options, self.name, self.progress
+        )
+        job.version, job.is_projection = version, True
+        job.draft, job._names = self.draft, dict(names)
         with Sorter() as sorter:
             job.read_into(sorter, path)
             grouped = groupby(sorter.pairs(), key=_first)
@@ -308,7 +332,10 @@ class ImportJob:
         )
 
     def _put_blob(self, data: bytes) -> Ext:
-        return blob_ref(self.txn.put_blob(data, shrink=True))
+        blob = self.txn.put_blob(data, shrink=True)
+        if self.blobs is not None:
+            self.blobs[blob] = data
+        return blob_ref(blob)
 
     def _row_of(self, item: Item, placed: Placed) -> bytes:
         """The encoded sample of an item at its place; ids minted where the reader left that."""
@@ -420,8 +447,9 @@ class ImportJob:
         start = ours.replace(image=theirs.image) if ours.image.blob is None else ours
         if base is None:
             base = ours.replace(labels=(), regions=(), meta={}, split=None)
-        triples = list(self._triples(key, ours, base, theirs))
-        merged = merge_sample(start, base, theirs, triples, self.speaks)
+        was = self._base.original(key) or base
+        triples = list(self._triples(key, ours, base, theirs, was))
+        merged = merge_sample(start, base, theirs, triples, self.speaks, was)
         conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
         result = self.result
         result.regions_added += merged.added
@@ -429,9 +457,12 @@ class ImportJob:
         result.regions_removed += merged.removed
         return encode_sample(merged.sample)
 
-    def _triples(self, key: bytes, ours: Sample, base: Sample, theirs: Sample) -> Iterator[Triple]:
+    def _triples(
+        self, key: bytes, ours: Sample, base: Sample, theirs: Sample, was: Sample
+    ) -> Iterator[Triple]:
         """Pair the file's regions with those of the base, and these with the ones that are here."""
         here = {region.id: region for region in ours.regions}
+        before = {region.id: region for region in was.regions}
         counterparts = self._base.counterparts(key)
         pairing = self._pair(base.regions, theirs.regions, ours)
         self.result.divided += len(pairing.divided)
@@ -440,15 +471,17 @@ class ImportJob:
         for pair in pairing.pairs:
             old, new = base.regions[pair.old], theirs.regions[pair.new]
             own = counterparts.get(old.id, old.id)
-            yield Triple(old, here.pop(own, None), new)
+            yield Triple(old, here.pop(own, None), new, before.get(own))
         gone = {
             counterparts.get(old.id, old.id): old
             for old in (base.regions[place] for place in pairing.old_left)
         }
         left = [theirs.regions[place] for place in pairing.new_left]
-        yield from self._additions(left, here, gone)
-        for own, old in gone.items():
-            yield Triple(old, here.get(own), None)
+        for triple in self._additions(left, here, gone):
+            drawn = triple.ours
+            yield triple if drawn is None else replace(triple, was=before.get(drawn.id))
+        for own_id, old in gone.items():
+            yield Triple(old, here.get(own_id), None, before.get(own_id))
 
     def _pair(self, old: tuple[Region, ...], new: tuple[Region, ...], sample: Sample) -> Pairing:
         image = sample.image
@@ -474,10 +507,22 @@ class ImportJob:
         free = list(here.values())
         pairing = pair_exact(free, new, class_of=self._class_of)
         equal = {pair.new: free[pair.old] for pair in pairing.pairs}
+        left = [free[place] for place in pairing.old_left]
         for place, region in enumerate(new):
-            own = equal.get(place) or here.get(region.id)
+            own = equal.get(place) or here.get(region.id) or self._nearly(region, left)
             base = None if own is None else gone.pop(own.id, own)
             yield Triple(base, own, region)
+
+    def _nearly(self, region: Region, free: list[Region]) -> Region | None:
+        """The free region that differs by no more than the format's rounding; taken out."""
+        quantum, shape = self.form.holds.quantum, region.geometry
+        if not quantum or shape is None:
+            return None
+        for place, other in enumerate(free):
+            alike = other.geometry is not None and same_geometry(other.geometry, shape, quantum)
+            if alike and self._class_of(other) == self._class_of(region):
+                return free.pop(place)
+        return None
 
     def _class_of(self, region: Region) -> bytes | None:
         for label in region.labels:
@@ -491,8 +536,11 @@ class ImportJob:
         tasks = self.draft.tasks
         many = frozenset(name for name, task in tasks.items() if task.many)
         said, sources = zip(*self._voices, strict=True)
-        rounding = self.form.holds.quantum if self._base.complete else 0.0
-        return Speaks(self.form.holds, frozenset(said), frozenset(sources), many, rounding)
+        answers = self._answers if self._base.complete else None
+        return Speaks(self.form.holds, frozenset(said), frozenset(sources), many, answers)
+
+    def _answers(self, task: str, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+        return self.draft.answer(task, labels).labels
 
     def load(self, blob: bytes) -> bytes:
         """The bytes of a stored mask."""
@@ -511,8 +559,12 @@ class ImportJob:
     def stage(self, rows: Iterator[tuple[bytes, bytes]], *, strict: bool, dry_run: bool) -> None:
         """Stage the rows and the vocabulary at once; nothing with `dry_run`."""
         if dry_run:
-            for _ in rows:
-                pass
+            overlay = dict(self.staging.overlay)
+            overlay.update(((SAMPLES, key), row) for key, row in rows)
+            for space, changes in self._vocabulary_rows().items():
+                overlay.update(overlay_of((space, key, row) for key, row in changes))
+            objects = _WithBlobs(self.repo.store, self.blobs or {})
+            self.result.view = Dataset(objects, self.staging.roots, overlay)
             self.report.refuse_if_strict(strict=strict)
             return
         keys = WrittenKeys(keep=not self._is_empty)
@@ -570,6 +622,19 @@ class ImportJob:
         found = (after.tracked_at(key) for key in sorted(set(self._new_files)))
         write = [tracked for tracked in found if tracked is not None]
         update(self.repo, Plan(write, []), after, before_token=self.version.token)
+
+
+class _WithBlobs:
+    """A store with the blobs that a dry run did not keep."""
+
+    def __init__(self, store: ObjectReader, blobs: Mapping[bytes, bytes]) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    def get(self, object_id: bytes, kind: Kind) -> bytes:
+        """The bytes of an object."""
+        found = self._blobs.get(object_id) if kind is Kind.BLOB else None
+        return self._store.get(object_id, kind) if found is None else found
 
 
 def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:

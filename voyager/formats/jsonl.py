@@ -174,4 +174,5 @@ FORMAT: Final = Format(
     write=write,
     holds=HOLDS,
     one_file=True,
+    looks_at_images=False,
 )

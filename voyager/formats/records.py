@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError
 from voyager.formats.base import RECORD_NAME, Format
+from voyager.formats.projection import Projection
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES, read_snapshot, write_snapshot
@@ -28,7 +29,6 @@ from voyager.wire import object_ref
 
 if TYPE_CHECKING:
     from voyager.formats.importing import ImportJob
-    from voyager.schema.rle import Load
 
 IMPORTS: Final = "imports/"
 EXPORTS: Final = "exports/"
@@ -55,6 +55,10 @@ class Base(Protocol):
         """What the file said of a sample, as the format can hold it; None if nothing is known."""
         ...
 
+    def original(self, key: bytes) -> Sample | None:
+        """What `sample` was made from; None where that is itself."""
+        ...
+
     def counterparts(self, key: bytes) -> Mapping[bytes, bytes]:
         """Region ids of `sample` → those of the same regions here, where they differ."""
         ...
@@ -79,6 +83,9 @@ class OwnBase:
     def sample(self, key: bytes, ours: Sample | None, theirs: Sample) -> Sample | None:
         return None if ours is None else _of_series(ours, theirs, self._series)
 
+    def original(self, key: bytes) -> Sample | None:
+        return None
+
     def counterparts(self, key: bytes) -> Mapping[bytes, bytes]:
         return {}
 
@@ -101,6 +108,9 @@ class SeriesBase:
         row = self._version.row(SAMPLES, key)
         then = ours if row is None else decode_sample(row)
         return None if then is None else _of_series(then, theirs, self._series)
+
+    def original(self, key: bytes) -> Sample | None:
+        return None
 
     def counterparts(self, key: bytes) -> Mapping[bytes, bytes]:
         return {}
@@ -130,19 +140,15 @@ class ExportBase:
     complete = True
 
     def __init__(
-        self,
-        commit: bytes,
-        version: Dataset,
-        projected: dict[bytes, bytes],
-        task: str,
-        load: Load | None = None,
+        self, commit: bytes, version: Dataset, projected: dict[bytes, bytes], job: ImportJob
     ) -> None:
         self.name: str | None = commit.hex()
         self.commit: bytes | None = commit
         self._version = version
         self._projected = projected
-        self._task = task
-        self._load = load
+        holds, task = job.form.holds, job.options.task
+        self._written = Projection(holds, version.vocabulary, task, job.load)
+        self._read = Projection(holds, job.draft, task, job.load)
 
     def keys(self) -> Iterator[bytes]:
         return iter(sorted(self._projected))
@@ -155,24 +161,26 @@ class ExportBase:
         row = self._projected.get(key)
         return None if row is None else decode_sample(row)
 
+    def original(self, key: bytes) -> Sample | None:
+        row = self._version.row(SAMPLES, key)
+        return None if row is None else decode_sample(row)
+
     def counterparts(self, key: bytes) -> Mapping[bytes, bytes]:
-        row, projected = self._version.row(SAMPLES, key), self._projected.get(key)
-        if row is None or projected is None:
+        original, projected = self.original(key), self._projected.get(key)
+        if original is None or projected is None:
             return {}
-        old = decode_sample(row).regions
-        new = decode_sample(projected).regions
-        pairing = pair_regions(old, new, class_of=self._class_of, load=self._load)
+        old = self._written.project(original).regions
+        new = self._read.project(decode_sample(projected)).regions
+        pairing = pair_regions(old, new, class_of=_first_value, load=self._read.load)
         found = {new[pair.new].id: old[pair.old].id for pair in pairing.pairs}
         if len(pairing.old_left) == len(pairing.new_left):  # changed beyond likeness, in order
             left = zip(pairing.old_left, pairing.new_left, strict=True)
             found.update({new[b].id: old[a].id for a, b in left})
         return found
 
-    def _class_of(self, region: Region) -> bytes | None:
-        for label in region.labels:
-            if label.task == self._task and label.node is not None:
-                return label.node
-        return None
+
+def _first_value(region: Region) -> object:
+    return region.labels[0].value if region.labels else None
 
 
 # -- records --------------------------------------------------------------------------------------
@@ -322,4 +330,4 @@ def export_base(job: ImportJob, record: ExportRecord, stack: ExitStack) -> Base:
             hint=f"vgr import --base {record.commit.hex()[:10]}",
         )
     projected = job.project(folder / "export", writing)
-    return ExportBase(record.commit, version, projected, job.options.task, job.load)
+    return ExportBase(record.commit, version, projected, job)

@@ -1,18 +1,22 @@
 """Taking what a file says now into a sample that is there: three-way, field by field.
 
-`base` is what the file said when it was written or last imported. A field that the file left as
-it was stays as it is here; one that only the file changed is taken; one that both changed is a
-conflict. What the format cannot hold is never looked at.
+`base` is what the file said when it was written or last imported, `was` the sample that it was
+written from. A field that the file left as it was stays as it is here; one that only the file
+changed is taken; one that both changed is a conflict. What the format cannot hold is never looked
+at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from operator import eq
+from typing import Any, Final, NamedTuple
 
 from voyager.formats.base import NEW_ID, Holds
 from voyager.formats.difference import same_geometry
+from voyager.formats.projection import choose
 from voyager.schema import Image, Label, Region, Sample
 
 _ABSENT: Final = object()
@@ -27,8 +31,13 @@ class Speaks:
     sources: frozenset[str]
     many: frozenset[str] = frozenset()
     """Tasks of which one source may give several answers."""
-    rounding: float = 0.0
-    """By how many pixels a file may differ from its base without saying anything."""
+    answers: Callable[[str, tuple[Label, ...]], tuple[Label, ...]] | None = None
+    """The labels that answer a task: an export has said these, whosever they were."""
+
+    @property
+    def rounding(self) -> float:
+        """By how many pixels a file may differ from its base without saying anything."""
+        return self.holds.quantum if self.answers is not None else 0.0
 
     def hears(self, label: Label) -> bool:
         """Whether the import has a say in a label."""
@@ -37,11 +46,32 @@ class Speaks:
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """One region in the base (as the format has it), here, and in the file; None where absent."""
+    """One region in the base (as the format has it), here, and in the file; None where absent.
+
+    `was` is what the base was made from, where that is not the base itself.
+    """
 
     base: Region | None
     ours: Region | None
     theirs: Region | None
+    was: Region | None = None
+
+
+class Sides(NamedTuple):
+    """One thing in the base, in what the base was made from, here, and in the file."""
+
+    base: Any
+    was: Any
+    ours: Any
+    theirs: Any
+
+    def of(self, name: str) -> Sides:
+        """The same for one of its fields."""
+        return Sides(*(getattr(side, name) for side in self))
+
+    def at(self, name: str) -> Sides:
+        """The same for one name of a mapping."""
+        return Sides(*(side.get(name, _ABSENT) for side in self))
 
 
 @dataclass(slots=True)
@@ -56,24 +86,28 @@ class Merged:
 
 
 def merge_sample(
-    ours: Sample, base: Sample, theirs: Sample, triples: Iterable[Triple], speaks: Speaks
+    ours: Sample,
+    base: Sample,
+    theirs: Sample,
+    triples: Iterable[Triple],
+    speaks: Speaks,
+    was: Sample | None = None,
 ) -> Merged:
     """`ours` with all that `theirs` says otherwise than `base`; regions as `triples` pair them."""
     merged = Merged(ours)
-    holds = speaks.holds
+    was = was or base
+    sides = Sides(base, was, ours, theirs)
     changes: dict[str, Any] = {
-        "labels": _merge_labels(base.labels, ours.labels, theirs.labels, speaks, "", merged),
-        "meta": _merge_maps(base.meta, ours.meta, theirs.meta, "meta", merged, all=holds.meta),
-        "extra": _merge_maps(base.extra, ours.extra, theirs.extra, "extra", merged, all=False),
-        "negatives": _joined_negatives(ours.negatives, theirs.negatives),
-        "coverage": {**theirs.coverage, **ours.coverage},
+        "labels": _merge_labels(sides.of("labels"), speaks, "", merged),
+        "meta": _merge_maps(sides.of("meta"), "meta", merged, all=speaks.holds.meta),
+        "extra": _merge_maps(sides.of("extra"), "extra", merged, all=False),
+        "negatives": _merge_negatives(base.negatives, ours.negatives, theirs.negatives),
+        "coverage": _merge_coverage(base.coverage, ours.coverage, theirs.coverage),
         "regions": _merge_regions(ours.regions, triples, speaks, merged),
     }
-    if theirs.split is not None:
-        changes["split"] = _pick((base.split, ours.split, theirs.split), "split", merged)
-    for name in ("group", "assets"):
+    for name in ("split", "group", "assets"):
         if getattr(theirs, name):
-            changes[name] = _pick((getattr(s, name) for s in (base, ours, theirs)), name, merged)
+            changes[name] = _pick(sides.of(name), name, merged)
     changed = {name: new for name, new in changes.items() if new != getattr(ours, name)}
     if changed:
         merged.sample = ours.replace(**changed)
@@ -112,36 +146,62 @@ def _joined_negatives(
     }
 
 
+def _merge_negatives(
+    base: Mapping[str, tuple[bytes, ...]],
+    ours: Mapping[str, tuple[bytes, ...]],
+    theirs: Mapping[str, tuple[bytes, ...]],
+) -> dict[str, tuple[bytes, ...]]:
+    """What is here, and what the file says newly."""
+    new = {
+        task: tuple(node for node in nodes if node not in base.get(task, ()))
+        for task, nodes in theirs.items()
+    }
+    return _joined_negatives(ours, {task: nodes for task, nodes in new.items() if nodes})
+
+
+def _merge_coverage(
+    base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is here, and what only the file changed."""
+    new = {
+        key: level
+        for key, level in theirs.items()
+        if base.get(key) != level and ours.get(key) == base.get(key)
+    }
+    return {**ours, **new}
+
+
 # -- fields ---------------------------------------------------------------------------------------
 
 
-def _pick(sides: Iterable[Any], path: str, merged: Merged) -> Any:
-    """One field of (base, ours, theirs): what only one side changed, else ours and a conflict."""
-    base, ours, theirs = sides
-    if theirs in (base, ours):
+def _pick(
+    sides: Sides,
+    path: str,
+    merged: Merged,
+    *,
+    same: Callable[[Any, Any], bool] = eq,
+    unsaid: Callable[[Any, Any], bool] = eq,
+) -> Any:
+    """One field: what only one side changed, else ours and a conflict.
+
+    `unsaid` tells whether the file left it as it was, `same` whether both sides say the same.
+    """
+    base, was, ours, theirs = sides
+    if unsaid(base, theirs) or same(ours, theirs):
         return ours
-    if ours != base:
+    if not same(was, ours):
         merged.conflicts.append(path)
         return ours
     return theirs
 
 
-def _merge_maps(
-    base: Mapping[str, Any],
-    ours: Mapping[str, Any],
-    theirs: Mapping[str, Any],
-    path: str,
-    merged: Merged,
-    *,
-    all: bool,
-) -> dict[str, Any]:
+def _merge_maps(sides: Sides, path: str, merged: Merged, *, all: bool) -> dict[str, Any]:
     """Merge by name; names that the file lacks count as removed only with `all`."""
-    found = dict(ours)
-    gone = base.keys() - theirs.keys()
-    names = theirs.keys() | (gone if all else {n for n in gone if n.startswith("source_")})
+    found = dict(sides.ours)
+    gone = sides.base.keys() - sides.theirs.keys()
+    names = sides.theirs.keys() | (gone if all else {n for n in gone if n.startswith("source_")})
     for name in sorted(names):
-        sides = (side.get(name, _ABSENT) for side in (base, ours, theirs))
-        value = _pick(sides, f"{path}.{name}", merged)
+        value = _pick(sides.at(name), f"{path}.{name}", merged)
         if value is _ABSENT:
             found.pop(name, None)
         else:
@@ -149,7 +209,57 @@ def _merge_maps(
     return found
 
 
-def _merge_labels(
+# -- labels ---------------------------------------------------------------------------------------
+
+
+def _merge_labels(sides: Sides, speaks: Speaks, path: str, merged: Merged) -> tuple[Label, ...]:
+    base, was, theirs = sides.base, sides.was, sides.theirs
+    ours: tuple[Label, ...] = sides.ours
+    if base == theirs:
+        return ours
+    if speaks.answers is None or speaks.holds.sources:
+        return _merge_voices(base, ours, theirs, speaks, path, merged)
+    found = list(ours)
+    for task in dict.fromkeys(label.task for label in (*base, *theirs)):
+        answers = partial(speaks.answers, task)
+        old, new = ([x for x in side if x.task == task] for side in (base, theirs))
+        here = answers(tuple(found))
+        if _values(old) == _values(new) or _values(here) == _values(new):
+            continue
+        if task not in speaks.many and _values(answers(was)) != _values(here):
+            merged.conflicts.append(f"{path}labels.{task}")
+            continue
+        found = _answered_anew(found, old, new)
+    return tuple(found)
+
+
+def _answered_anew(labels: list[Label], old: list[Label], new: list[Label]) -> list[Label]:
+    """Labels with those that gave an old answer replaced by a new one, or taken away.
+
+    Whoever said it is corrected; what a model said stays, and is overruled.
+    """
+    gone, known = _values(old) - _values(new), _values(labels)
+    fresh = [label for label in new if _value(label) not in _values(old) | known]
+    found: list[Label] = []
+    for label in labels:
+        if label.task != old[0].task if old else True:
+            found.append(label)
+        elif _value(label) not in gone or (fresh and label.source.startswith("model")):
+            found.append(label)
+        elif fresh:
+            found.append(fresh.pop(0).replace(source=label.source))
+    return found + fresh
+
+
+def _value(label: Label) -> tuple[Any, ...]:
+    return (label.node, label.value, label.language)
+
+
+def _values(labels: Iterable[Label]) -> set[tuple[Any, ...]]:
+    return set(map(_value, labels))
+
+
+def _merge_voices(
     base: tuple[Label, ...],
     ours: tuple[Label, ...],
     theirs: tuple[Label, ...],
@@ -158,66 +268,25 @@ def _merge_labels(
     merged: Merged,
 ) -> tuple[Label, ...]:
     """Merge the labels that the import has a say in; the others stay, in their places."""
-    if base == theirs:
-        return ours
-    old, mine, new = (_by_key(labels, speaks) for labels in (base, ours, theirs))
-    stand_ins = _stand_ins(old, ours, mine)
-    mine.update({key: old[key] for key in stand_ins})
-    new.update({key: old[key] for key in _stand_ins(old, theirs, new)})
+    voices = {(label.task, label.source) for label in (*base, *theirs)}
+
+    def heard(labels: Iterable[Label]) -> dict[Any, Label]:
+        return {
+            _key(label, speaks): label
+            for label in labels
+            if speaks.hears(label) or (label.task, label.source) in voices
+        }
+
+    old, mine, new = map(heard, (base, ours, theirs))
     kept: dict[Any, Label | None] = {}
     for key in dict.fromkeys((*old, *mine, *new)):
         if key in new and key in old:
             new[key] = _unspoken_of(new[key], old[key], speaks.holds)
-        sides = (_said(side.get(key)) for side in (old, mine, new))
-        value = _pick(sides, f"{path}labels.{key[0]}", merged)
-        if value is None:
-            kept[key] = None
-        else:
-            own = mine.get(key)
-            kept[key] = own if own is not None and _said(own) == value else new[key]
-    spoken_for = {id(label): key for key, label in stand_ins.items()}
-    found: list[Label | None] = []
-    for label in ours:
-        key = spoken_for.get(id(label))
-        if key is not None:
-            value = kept.pop(key)
-            found.append(label if _said(value) == _said(old[key]) else value)
-        elif not speaks.hears(label) or _key(label, speaks) in stand_ins:
-            found.append(label)
-        else:
-            found.append(kept.pop(_key(label, speaks), None))
+        then, own, now = (_said(side.get(key)) for side in (old, mine, new))
+        value = _pick(Sides(then, then, own, now), f"{path}labels.{key[0]}", merged)
+        kept[key] = None if value is None else mine[key] if value == own else new[key]
+    found = [kept.pop(key, None) if (key := _key(x, speaks)) in mine else x for x in ours]
     return tuple(label for label in (*found, *kept.values()) if label is not None)
-
-
-def _stand_ins(
-    old: Mapping[Any, Label], labels: tuple[Label, ...], heard: Mapping[Any, Label]
-) -> dict[Any, Label]:
-    """Labels by which somebody else says what the file said, where its own source does not.
-
-    An export writes answers, whoever gave them, and the file that was edited speaks of those.
-    """
-    found: dict[Any, Label] = {}
-    for key, said in old.items():
-        own = heard.get(key)
-        if own is None or not _same_answer(own, said):
-            other = next((label for label in labels if _same_answer(label, said)), None)
-            if other is not None:
-                found[key] = other
-    return found
-
-
-def _same_answer(a: Label, b: Label) -> bool:
-    return (a.task, a.node, a.value, a.ordinal, a.language) == (
-        b.task,
-        b.node,
-        b.value,
-        b.ordinal,
-        b.language,
-    )
-
-
-def _by_key(labels: Iterable[Label], speaks: Speaks) -> dict[Any, Label]:
-    return {_key(label, speaks): label for label in labels if speaks.hears(label)}
 
 
 def _key(label: Label, speaks: Speaks) -> tuple[Any, ...]:
@@ -251,10 +320,11 @@ def _merge_regions(
     known = {region.id for region in regions}
     for triple in triples:
         base, ours, theirs = triple.base, triple.ours, triple.theirs
+        was = triple.was or base
         if theirs is None:
             if ours is None:
                 continue
-            if base is not None and not same_region(base, ours, speaks):
+            if was is not None and not same_region(was, ours, speaks):
                 merged.conflicts.append(f"regions/{ours.id.hex()[:8]}")
                 continue
             changed[ours.id] = None
@@ -264,9 +334,9 @@ def _merge_regions(
                 added.append(theirs)
                 known.add(theirs.id)
             elif base is not None and not same_region(base, theirs, speaks):
-                merged.conflicts.append(f"regions/{base.id.hex()[:8]}")
+                merged.conflicts.append(f"regions/{(was or base).id.hex()[:8]}")
         else:
-            found = _merge_region(base or ours, ours, theirs, speaks, merged)
+            found = _merge_region(base or ours, was or ours, ours, theirs, speaks, merged)
             if found != ours:
                 changed[ours.id] = found
                 merged.changed += 1
@@ -278,56 +348,76 @@ def _merge_regions(
 
 
 def _merge_region(
-    base: Region, ours: Region, theirs: Region, speaks: Speaks, merged: Merged
+    base: Region, was: Region, ours: Region, theirs: Region, speaks: Speaks, merged: Merged
 ) -> Region:
     holds = speaks.holds
     path = f"regions/{ours.id.hex()[:8]}/"
     theirs = _unspoken_of(theirs, base, holds)
-    shapes, primary = _merge_geometries(base, ours, theirs, speaks, path, merged)
+    sides = Sides(base, was, ours, theirs)
+    shapes, primary = _merge_geometries(sides, speaks, path, merged)
     changes: dict[str, Any] = {
         "geometries": shapes,
         "primary": primary,
-        "labels": _merge_labels(base.labels, ours.labels, theirs.labels, speaks, path, merged),
-        "attrs": _merge_maps(
-            base.attrs, ours.attrs, theirs.attrs, f"{path}attrs", merged, all=holds.attrs
-        ),
-        "extra": _merge_maps(
-            base.extra, ours.extra, theirs.extra, f"{path}extra", merged, all=False
-        ),
+        "labels": _merge_labels(sides.of("labels"), speaks, path, merged),
+        "attrs": _merge_maps(sides.of("attrs"), f"{path}attrs", merged, all=holds.attrs),
+        "extra": _merge_maps(sides.of("extra"), f"{path}extra", merged, all=False),
         "flags": _merge_flags(base, ours, theirs, holds),
     }
     names = ["score"] if holds.scores else []
     names += ["state"] if holds.states else []
     names += ["track", "frame_state"] if holds.tracks else []
     for name in names:
-        sides = (getattr(side, name) for side in (base, ours, theirs))
-        changes[name] = _pick(sides, path + name, merged)
+        changes[name] = _pick(sides.of(name), path + name, merged)
     changed = {name: new for name, new in changes.items() if new != getattr(ours, name)}
     return ours.replace(**changed) if changed else ours
 
 
 def _merge_geometries(
-    base: Region, ours: Region, theirs: Region, speaks: Speaks, path: str, merged: Merged
+    sides: Sides, speaks: Speaks, path: str, merged: Merged
 ) -> tuple[dict[str, Any], str | None]:
+    base, was, ours, theirs = sides
     shapes, holds = dict(ours.geometries), speaks.holds
+    roles = _roles_of(was, holds)
     spoken = {
         role for role, shape in base.geometries.items() if shape.name in holds.geometries
     } | theirs.geometries.keys()
-    for role in sorted(spoken):
-        old, mine, new = (side.geometries.get(role) for side in (base, ours, theirs))
-        for known, slack in ((old, speaks.rounding), (mine, holds.quantum)):
-            if known is not None and new is not None and same_geometry(known, new, slack):
-                new = known
-        value = _pick((old, mine, new), f"{path}geometries.{role}", merged)
-        if value is None:
-            shapes.pop(role, None)
-        else:
-            shapes[role] = value
+    for word in sorted(spoken):
+        role = word if word in was.geometries else roles.get(word, word)
+        value = _pick(
+            Sides(
+                base.geometries.get(word),
+                was.geometries.get(role),
+                ours.geometries.get(role),
+                theirs.geometries.get(word),
+            ),
+            f"{path}geometries.{role}",
+            merged,
+            same=partial(_alike, quantum=holds.quantum),
+            unsaid=partial(_alike, quantum=speaks.rounding),
+        )
+        old = shapes.pop(role, None)
+        if value is not None:  # a role that is a geometry's word follows the geometry
+            shapes[value.name if old is not None and role == old.name else role] = value
     wanted = (theirs.primary_role, ours.primary_role, *shapes)
     primary = next((role for role in wanted if role in shapes), None)
     if theirs.primary_role == base.primary_role and ours.primary_role in shapes:
         primary = ours.primary_role
     return shapes, primary if len(shapes) > 1 else None
+
+
+def _roles_of(was: Region, holds: Holds) -> dict[str, str]:
+    """The words of a format for geometries → their roles."""
+    found: dict[str, str] = {}
+    for role in choose(was, holds):
+        name = was.geometries[role].name
+        found.setdefault(name if name in holds.geometries else holds.converts[name], role)
+    return found
+
+
+def _alike(a: Any, b: Any, quantum: float) -> bool:
+    if a is None or b is None:
+        return a is b
+    return same_geometry(a, b, quantum)
 
 
 def _merge_flags(base: Region, ours: Region, theirs: Region, holds: Holds) -> tuple[str, ...]:
@@ -340,4 +430,4 @@ def _merge_flags(base: Region, ours: Region, theirs: Region, holds: Holds) -> tu
 def same_region(a: Region, b: Region, speaks: Speaks) -> bool:
     """Whether two regions say the same, as far as the import has a say."""
     probe = Merged(Sample(uid=NEW_ID, image=Image()))
-    return _merge_region(a, a, b.replace(id=a.id), speaks, probe) == a
+    return _merge_region(a, a, a, b.replace(id=a.id), speaks, probe) == a

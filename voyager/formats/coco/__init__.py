@@ -76,4 +76,5 @@ FORMAT = Format(
         "panoptic": "(panoptic) the folder of the segment PNGs, where it is not beside the file",
     },
     one_file=True,
+    looks_at_images=False,
 )
