@@ -269,14 +269,19 @@ class _File:
         found = self.reading.find(name, *near)
         if found is None:
             return self._image_at(at, name)
-        return found, self._name(found.path, found.key or name + ".PNG")
+        return found, self._name(found.path, found.key or self._below(name) + ".PNG")
+
+    def _below(self, name: str) -> str:
+        """A name in the folder of the file, seen from the source."""
+        folder = self.shown.rpartition("/")[0]
+        return f"{folder}/{name}" if folder else name
 
     def _image_at(self, at: int, name: str) -> tuple[FoundImage | None, str]:
         """The image that stands at the place of a frame, for tracks over a folder of images."""
         if self._ordered is None:
             self._ordered = self._ordered_images()
         if at >= len(self._ordered):
-            return None, name + ".PNG"
+            return None, self._below(name) + ".PNG"
         self.reading.report.add("guessed", "a frame is the image at its place", self.shown)
         path = self._ordered[at]
         found = self.reading.find(path.name, path.parent)

@@ -90,8 +90,9 @@ def _write_video(shapes: ShapeWriter, group: str, frames: list[_Frame], folder: 
     for frame in frames:
         name = FRAME_NAME.format(frame.at) + os.path.splitext(frame.key)[1]
         stored = writing.image(frame.key, frame.sample, f"{folder}images/{name}")
-        unseen = FRAME_NAME.format(frame.at) + ".PNG"
-        writing.named(f"{folder}images/{name}" if stored else unseen, frame.key)
+        writing.named(f"{folder}{FRAME_NAME.format(frame.at)}.PNG", frame.key)  # without images
+        if stored:
+            writing.named(f"{folder}images/{name}", frame.key)
     with writing.open(f"{folder}annotations.xml") as file:
         xml = Xml(file, writing)
         with xml.inside("annotations"):
