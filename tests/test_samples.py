@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
-from voyager.samples import CLOTHING, copy_photos, photo_paths
+from voyager.samples import BOXES, CLOTHING, copy_photos, photo_paths
 
 
 def test_the_set_is_whole() -> None:
@@ -33,3 +34,21 @@ def test_a_copy_is_the_same(tmp_path: Path) -> None:
     for path in made:
         source = CLOTHING / path.relative_to(tmp_path / "new" / "folder")
         assert path.read_bytes() == source.read_bytes()
+
+
+def test_the_boxes_are_of_the_test_photographs_and_lie_in_them() -> None:
+    told = json.loads(BOXES.read_text())
+    images = {image["id"]: image for image in told["images"]}
+    names = {category["id"]: category["name"] for category in told["categories"]}
+    photos = [path.relative_to(CLOTHING).as_posix() for path in photo_paths()]
+    assert [image["file_name"] for image in images.values()] == [
+        name for name in photos if name.startswith("test/")
+    ]
+    assert len(told["annotations"]) == 33
+    for annotation in told["annotations"]:
+        image = images[annotation["image_id"]]
+        x, y, width, height = annotation["bbox"]
+        assert 0 <= x < x + width <= image["width"]
+        assert 0 <= y < y + height <= image["height"]
+        assert image["file_name"].split("/")[1] == names[annotation["category_id"]]
+    assert {annotation["image_id"] for annotation in told["annotations"]} == set(images)

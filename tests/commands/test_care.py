@@ -31,7 +31,8 @@ def test_the_demo_checks_its_claims(world: World) -> None:
     result = world.vgr("demo")
     assert result.code == 0, result.text
     assert time.process_time() - start < 5
-    assert result.out.count("checked: ") == 5
+    assert result.out.count("checked: ") == 8
+    assert "has('footwear')\"\ntest/shoes/" in result.out
     assert "$ vgr init" in result.out
     assert "What to try next, in vgr-demo:" in result.out
     assert "$ vgr config" not in result.out
@@ -51,7 +52,15 @@ def test_the_demo_as_json(world: World) -> None:
     commands = [step["command"] for step in told["steps"]]
     assert commands[0] == "vgr init"
     assert "vgr config user.name 'Demo'" in commands
-    assert len(told["checks"]) == 5
+    assert len(told["checks"]) == 8
+
+
+def test_the_demo_needs_no_extra(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voyager.commands.demo.find_spec", lambda name: None)
+    result = world.vgr("demo")
+    assert result.code == 0, result.text
+    assert "pip install 'voyager-vgr[sql]'." in result.out
+    assert "$ vgr ls --where" not in result.out
 
 
 def test_the_demo_overwrites_nothing(world: World) -> None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shlex
 import shutil
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.parsing import run_command
-from voyager.errors import ExistsError, StateError
-from voyager.samples import CLOTHING, copy_photos, photo_paths
+from voyager.commands.tour import Tour
+from voyager.errors import ExistsError
+from voyager.samples import BOXES, CLOTHING, copy_photos, photo_paths
 
 _SHOWN_SAMPLES = ".../voyager/samples/clothing/*"
+_SHOWN_BOXES = ".../voyager/samples/boxes.json"
+_SANDALS = "test/shoes/4797602a-efe9-438d-859a-3db113007ef9.jpg"
+_HAT = "test/hat/3f0be386-9a59-4aeb-93f6-dbe63e3a3002.jpg"
 _NEXT = """
 What to try next, in {folder}:
   vgr status
   vgr show cleanup
-  vgr diff v1 cleanup
+  vgr diff --stat v1 v3
+  vgr diff v2 v3 --key {hat}
+  vgr taxonomy mv category/footwear category/for-feet
   vgr ls -l cleanup test/hat
   vgr restore --source v1 SOURCE.md
   vgr --help"""
@@ -48,27 +52,25 @@ def run(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExistsError(f"'{folder}' is not empty", hint=f"vgr demo {folder}-2")
     folder.mkdir(parents=True, exist_ok=True)
-    tour = _Tour(ctx, folder)
+    tour = _Demo(ctx, folder)
     tour.walk()
     if ctx.json:
         ctx.emit({"folder": str(folder), "steps": tour.steps, "checks": tour.checks})
-    ctx.say(_NEXT.format(folder=folder))
+    ctx.say(_NEXT.format(folder=folder, hat=_HAT))
 
 
-class _Tour:
-    """Runs commands in a folder, shows them as typed, and checks what they claim."""
-
-    def __init__(self, ctx: Context, folder: Path) -> None:
-        self.ctx = ctx
-        self.folder = folder
-        self.steps: list[dict[str, object]] = []
-        self.checks: list[str] = []
+class _Demo(Tour):
+    """The tour of a hundred photographs."""
 
     def walk(self) -> None:
         """The whole tour."""
         self._begin()
         edited, renamed, deleted = self._clean_up()
         self._come_back()
+        self._take_labels()
+        self._change_labels()
+        self._compare()
+        self._give_labels()
         self._look(edited, renamed, deleted)
 
     def _begin(self) -> None:
@@ -134,6 +136,56 @@ class _Tour:
         self.shell("rm SOURCE.md", lambda: os.remove(self.folder / "SOURCE.md"))
         self.vgr("commit -a -m 'Leave the list of sources out'")
 
+    def _take_labels(self) -> None:
+        self.tell("Labels come in from the files of other tools. People drew these, with COCO.")
+        self.shell(f"cp {_SHOWN_BOXES} .", lambda: shutil.copy(BOXES, self.folder))
+        self.vgr("import boxes.json --source human")
+        self.vgr("commit -m 'Boxes of the test photographs'")
+        self.vgr("tag v2")
+        self.vgr(f"show {_SANDALS}")
+
+    def _change_labels(self) -> None:
+        self.tell("Classes are arranged like folders. Labels name them by an id that stays.")
+        before = self._said()
+        self.vgr("taxonomy mkdir category/footwear")
+        self.vgr("taxonomy mv category/shoes category/footwear")
+        self.check("no sample was rewritten", self._said() == before)
+        self.tell("Say what a region is, and move one: #1 is the first, #* are all.")
+        self.vgr(f"label '{_SANDALS}#*' category=footwear/sandals --create")
+        self.vgr(f"region move '{_HAT}#1' --by 0,30")
+        self.vgr("status -s")
+        self.vgr("commit -m 'Sandals are footwear, and a box is where its hat is'")
+        self.vgr("tag v3")
+
+    def _compare(self) -> None:
+        self.tell("What differs between two versions, in words of labels.")
+        self.vgr("diff v2 v3")
+        self.tell("The same as a page of pictures, before and after, for any browser.")
+        self.vgr("diff v2 v3 --html changes.html")
+        page = self.folder / "changes.html"
+        self.check(f"{page.resolve()} is there to be opened", page.stat().st_size > 0)
+
+    def _give_labels(self) -> None:
+        self.tell("Labels go out to other tools. What a format has no place for is reported.")
+        before = self._said()
+        self.vgr("export yolo --format yolo")
+        self.tell("An export remembers its commit: when nothing was edited, nothing comes back.")
+        self.vgr("import yolo")
+        self.check("the labels are as they were", self._said() == before)
+        if find_spec("duckdb") and find_spec("pyarrow"):
+            self.tell("SQL chooses samples, in ls, diff, label, export and others.")
+            self.vgr("""ls --where "split = 'test' and has('footwear')\"""")
+        else:
+            self.tell("SQL can choose samples too, after pip install 'voyager-vgr[sql]'.")
+
+    def _said(self) -> list[bytes | None]:
+        """The rows of all samples, as staged."""
+        import voyager
+
+        with voyager.open(self.folder) as repo:
+            staged = repo.staged()
+            return [staged.row("samples", key.encode()) for key in staged]
+
     def _look(self, edited: str, renamed: str, deleted: str) -> None:
         self.tell("History, what differs, and how much space it takes.")
         self.vgr("log --oneline --graph --all")
@@ -163,47 +215,6 @@ class _Tour:
             same = version.image_bytes(key) == (CLOTHING / key).read_bytes()
         self.ctx.say(f"{sample.image.width} {sample.image.height} {sample.split}")
         self.check("its bytes in v1 are those that came", same)
-
-    # -- telling and checking --------------------------------------------------------------------
-
-    def tell(self, text: str) -> None:
-        """A remark between the commands."""
-        self.ctx.say(f"\n{self.ctx.style(f'# {text}', 'dim')}")
-
-    def shell(self, line: str, action: Callable[[], object]) -> None:
-        """A line that is no command of ours."""
-        self.ctx.say(self.ctx.style(f"$ {line}", "bold"))
-        action()
-        self.steps.append({"command": line, "exit": 0, "output": ""})
-
-    def vgr(self, line: str) -> None:
-        """Run one command in the folder; a failure ends the tour."""
-        self.ctx.say(self.ctx.style(f"$ vgr {line}", "bold"))
-        heard = io.StringIO()
-        if self.ctx.json or self.ctx.quiet:
-            with redirect_stdout(heard):
-                code = self._run(line)
-        else:
-            code = self._run(line)
-        self.steps.append({"command": f"vgr {line}", "exit": code, "output": heard.getvalue()})
-        if code:
-            raise StateError(f"vgr {line} ended with {code}", hint="vgr doctor")
-
-    def _run(self, line: str) -> int:
-        name, *arguments = shlex.split(line)
-        context = Context()
-        try:
-            context.change_directory(str(self.folder))
-            return run_command(name, arguments, context)
-        finally:
-            context.close()
-
-    def check(self, claim: str, holds: bool) -> None:
-        """Tell that something was checked; StateError when it does not hold."""
-        if not holds:
-            raise StateError(f"not so: {claim}", hint="vgr fsck")
-        self.checks.append(claim)
-        self.ctx.say(self.ctx.style(f"checked: {claim}", "green"))
 
     def _keys(self, revision: str) -> set[str]:
         import voyager

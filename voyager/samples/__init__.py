@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-__all__ = ["CLOTHING", "copy_photos", "photo_paths"]
+__all__ = ["BOXES", "CLOTHING", "copy_photos", "photo_paths"]
 
 CLOTHING = Path(__file__).parent / "clothing"
 """The folder of the set: `train` and `test`, a folder per class in each, and a few text files."""
+
+BOXES = Path(__file__).parent / "boxes.json"
+"""Boxes around the clothes of the test photographs, drawn by hand for Voyager, as COCO (CC0)."""
 
 
 def photo_paths() -> list[Path]:
