@@ -206,3 +206,21 @@ def test_edits_made_in_label_studio_come_back(repo: Repository, tmp_path: Path) 
     origin = repo.staged()["c.png"].regions[0].origin
     assert origin is not None
     assert origin.id == "aB3xYz90Qp"
+
+
+def test_relations_come_in_as_links_of_the_sample(repo: Repository, tmp_path: Path) -> None:
+    load(repo, photos())
+    give(repo, tmp_path / "out", "label-studio")
+    tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
+    (task,) = (task for task in tasks if task["data"]["vgr_key"] == "x/a.png")
+    result = task["annotations"][0]["result"]
+    one, two = (r["id"] for r in result if r["type"] == "rectanglelabels")
+    relation = {"type": "relation", "from_id": one, "to_id": two, "direction": "right"}
+    result.append({**relation, "labels": ["beside"]})
+    task["data"] = {"image": "https://example.org/new.png"}
+    (tmp_path / "new.json").write_text(json.dumps([task]))
+    take(repo, tmp_path / "new.json", "label-studio")
+    sample = repo.staged()["new.png"]
+    (link,) = (link for region in sample.regions for link in region.links)
+    assert (link.kind, link.uid) == ("beside", sample.uid)
+    assert link.region in {region.id for region in sample.regions}

@@ -353,6 +353,7 @@ class ImportJob:
         self._count(sample)
         if sample.uid == NEW_ID:
             force_setattr(sample, "uid", sample_uid(anchor, placed.key))
+            _own_links(sample)
         if self.options.split is not None:
             force_setattr(sample, "split", self.options.split)
         if not placed.laid_out:
@@ -651,6 +652,17 @@ def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:
         if region.id == NEW_ID:
             force_setattr(region, "id", mint_region_id(anchor, region, taken))
             taken.add(region.id)
+
+
+def _own_links(sample: Sample) -> None:
+    """Give links within a new sample its uid, where the reader wrote NEW_ID for it."""
+    for region in sample.regions:
+        if any(link.uid == NEW_ID for link in region.links):
+            links = (
+                link.replace(uid=sample.uid) if link.uid == NEW_ID else link
+                for link in region.links
+            )
+            force_setattr(region, "links", tuple(links))
 
 
 def _joined_row(rows: list[bytes]) -> bytes:
