@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,13 +106,15 @@ class Stranger:
         return self.object(self.values[head] if isinstance(head, str) else head)
 
     def rows(self, root: tuple[int, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((key.decode(), row) for key, row in self.cells(root))
+
+    def cells(self, root: tuple[int, bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         node = self.object(root)
         for key, value in zip(node["k"], node["v"], strict=True):
             if node["l"]:
-                yield from self.rows(value)
+                yield from self.cells(value)
             else:
-                row = value if isinstance(value, dict) else self.object(value)
-                yield key.decode(), row
+                yield key, value if isinstance(value, dict) else self.object(value)
 
     def classes(self, root: tuple[int, bytes]) -> dict[bytes, str]:
         """The path of every class as 9.7 has it, those of dead ones by what they lead to."""
@@ -196,3 +199,40 @@ def test_a_stranger_reads_tasks_and_classes(photos: Path) -> None:
     key = b"voyager 1 node id".ljust(32, b"\0")
     heels = blake3(msgpack.packb(["fashion", "shoes/heels", 0]), key=key).digest(16)
     assert stranger.classes(snapshot["taxonomies"])[heels] == "fashion/footwear/heels"
+
+
+def test_a_stranger_reads_reports_and_predictions(photos: Path, tmp_path: Path) -> None:
+    from voyager.formats.importing import import_labels
+    from voyager.formats.reading import ReadOptions
+    from voyager.formats.registry import format_named
+    from voyager.repo.add import add
+    from voyager.repo.commit import commit
+
+    photo = "test/hat/3f0be386-9a59-4aeb-93f6-dbe63e3a3002.jpg"
+    with Repository.init(photos) as repo:
+        add(repo, ["test"], cwd=photos)
+        said = photos / "said.csv"
+        said.write_text(f"image,label,x0,y0,x1,y1\n{photo},hat,1,2,30,40\nlater.jpg,hat,1,2,3,4\n")
+        import_labels(repo, said, format_named("table"))
+        assert [code for code, _ in Stranger(photos / ".vgr").values["REPORTS"]] == [1]
+        commit(repo, "labels")
+        options = ReadOptions(predictions="detector")
+        import_labels(repo, said, format_named("table"), options)
+    stranger = Stranger(photos / ".vgr")
+    assert "REPORTS" not in stranger.values
+    ((code, blob),) = stranger.head()["extra"]["reports"]
+    report = json.loads(stranger.entries[blob][1])
+    assert code == 1 and report["import"] == "said.csv"
+    assert [(found["class"], found["count"]) for found in report["report"]] == [("extra", 1)]
+    assert "snapshot" in stranger.values["imports/said.csv"]
+    made = stranger.object(stranger.values["refs/predictions/detector"])
+    snapshot = stranger.object(made["snapshot"])
+    assert list(snapshot) == ["predictions"]
+    samples = dict(stranger.rows(stranger.object(stranger.head()["snapshot"])["samples"]))
+    said_of = dict(stranger.cells(snapshot["predictions"]))
+    assert said_of.keys() == {samples[photo]["u"], samples["later.jpg"]["u"]}
+    row = said_of[samples[photo]["u"]]
+    assert row.keys() == {"i", "r", "u"} and row["i"] == {}
+    (region,) = row["r"]
+    assert region["g"] == {"box": [1, 1.0, 2.0, 30.0, 40.0]}
+    assert region["s"] == region["l"][0]["s"] == "model:detector"
