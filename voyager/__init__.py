@@ -135,9 +135,15 @@ def init(
 
 def open(path: str | os.PathLike[str] = ".") -> Repository:
     """Open the repository that holds a path; NotFoundError when there is none."""
+    from voyager.repo.bound import bindings
     from voyager.repo.repository import Repository
 
-    return Repository.open(path)
+    repository = Repository.open(path)
+    if bindings(repository):
+        from voyager.formats.binding import attach
+
+        attach(repository)
+    return repository
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from voyager.commands.bound_text import bound_json, taken_text
 from voyager.commands.context import Context
 from voyager.commands.reports import capped, quoted, shown_pairs
 from voyager.commands.sizes import counted
@@ -50,12 +51,14 @@ def run(
 
     Images become samples, other files are kept as they are; the key is the path. An image that
     moved keeps its labels. Files that are gone stay in the next version unless -A or -u says
-    otherwise. A file of labels (COCO, VOC, …) is skipped, and --as-file keeps it as it is. With
-    something skipped the exit code is 10.
+    otherwise. A file of labels (COCO, VOC, …) is skipped, and --as-file keeps it as it is; of one
+    that is bound (vgr bind) the edits are staged as labels. With something skipped the exit code is
+    10.
 
     JSON: {"added", "modified", "removed", "labels", "renamed": [{"from", "to"}], "left",
-    "skipped": [{"path", "reason"}], "noted", "label_files": [{"path", "format"}]}; `labels` counts
-    those that go with removed samples, `left` files that are gone and were left in.
+    "skipped": [{"path", "reason"}], "noted", "label_files": [{"path", "format"}], "bound": as in
+    vgr status}; `labels` counts those that go with removed samples, `left` files that are gone and
+    were left in.
 
     Example:
       $ vgr add .
@@ -94,6 +97,7 @@ def _as_json(done: Added) -> dict[str, object]:
         "skipped": [{"path": path, "reason": reason} for path, reason in done.skipped],
         "noted": [{"path": path, "reason": reason} for path, reason in done.noted],
         "label_files": [{"path": path, "format": form} for path, form in done.label_files],
+        "bound": [bound_json(one) for one in done.bound],
     }
 
 
@@ -104,7 +108,12 @@ def _exit_code(done: Added) -> int:
 
 
 def _tell(ctx: Context, done: Added, *, dry_run: bool) -> int:
-    ctx.say(("would stage " if dry_run else "staged ") + _summary(done))
+    verb = "would stage" if dry_run else "staged"
+    if done.changes or not done.bound:
+        ctx.say(f"{verb} {_summary(done)}")
+    for one in done.bound:
+        if one.state not in ("unreadable", "gone"):
+            ctx.say(f"{verb} {taken_text(one)}")
     for line in shown_pairs(done.renamed):
         ctx.say(line)
     if done.left:

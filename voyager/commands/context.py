@@ -101,6 +101,7 @@ class Context:
 
             self._repository = Repository.open(Path.cwd())
             self.config = self._repository.config
+            _follow_bound_files(self._repository)
         return self._repository
 
     def say(self, text: str = "") -> None:
@@ -172,6 +173,16 @@ class Context:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _follow_bound_files(repo: Repository) -> None:
+    """Let bound label files follow what the command does; where there are none, load nothing."""
+    from voyager.repo.bound import bindings
+
+    if bindings(repo):
+        from voyager.formats.binding import attach
+
+        attach(repo)
 
 
 class _Bar:

@@ -34,7 +34,8 @@ def run(
 ) -> None:
     """Bring back files or staged rows.
 
-    Alone it writes the files as they are staged, and edits of them are lost. --staged makes the
+    Alone it writes the files as they are staged, and edits of them are lost: those of bound label
+    files too. --staged makes the
     staged rows those of HEAD again, labels and all. --source takes rows and files from REV. With
     a . these two bring back tasks and taxonomies as well.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from voyager.commands.bound_text import bound_json, bound_text
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.reports import quoted, vocabulary_names, vocabulary_text
@@ -41,9 +42,11 @@ def run(
 
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
     "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held",
-    "upstream"}, counts all; vocabulary counts tasks and classes. With --paths also "paths":
-    {"staged": [{"kind", "key", "old_key", "parts"}], "vocabulary": [{"scope", "kind", "before",
-    "after", "parts"}], "modified", "deleted", "untracked", "skipped"}.
+    "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale or unreadable,
+    "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all; vocabulary counts tasks
+    and classes. With --paths also "paths": {"staged": [{"kind", "key", "old_key", "parts"}],
+    "vocabulary": [{"scope", "kind", "before", "after", "parts"}], "modified", "deleted",
+    "untracked", "skipped"}.
 
     Example:
       $ vgr status
@@ -79,6 +82,7 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
         "conflicts": found.conflicts,
         "held": 0,  # nothing holds samples back yet
         "upstream": None,
+        "bound": [bound_json(one) for one in found.bound],
     }
     if paths:
         value["paths"] = {
@@ -151,11 +155,26 @@ def _show_sections(
             _show_section(ctx, title, hints, lines, colour, here, most)
         if title is staged:
             _show_vocabulary(ctx, found, most)
+    _show_bound(ctx, found, here)
     if found.skipped:
         ctx.show("Cannot be versioned:")
         for path, reason in found.skipped[:most]:
             ctx.show("\t" + ctx.style(f"{_seen(path, here)} ({reason})", "yellow"))
         ctx.show()
+
+
+def _show_bound(ctx: Context, found: Status, here: str) -> None:
+    """How the bound label files stand, one a line."""
+    if not found.bound:
+        return
+    ctx.show("Bound label files:")
+    if any(one.state == "edited" for one in found.bound):
+        ctx.show('  (use "vgr add FILE..." to include their edits in what will be committed)')
+        ctx.show('  (use "vgr restore FILE..." to discard them)')
+    for one in found.bound:
+        colour = {"in step": "dim", "added": "green"}.get(one.state, "red")
+        ctx.show("\t" + ctx.style(f"{_seen(one.key, here)}: {bound_text(one)}", colour))
+    ctx.show()
 
 
 def _by_key(line: Line) -> str:
@@ -218,6 +237,9 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
         yield f"{first}{files.get(key, ' ')} {old}{_seen(key, here)}"
     for word in found.vocabulary:
         yield f"{_LETTERS.get(word.kind, 'M')}  {word.scope} {vocabulary_names(word)}"
+    for one in found.bound:
+        if one.state in ("edited", "unreadable", "gone"):
+            yield f" {'D' if one.state == 'gone' else 'M'} {_seen(one.key, here)}"
     for key in untracked:
         yield f"?? {_seen(key, here)}"
 
@@ -227,7 +249,8 @@ def _last_line(repo: Repository, found: Status) -> str:
         return f"tracked files cannot be seen: {name_keys(found.hidden)}"
     if not found.nothing_staged:
         return ""
-    if found.modified or found.deleted:
+    edited = any(one.state in ("edited", "unreadable") for one in found.bound)
+    if found.modified or found.deleted or edited:
         return 'no changes added to commit (use "vgr add" and/or "vgr commit -a")'
     if found.untracked:
         return 'nothing added to commit but untracked files present (use "vgr add" to track)'

@@ -41,6 +41,8 @@ COMMANDS: dict[str, Entry] = {
     "split": Entry(_CHANGE, "Divide samples into train, val, test or other parts", "keys"),
     "import": Entry(_TRADE, "Take labels and images from another tool's files", "files"),
     "predictions": Entry(_TRADE, "Say what models said of samples, beside the dataset"),
+    "bind": Entry(_TRADE, "Keep a label file in step with HEAD, and edit labels in it", "files"),
+    "unbind": Entry(_TRADE, "Let go of a bound label file, which stays", "files"),
     "export": Entry(_TRADE, "Write a version in the format of another tool", "files"),
     "stash": Entry(_CHANGE, "Put changes aside and bring them back later"),
     "status": Entry(_LOOK, "Say what is staged, changed and untracked"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError
 from voyager.images import IMAGE_EXTENSIONS, ImageInfo
+from voyager.repo.bound import BoundFile, bindings, bound_below
 from voyager.repo.dataset import Dataset
 from voyager.repo.ignore import Ignore
 from voyager.repo.intake import Source, Taken, take_all
@@ -68,6 +69,8 @@ class Added:
     noted: list[tuple[str, str]] = field(default_factory=list)
     label_files: list[tuple[str, str]] = field(default_factory=list)
     left: int = 0
+    bound: list[BoundFile] = field(default_factory=list)
+    """Bound label files whose edits were looked for, and what of them was staged."""
 
     @property
     def changes(self) -> int:
@@ -103,11 +106,50 @@ def add(
     what `.vgrignore` ignores, `dry_run` only tells what would be staged. Raises NotFoundError for a
     path that names nothing, StateError for a named path that is ignored and for a key that would
     be a folder of keys too, and with `strict` InvalidDataError for a file that had to be skipped
-    or noted; then nothing is staged.
+    or noted; then nothing is staged. The edits of bound label files are staged, as an operation of
+    their own; the files themselves never are.
     """
     repo.refuse_if_running()
-    options = options or Options()
     cwd = cwd or Path.cwd()
+    options = options or Options()
+    if repo.follower is None or repo.root is None or to is not None:
+        return _add_files(
+            repo, paths, cwd, all, tracked_only, to, options, force, dry_run, progress
+        )
+    named = [key_of_path(repo.root, text, cwd) for text in paths]
+    bound = bound_below(repo, named)
+    rest = [text for text, key in zip(paths, named, strict=True) if key not in bound]
+    result = (
+        _add_files(repo, rest, cwd, all, tracked_only, to, options, force, dry_run, progress)
+        if rest
+        else Added()
+    )
+    result.bound = repo.follower.take(bound, dry_run=dry_run)
+    for one in result.bound:
+        if one.state == "unreadable":
+            if options.strict or not rest:
+                raise InvalidDataError(f"'{shown(one.key)}' was not added: {one.reason}")
+            result.skipped.append((one.key, one.reason))
+        elif one.state == "gone" and not rest:
+            raise NotFoundError(
+                f"the bound '{shown(one.key)}' is gone", hint=f"vgr restore '{shown(one.key)}'"
+            )
+    return result
+
+
+def _add_files(
+    repo: Repository,
+    paths: Sequence[str],
+    cwd: Path,
+    all: bool,
+    tracked_only: bool,
+    to: str | None,
+    options: Options,
+    force: bool,
+    dry_run: bool,
+    progress: Progress,
+) -> Added:
+    """Stage files that are not bound."""
     result = Added()
     staging = repo.staging
     dataset = repo.staged_view(staging)
@@ -123,6 +165,8 @@ def add(
         _refuse_ignored(dataset, ignore, keys or [], repo.tree())
         found = changes_in(repo, dataset, paths=keys, ignore=ignore, progress=progress)
         result.skipped += found.skipped
+        bound = bindings(repo)
+        found.untracked = [entry for entry in found.untracked if entry.key not in bound]
         sources = [
             Source(entry.key, f"{repo.root}/{entry.key}", entry.stat)
             for entry in sorted(

@@ -78,6 +78,8 @@ def commit(
         drop_reports(txn, repo, made, snapshot)
         txn.commit()
     _keep_stat_cache(repo, staging)
+    if repo.follower is not None:
+        repo.follower.follow()
     after = Dataset(repo.store, read_snapshot(repo.store, snapshot), commit=made)
     return _summary(repo, after, made, head.branch, parents)
 

@@ -368,3 +368,5 @@ class Edit:
         txn.commit()
         if plan is not None and plan.keys():
             update(repo, plan, after, before_token=before.token)
+        if repo.follower is not None:
+            repo.follower.follow()

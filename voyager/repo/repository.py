@@ -24,6 +24,7 @@ from voyager.store.refs import Head, check_name, move_head, read_head
 from voyager.store.transaction import Transaction
 
 if TYPE_CHECKING:
+    from voyager.repo.bound import Follower
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
 
@@ -50,6 +51,8 @@ class Repository:
         self.bare = folder.name != FOLDER
         has_tree = not self.bare and config.get_bool("core.worktree")
         self.root = folder.parent if has_tree else None
+        self.follower: Follower | None = None
+        """What keeps bound label files in step, where there are any."""
 
     # -- opening ---------------------------------------------------------------------------------
 

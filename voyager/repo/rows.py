@@ -10,6 +10,7 @@ from pathlib import Path
 
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
+from voyager.repo.bound import bound_below
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import drop_unstaged_reports
@@ -293,6 +294,38 @@ def restore(
     too. Raises NotFoundError for a pattern that names nothing.
     """
     repo.refuse_if_running()
+    files_too = worktree and not labels and repo.root is not None
+    bound = _bound(repo, patterns) if files_too else []
+    patterns = [pattern for pattern in patterns if pattern not in bound]
+    done = (
+        _restore_rows(repo, patterns, source, staged, labels, worktree, additive, progress)
+        if patterns
+        else []
+    )
+    if repo.follower is None:
+        return done
+    if bound:
+        repo.follower.write(bound, source)
+    elif staged or labels or source is not None:
+        repo.follower.stay()
+    return sorted({*done, *bound})
+
+
+def _bound(repo: Repository, patterns: Sequence[str]) -> list[str]:
+    """The bound label files that patterns name."""
+    return [] if repo.follower is None else bound_below(repo, patterns)
+
+
+def _restore_rows(
+    repo: Repository,
+    patterns: Sequence[str],
+    source: str | None,
+    staged: bool,
+    labels: bool,
+    worktree: bool,
+    additive: bool,
+    progress: Progress,
+) -> list[str]:
     staging = repo.staging
     now = repo.staged_view(staging)
     if source is None and not staged and not labels:

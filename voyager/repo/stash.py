@@ -13,11 +13,11 @@ from voyager.repo.import_reports import extra_with_reports, put_back_reports
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
-from voyager.repo.switch import Goal, go
+from voyager.repo.switch import Goal, followed, go
 from voyager.repo.undo import undo
 from voyager.repo.vocabulary import row_name
 from voyager.repo.vocabulary_diff import count_changes
-from voyager.repo.worktree import name_keys, plan_safely, update
+from voyager.repo.worktree import Updated, name_keys, plan_safely, update
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import STASH, iter_refs, move_ref
 
@@ -77,12 +77,10 @@ def push(
     head = repo.head
     if head.commit is None:
         raise StateError("there is no commit to go back to", hint="vgr commit -m 'first version'")
-    added = 0
+    start = repo.store.last_seq()
     if repo.root is not None:
-        taken = add(
-            repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress
-        )
-        added = taken.changes
+        _refuse_unreadable(repo)
+        add(repo, ["."], cwd=repo.root, all=True, tracked_only=not untracked, progress=progress)
     staging = repo.staging
     parent = read_commit(repo.store, head.commit)
     label = head.branch or head.commit.hex()[:10]
@@ -90,9 +88,9 @@ def push(
     with repo.transaction("stash", message) as txn:
         snapshot = fold_staging(txn, staging)
         if snapshot == parent.snapshot_id:
-            if added:
-                txn.abort()
-                undo(repo, repo.store.last_seq())  # what was staged stays staged
+            txn.abort()
+            for number in range(repo.store.last_seq(), start, -1):
+                undo(repo, number)  # what was staged stays staged
             raise StateError("nothing to stash: the files are as in HEAD", hint="vgr status")
         time, zone = repo.config.now()
         made = write_commit(
@@ -107,7 +105,20 @@ def push(
         )
         ref = (_next_name(repo), None, made)
         go(repo, txn, staging, Goal(head, head.commit, parent.snapshot_id, ref), progress=progress)
+    followed(repo, Updated())
     return Stashed(made, count_changes(repo.dataset_of(head.commit), repo.dataset_of(made)))
+
+
+def _refuse_unreadable(repo: Repository) -> None:
+    """StateError naming bound label files whose edits cannot be put aside."""
+    found = [] if repo.follower is None else repo.follower.look()
+    broken = [one for one in found if one.state == "unreadable"]
+    if broken:
+        raise StateError(
+            f"the edits of {name_keys(one.key for one in broken)} cannot be put aside:"
+            f" {broken[0].reason}",
+            hint=f"mend it, or vgr restore '{broken[0].key}' to give them up",
+        )
 
 
 def _next_name(repo: Repository) -> str:
@@ -141,6 +152,7 @@ def apply(
         txn.commit()
     if plan is not None and plan.keys():
         update(repo, plan, repo.staged(), before_token=now.token, progress=progress)
+    followed(repo, Updated())
     return count_changes(now, repo.staged())
 
 

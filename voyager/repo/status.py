@@ -13,6 +13,7 @@ from voyager.repo.worktree import changes_in, hidden_keys
 from voyager.store.refs import Head
 
 if TYPE_CHECKING:
+    from voyager.repo.bound import BoundFile
     from voyager.repo.vocabulary_diff import VocabularyChange
 
 
@@ -35,6 +36,8 @@ class Status:
     conflicts: int = 0
     vocabulary: list[VocabularyChange] = field(default_factory=list)
     """Staged changes of tasks and taxonomies."""
+    bound: list[BoundFile] = field(default_factory=list)
+    """Bound label files, and how they stand."""
 
     @property
     def nothing_staged(self) -> bool:
@@ -44,7 +47,8 @@ class Status:
     @property
     def clean(self) -> bool:
         """Whether nothing is staged and no tracked file differs or is hidden."""
-        unclean = self.modified or self.deleted or self.hidden or self.operation
+        edited = any(one.state in ("edited", "unreadable") for one in self.bound)
+        unclean = self.modified or self.deleted or self.hidden or self.operation or edited
         return self.nothing_staged and not unclean
 
 
@@ -66,7 +70,9 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
         tree = changes_in(repo, staged, progress=progress)
         found.modified = sorted(entry.key for entry in (*tree.modified, *tree.mode_changed))
         found.deleted = sorted(tree.deleted)
-        found.untracked = sorted(entry.key for entry in tree.untracked)
+        found.bound = [] if repo.follower is None else repo.follower.look()
+        bound = {one.key for one in found.bound}
+        found.untracked = sorted(entry.key for entry in tree.untracked if entry.key not in bound)
         found.skipped = list(tree.skipped)
         found.hidden = hidden_keys(tree, staged)
     return found

@@ -100,6 +100,8 @@ def switch(
     `force`, which gives up staged rows and edited files.
     """
     repo.refuse_if_running()
+    if repo.follower is not None and not force:
+        repo.follower.refuse_edited(kind, repo.dataset_of(head.commit))
     staging = repo.staging
     carried = {} if force else carried_rows(repo, staging, repo.dataset_of(head.commit))
     ref = None
@@ -110,7 +112,8 @@ def switch(
         there = None if head.commit is None else read_commit(repo.store, head.commit).snapshot_id
         snapshot = snapshot_with(txn, there, carried)
         goal = Goal(head, head.commit, snapshot, ref)
-        return go(repo, txn, staging, goal, force=force, progress=progress)
+        done = go(repo, txn, staging, goal, force=force, progress=progress)
+    return followed(repo, done, force=force)
 
 
 def switch_to_new(
@@ -161,9 +164,21 @@ def reset(
             snapshot = snapshot_with(txn, target, {})
         goal = Goal(there, commit, snapshot, ref)
         if mode == "hard":
-            return go(repo, txn, staging, goal, force=True, progress=progress)
-        _finish(repo, txn, staging, goal)
+            done = go(repo, txn, staging, goal, force=True, progress=progress)
+        else:
+            _finish(repo, txn, staging, goal)
+    if mode == "hard":
+        return followed(repo, done, force=True)
+    if repo.follower is not None:
+        repo.follower.stay()
     return Updated()
+
+
+def followed(repo: Repository, done: Updated, *, force: bool = False) -> Updated:
+    """Let bound label files follow HEAD; what could not be written is among the skipped."""
+    if repo.follower is not None:
+        done.skipped += repo.follower.follow(force=force)
+    return done
 
 
 def carried_rows(repo: Repository, staging: Staging, there: Dataset) -> Overlay:
@@ -321,7 +336,7 @@ def continue_switch(repo: Repository, *, progress: Progress = no_progress) -> Up
     done = update(repo, plan, after, progress=progress)
     with repo.transaction(running["kind"], running["message"]) as txn:
         _finish(repo, txn, repo.staging, goal, running)
-    return done
+    return followed(repo, done, force=bool(running["force"]))
 
 
 def abort_switch(repo: Repository, *, progress: Progress = no_progress) -> Updated:

@@ -60,12 +60,18 @@ def undo(
         txn.undoes = operation.seq
         after = _reverse(repo, txn, operation)
         plan = None
-        if repo.root is not None and not _files_stay(repo, operation):
+        stay = _files_stay(repo, operation)
+        if repo.root is not None and not stay:
             plan = plan_safely(repo, before, after, "undo")
         txn.commit()
-    if plan is None or not plan.keys():
-        return operation, Updated()
-    done = update(repo, plan, repo.staged(), before_token=before.token, progress=progress)
+    done = Updated()
+    if plan is not None and plan.keys():
+        done = update(repo, plan, repo.staged(), before_token=before.token, progress=progress)
+    if repo.follower is not None:
+        if stay:
+            repo.follower.stay()
+        else:
+            done.skipped += repo.follower.follow()
     return operation, done
 
 

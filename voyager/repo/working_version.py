@@ -21,7 +21,7 @@ _HEAD_BYTES = 256 * 1024
 def working_version(
     repo: Repository, *, paths: Sequence[str] | None = None, progress: Progress = no_progress
 ) -> tuple[Dataset, list[SkippedPath]]:
-    """Staging with edited and deleted files as they are on disk, and what could not be read.
+    """Staging with files as they are on disk, bound ones too, and what could not be read.
 
     Nothing is stored: the images of edited files can be compared, not read. `paths` narrows the
     look to some keys and folders. Without a working tree it is staging.
@@ -31,7 +31,10 @@ def working_version(
     if repo.root is None:
         return staged, []
     found = changes_in(repo, staged, paths=paths, progress=progress)
-    overlay = dict(staging.overlay)
+    unread: list[tuple[str, str]] = []
+    if repo.follower is not None:
+        staged, unread = repo.follower.view(staged)
+    overlay = dict(staged.overlay)
     for entry in (*found.modified, *found.mode_changed):
         space = staged.space_of(entry.key)
         if space is not None:
@@ -40,7 +43,8 @@ def working_version(
         space = staged.space_of(key)
         if space is not None:
             overlay[space, key.encode()] = GONE
-    return Dataset(repo.store, staging.roots, overlay), list(found.skipped)
+    skipped = [*found.skipped, *(SkippedPath(*one) for one in unread)]
+    return Dataset(staged.objects, staging.roots, overlay), skipped
 
 
 def _row_on_disk(repo: Repository, staged: Dataset, space: str, entry: FileEntry) -> bytes:
