@@ -6,6 +6,9 @@ from itertools import combinations
 
 import msgpack
 from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+from schema_strategies import regions
 
 from voyager.schema import (
     Box,
@@ -20,6 +23,7 @@ from voyager.schema import (
     region_id,
     sample_uid,
 )
+from voyager.schema.ids import mint_region_ids
 from voyager.wire import blob_ref
 
 BLOB = bytes(range(32))
@@ -78,3 +82,13 @@ def test_a_new_region_takes_the_first_free_ordinal() -> None:
 
 def test_a_drawn_region_has_an_id_of_its_own() -> None:
     assert len({random_region_id() for _ in range(100)}) == 100
+
+
+@given(st.lists(regions(), max_size=5))
+def test_ids_minted_at_once_are_those_minted_one_by_one(found: list[Region]) -> None:
+    taken: set[bytes] = set()
+    one_by_one = []
+    for region in [*found, *found[:1]]:
+        one_by_one.append(mint_region_id("anchor", region, taken))
+        taken.add(one_by_one[-1])
+    assert mint_region_ids("anchor", [*found, *found[:1]]) == one_by_one

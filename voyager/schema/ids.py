@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from blake3 import blake3
 
@@ -64,24 +64,17 @@ def mint_region_id(anchor: bytes | str, region: Region, taken: Container[bytes])
 
 
 def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[bytes]:
-    """The ids of the new regions of one image, in their order; as `mint_region_id`, all at once.
-
-    Shapes must hold no -0.0, which `encode_geometry` would mend.
-    """
-    encode, hasher = wire.encoder.encode, _region_hash
+    """The ids of the new regions of one image, in their order; as `mint_region_id`, all at once."""
+    encode, hasher, odd = wire.encoder.encode, _region_hash, wire.may_hold_odd_float
     head = b"\x94" + encode(anchor)
     tails: dict[bytes | None, bytes] = {}
     found: list[bytes] = []
     taken: set[bytes] = set()
     for region in regions:
-        shapes = region.geometries
-        role = region.primary
-        if role is None:
-            geometry = b""
-            for shape in shapes.values():
-                geometry = encode(shape)
-        else:
-            geometry = encode(shapes[role])
+        shape = region.geometry
+        geometry = b"" if shape is None else encode(shape)
+        if shape is not None and odd(geometry):
+            geometry = encode_geometry(shape)  # a zero has no sign
         category = None
         for label in region.labels:
             category = label.node
@@ -90,7 +83,7 @@ def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[byte
         tail = tails.get(category)
         if tail is None:
             tail = tails[category] = encode(category) + b"\0"
-        own = hasher(b"".join((head, encode(geometry), tail))).digest(ID_BYTES)
+        own = hasher(b"".join((head, _bin_head(len(geometry)), geometry, tail))).digest(ID_BYTES)
         ordinal = 0
         while own in taken:
             ordinal += 1
@@ -98,6 +91,12 @@ def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[byte
         taken.add(own)
         found.append(own)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _bin_head(size: int) -> bytes:
+    """What msgpack puts before so many bytes."""
+    return wire.encoder.encode(bytes(size))[:-size] if size else b"\xc4\0"
 
 
 def _first_category(region: Region) -> bytes | str | None:
