@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from voyager import wire
 from voyager.schema.codec import encode_geometry
+from voyager.schema.geometry import UnknownGeometry
 from voyager.schema.sample import Image, Region
 
 ID_BYTES = 16
@@ -72,8 +73,9 @@ def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[byte
     taken: set[bytes] = set()
     for region in regions:
         shape = region.geometry
-        geometry = b"" if shape is None else encode(shape)
-        if shape is not None and odd(geometry):
+        if shape is None:
+            geometry = b""
+        elif type(shape) is UnknownGeometry or odd(geometry := encode(shape)):
             geometry = encode_geometry(shape)  # a zero has no sign
         category = None
         for label in region.labels:
