@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Picture
 from schema_strategies import samples
 
 from voyager.commands.changes import detail_lines, sample_lines, word_lines
@@ -27,7 +32,7 @@ from voyager.repo.fact_filter import (
     parse_kinds,
     parse_scopes,
 )
-from voyager.repo.label_diff import label_diff, mapping_diff, row_diff
+from voyager.repo.label_diff import label_diff, mapping_diff, row_diff, terms_of
 from voyager.repo.label_facts import KINDS, Fact, SampleDiff, Terms
 from voyager.repo.label_stat import stat_of
 from voyager.repo.repository import Repository
@@ -49,7 +54,8 @@ from voyager.schema import (
     Sample,
     encode_sample,
 )
-from voyager.schema.rle import mask_of_runs
+from voyager.schema.rle import mask_of_array, mask_of_runs
+from voyager.schema.similarity import similarity
 from voyager.schema.task import Skeleton, Task
 from voyager.schema.taxonomy_verbs import move
 from voyager.schema.transform import turned
@@ -400,6 +406,18 @@ def test_every_word_has_an_example() -> None:
         for kind in KINDS[scope]  # type: ignore[index]
     }
     assert of_samples - set(EXAMPLES) == elsewhere
+
+
+def test_every_word_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "diff.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in text.splitlines()[8:]]
+    told: set[tuple[str, str]] = set()
+    scope = ""
+    for row in rows:
+        if len(row) == 2 and not row[0].startswith("-"):
+            scope = row[0] or scope
+            told |= {(scope, kind.strip()) for kind in row[1].split(",")}
+    assert told == {(scope, kind) for scope, kinds in KINDS.items() for kind in kinds}
 
 
 # -- laws -----------------------------------------------------------------------------------------
@@ -922,3 +940,81 @@ def test_words_of_tasks_and_classes(
         assert found == words
     else:
         assert found
+
+
+# -- real boxes and masks -------------------------------------------------------------------------
+
+DATA = Path(__file__).parents[1] / "data"
+CELLS = DATA / "bccd" / "boxes.csv"
+NUCLEUS = sorted((DATA / "nuclei").glob("*/masks/*.png"))[0]
+
+
+def cell_samples(draft: Draft) -> dict[str, Sample]:
+    """The blood cells of BCCD: 4,888 boxes of three classes in 364 images."""
+    boxes: dict[str, list[Region]] = {}
+    with CELLS.open(newline="") as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            box = Box(*(float(row[side]) for side in ("xmin", "ymin", "xmax", "ymax")))
+            label = Label(task="cell", node=draft.category("cell", row["cell_type"]))
+            boxes.setdefault(row["filename"], []).append(
+                Region(id=number.to_bytes(16), geometries={"box": box}, labels=(label,))
+            )
+    return {
+        key: Sample(
+            uid=key.encode().ljust(16)[-16:],
+            image=Image(uri=key, width=640, height=480),
+            regions=tuple(regions),
+        )
+        for key, regions in boxes.items()
+    }
+
+
+def test_blood_cells_moved_and_relabeled(empty_repo: Repository) -> None:
+    with empty_repo.edit(message="first") as edit:
+        before = cell_samples(edit.vocabulary)
+        white = edit.vocabulary.category("cell", "WBC")
+        edit.update(sorted(before.items()))
+    expected: Counter[str] = Counter()
+    scores = []
+
+    def edited_cell(cell: Region) -> Region | None:
+        number, label = int.from_bytes(cell.id), cell.labels[0]
+        if number % 101 == 100:
+            expected["removed"] += 1
+            return None
+        if number % 5 == 0:
+            box = cell.geometries["box"]
+            assert isinstance(box, Box)
+            moved = Box(box.x0 + 6, box.y0 + 4, box.x1 + 6, box.y1 + 4)
+            scores.append(similarity(box, moved))
+            cell = cell.replace(geometries={"box": moved})
+        if number % 7 == 0 and label.node != white:
+            expected["changed"] += 1
+            cell = cell.replace(labels=(label.replace(node=white),))
+        return cell
+
+    with empty_repo.edit(message="second") as edit:
+        for key, sample in sorted(before.items()):
+            cells = tuple(filter(None, map(edited_cell, sample.regions)))
+            edit[key] = sample.replace(regions=cells)
+    versions = sides_of(empty_repo)
+    stat = stat_of(label_diff(*versions), terms_of(*versions))
+    assert stat.counts["region"] == {"moved": len(scores), "removed": expected["removed"]}
+    assert stat.counts["label"] == {"changed": expected["changed"]}
+    assert stat.likeness("moved", "box") == median(scores)
+    assert summary_text(stat).startswith(f"{len(scores)} boxes moved (median IoU ")
+    assert stat.classes["cell", "WBC"]["in"] == expected["changed"]
+
+
+def test_a_nucleus_whose_mask_was_cut_in_two() -> None:
+    whole = np.array(Picture.open(NUCLEUS)) > 0
+    rows = np.flatnonzero(whole.any(axis=1))
+    middle = int(rows.mean())
+    upper, lower = whole.copy(), whole.copy()
+    upper[middle:] = False
+    lower[:middle] = False
+    masks = [mask_of_array(one) for one in (whole, upper, lower)]
+    old = with_regions(region(0, shape=masks[0]))
+    new = with_regions(region(1, shape=masks[1]), region(2, shape=masks[2]))
+    assert kinds_of(old, new) == ["divided"]
+    assert kinds_of(new, old) == ["joined"]

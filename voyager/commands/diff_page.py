@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from voyager.commands.changes import sample_title, word_lines
 from voyager.commands.context import Context
-from voyager.commands.drawing import blob_reader, legend_of
+from voyager.commands.drawing import (
+    blob_reader,
+    class_colours,
+    legend_of,
+    used_colours,
+    whole_picture,
+)
 from voyager.commands.fact_text import fact_text, region_name, region_shapes
 from voyager.commands.sizes import counted
 from voyager.commands.stat_text import class_table, summary_text
 from voyager.pictures import (
     Card,
+    Colour,
     Frame,
     Legend,
     Mark,
@@ -24,7 +31,6 @@ from voyager.pictures import (
     Row,
     Side,
     before_after,
-    colours_of,
     frame_of,
     region_marks,
     render,
@@ -54,9 +60,10 @@ def write_page(
 ) -> None:
     """Write the page, with at most `limit` cards, and say so."""
     stat = Stat(found.terms)
-    maker = _Cards(found.terms, blob_reader(found.before), blob_reader(found.after))
+    colours = class_colours(found.terms.before, found.terms.after)
+    maker = _Cards(found.terms, blob_reader(found.before), blob_reader(found.after), colours)
     cards: list[Card] = []
-    more = 0
+    made = more = 0
     for fact in found.words:
         stat.count(fact)
     if found.words:
@@ -64,9 +71,12 @@ def write_page(
         cards.append(Card(_WORDS_SECTION, facts=lines, section=_WORDS_SECTION))
     for one in samples:
         stat.add(one)
-        room = limit - len(cards)
+        room = limit - made
         more += max(maker.count(one) - max(room, 0), 0)
-        cards += maker.cards(one, room) if room > 0 else []
+        if room > 0:
+            new = maker.cards(one, room)
+            cards += new
+            made += len(new)
     columns, rows = class_table(stat)
     page = Page(
         title=f"{names['from']} → {names['to']}",
@@ -75,7 +85,7 @@ def write_page(
         summary_rows=tuple(Row(name, counts) for name, counts in rows),
         cards=tuple(cards),
         more=more,
-        colours=colours_of({name for card in cards for name in card.classes}),
+        colours=used_colours((name for card in cards for name in card.classes), colours),
     )
     path.write_text(render(page), encoding="utf-8")
     if ctx.json:
@@ -91,6 +101,7 @@ class _Cards:
     terms: Terms
     read_before: ReadBlob
     read_after: ReadBlob
+    colours: Mapping[str, Colour]
     _frames: dict[bytes | None, Frame] = field(default_factory=dict)
 
     def count(self, one: SampleDiff) -> int:
@@ -119,23 +130,26 @@ class _Cards:
         """The whole picture, both where the image changed."""
         kinds = tuple(dict.fromkeys(fact.kind for fact in one.facts))
         same = before is not None and after is not None and before.image == after.image
-        sides = (
-            None if same or before is None else self._whole(before, old=True),
-            None if after is None else self._whole(after, old=False),
-        )
+        about = shown(one.key)
+        pictures = []
+        if before is not None and not same:
+            pictures.append(self._whole(before, "before", about, old=True))
+        if after is not None:
+            pictures.append(self._whole(after, "now" if same else "after", about, old=False))
         return Card(
             sample_title(one),
             facts=self._words(one.facts),
-            pictures=_pictures(sides, about=shown(one.key), changed=not same),
+            pictures=tuple(pictures),
             kinds=kinds,
             classes=_classes(before, after, self.terms),
             section=shown(one.key),
         )
 
-    def _whole(self, sample: Sample, *, old: bool) -> Side:
+    def _whole(self, sample: Sample, caption: str, about: str, *, old: bool) -> Picture:
         read = self.read_before if old else self.read_after
         marks = sample_marks(sample, read, self._legend(old=old))
-        return Side(self._frame(sample.image, read), (), marks)
+        frame = self._frame(sample.image, read)
+        return whole_picture(frame, marks, caption, alt=f"{about}, {caption}")
 
     def _region_card(
         self, one: SampleDiff, found: RegionDiff, before: Sample | None, after: Sample | None
@@ -146,7 +160,7 @@ class _Cards:
         return Card(
             f"{name} {found.region.id.hex()[:8]}",
             facts=words,
-            pictures=_pictures(sides, about=f"{name} in {shown(one.key)}", changed=True),
+            pictures=before_after(*sides, about=f"{name} in {shown(one.key)}"),
             kinds=tuple(dict.fromkeys(fact.kind for fact in found.facts)),
             classes=_classes(found.before, found.after, self.terms),
             section=shown(one.key),
@@ -178,7 +192,7 @@ class _Cards:
 
     def _legend(self, *, old: bool) -> Legend:
         vocabulary = self.terms.before if old else self.terms.after
-        return legend_of(vocabulary, self.terms.was if old else self.terms.now)
+        return legend_of(vocabulary, self.colours, self.terms.was if old else self.terms.now)
 
     def _frame(self, image: Image, read: ReadBlob) -> Frame:
         blob = image.blob_id
@@ -215,13 +229,6 @@ def _classes(
             if label.node is not None:
                 names[word(label)] = None
     return tuple(names)
-
-
-def _pictures(
-    sides: tuple[Side | None, Side | None], *, about: str, changed: bool
-) -> tuple[Picture, ...]:
-    names = ("before", "after") if changed else ("before", "now")
-    return before_after(*sides, names=names, about=about)
 
 
 def same_pixels(version: Dataset, before: Image, after: Image) -> bool:

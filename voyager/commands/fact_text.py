@@ -38,7 +38,7 @@ def fact_text(fact: Fact, terms: Terms) -> str:
 def image_text(image: Image) -> str:
     """`400×500 jpeg, 24.3 kB`, as far as it is known."""
     size = f"{image.width}×{image.height}" if image.width and image.height else ""
-    words = " ".join(filter(None, (size, image.type or "")))
+    words = " ".join(filter(None, (size, plain(image.type or ""))))
     state = "" if image.state == "stored" else image.state
     weight = "" if image.bytes is None else size_text(image.bytes)
     return ", ".join(filter(None, (words, weight, state))) or "image"

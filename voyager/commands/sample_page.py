@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voyager.commands.context import Context
-from voyager.commands.drawing import answered, blob_reader, legend_of
+from voyager.commands.drawing import (
+    answered,
+    blob_reader,
+    class_colours,
+    legend_of,
+    used_colours,
+    whole_picture,
+)
 from voyager.commands.samples import sample_text, with_state
 from voyager.commands.sizes import counted
 from voyager.pictures import (
     Card,
+    Legend,
     Page,
     Picture,
-    Side,
-    before_after,
-    colours_of,
     frame_of,
     sample_marks,
     sample_picture,
@@ -27,15 +32,14 @@ from voyager.schema import Sample
 from voyager.store.purge import tombstones
 
 _MOST = 200
-_SIDE = 480
 
 
 def write_png(ctx: Context, repo: Repository, version: Dataset, key: str, path: Path) -> None:
     """Write one sample as a picture of its own size."""
     sample = _drawn(repo, version, key)
-    picture = sample_picture(
-        sample, blob_reader(version), legend=legend_of(version.vocabulary), max_side=None
-    )
+    words = version.vocabulary
+    legend = legend_of(words, class_colours(words))
+    picture = sample_picture(sample, blob_reader(version), legend=legend)
     path.write_bytes(picture)
     if ctx.json:
         ctx.emit({"png": str(path)})
@@ -48,12 +52,14 @@ def write_sample_page(
     """Write a page with a card for each of the first samples."""
     from voyager.pictures import render
 
-    cards = [_card(ctx, repo, version, key) for key in keys[:_MOST]]
+    colours = class_colours(version.vocabulary)
+    legend = legend_of(version.vocabulary, colours)
+    cards = [_card(ctx, repo, version, key, legend) for key in keys[:_MOST]]
     page = Page(
         title=shown(keys[0]) if len(keys) == 1 else counted(len(keys), "sample"),
         cards=tuple(cards),
         more=max(len(keys) - _MOST, 0),
-        colours=colours_of({name for card in cards for name in card.classes}),
+        colours=used_colours((name for card in cards for name in card.classes), colours),
     )
     path.write_text(render(page), encoding="utf-8")
     if ctx.json:
@@ -61,23 +67,21 @@ def write_sample_page(
     ctx.say(f"{path}: {counted(len(cards), 'sample')}")
 
 
-def _card(ctx: Context, repo: Repository, version: Dataset, key: str) -> Card:
+def _card(ctx: Context, repo: Repository, version: Dataset, key: str, legend: Legend) -> Card:
     sample = _drawn(repo, version, key)
     lines = [line.strip() for line in sample_text(ctx, repo, version, key, version[key])]
     return Card(
         shown(key),
         facts=tuple(lines[1:]),
-        pictures=_pictures(version, key, sample),
+        pictures=(_picture(version, key, sample, legend),),
         classes=_classes(version, sample),
     )
 
 
-def _pictures(version: Dataset, key: str, sample: Sample) -> tuple[Picture, ...]:
+def _picture(version: Dataset, key: str, sample: Sample, legend: Legend) -> Picture:
     read = blob_reader(version)
     frame = frame_of(sample.image, read)
-    marks = sample_marks(sample, read, legend_of(version.vocabulary))
-    whole = Side(frame, (), marks)
-    return before_after(None, whole, names=("", ""), about=shown(key), side=_SIDE)
+    return whole_picture(frame, sample_marks(sample, read, legend), "", alt=shown(key))
 
 
 def _classes(version: Dataset, sample: Sample) -> tuple[str, ...]:

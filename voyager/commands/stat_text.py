@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from voyager.commands.fact_text import ARROW, measure_of, plain, shape_noun
 from voyager.commands.sizes import counted
@@ -13,6 +13,7 @@ from voyager.repo.label_stat import COLUMNS, TASK_COLUMNS, Stat
 _KEY_KINDS = ("added", "removed", "renamed", "modified")
 _KEY_WORDS = {"modified": "changed"}
 _MOST = 3
+NOTHING: Mapping[tuple[str, str], int] = {}
 _STATES = ("proposed", "accepted", "verified", "rejected")
 _SAMPLE_WORDS = {
     "replaced": ("image", "replaced"),
@@ -46,7 +47,7 @@ def summary_text(stat: Stat) -> str:
 
     Empty when nothing differs.
     """
-    parts = [", ".join(_said(stat)), ", ".join(_samples(stat)), *_keys(stat.keys)]
+    parts = [", ".join(_said(stat)), ", ".join(_samples(stat)), *_keys(stat.keys, stat.whole)]
     parts.append(", ".join(_words(stat)))
     return "; ".join(filter(None, parts))
 
@@ -188,7 +189,10 @@ def _by_name(names: Counter[str]) -> str:
 def _first(names: Counter[str]) -> str:
     """The most frequent by name and number, and how many others there are."""
     order = sorted(names.items(), key=lambda item: (-item[1], item[0]))
-    shown_ones = ", ".join(f"{name} ×{count:,}" for name, count in order[:_MOST])
+    one_each = order[0][1] == 1
+    shown_ones = ", ".join(
+        name if one_each else f"{name} ×{count:,}" for name, count in order[:_MOST]
+    )
     more = sum(count for _, count in order[_MOST:])
     return shown_ones + (f", others {more:,}" if more else "")
 
@@ -200,11 +204,13 @@ def _samples(stat: Stat) -> Iterator[str]:
             yield f"{counted(counts[kind], noun)} {verb}"
 
 
-def _keys(counts: Counter[tuple[str, str]]) -> Iterator[str]:
-    """`3 samples added, 1 renamed`, then the same of files."""
+def _keys(
+    counts: Counter[tuple[str, str]], whole: Mapping[tuple[str, str], int] = NOTHING
+) -> Iterator[str]:
+    """`3 samples added (4 regions), 1 renamed`, then the same of files."""
     for scope in ("sample", "file"):
         words = [
-            (counts[scope, kind], _KEY_WORDS.get(kind, kind))
+            (counts[scope, kind], _KEY_WORDS.get(kind, kind) + _held(whole, scope, kind))
             for kind in _KEY_KINDS
             if counts[scope, kind]
         ]
@@ -212,6 +218,13 @@ def _keys(counts: Counter[tuple[str, str]]) -> Iterator[str]:
             (count, word), *others = words
             more = "".join(f", {other:,} {said}" for other, said in others)
             yield f"{counted(count, scope)} {word}{more}"
+
+
+def _held(whole: Mapping[tuple[str, str], int], scope: str, kind: str) -> str:
+    """What came or went with samples, in brackets."""
+    nouns = ("region", "label") if scope == "sample" else ()
+    held = [counted(whole[kind, noun], noun) for noun in nouns if whole.get((kind, noun))]
+    return f" ({', '.join(held)})" if held else ""
 
 
 def _words(stat: Stat) -> Iterator[str]:

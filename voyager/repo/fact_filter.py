@@ -170,7 +170,11 @@ def _parse(
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words or [text]:
         if word not in known:
-            raise UsageError(f"{option}: '{word}' is no {noun}", hint=f"one of {', '.join(known)}")
+            from difflib import get_close_matches
+
+            near = get_close_matches(word, known, 1)
+            hint = f"did you mean {near[0]}? docs/diff.md lists them" if near else "docs/diff.md"
+            raise UsageError(f"{option}: '{word}' is no {noun}", hint=hint)
     return frozenset(words)
 
 
