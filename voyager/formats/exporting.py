@@ -189,9 +189,15 @@ def _count(form: Format, writing: Writing, done: Exported) -> None:
         done.regions += len(sample.regions)
         done.labels += len(sample.labels) + sum(len(r.labels) for r in sample.regions)
         if losses is None:
-            task = writing.task if writing.vocabulary.tasks else ""
+            task = _task_of(form, writing) or ""
             losses = Losses(form.holds, writing.vocabulary, task, writing.load)
         losses.count(key, sample, done.report)
+
+
+def _task_of(form: Format, writing: Writing) -> str | None:
+    """The task that is exported; None where there is none, or all of them are."""
+    tasks = {} if form.holds.whole else writing.vocabulary.tasks
+    return writing.task if tasks and writing.task in tasks else None
 
 
 def _record_of(
@@ -208,7 +214,7 @@ def _record_of(
         digest=digest_of(writing),
         where=where,
         keys=tuple(keys),
-        task=writing.options.task,
+        task=_task_of(form, writing),
         settings=writing.options.settings,
         file_name=file_name,
         names=writing.names,

@@ -11,7 +11,7 @@ from pathlib import Path
 from voyager.images import probe
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES
-from voyager.schema import decode_sample
+from voyager.schema import Image, decode_sample
 
 _HEAD_BYTES = 256 * 1024
 _SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".bmp", ".webp", ".tif", ".tiff")
@@ -47,8 +47,10 @@ class ImageFinder:
         to: str = "",
         *,
         names: Mapping[str, str] | None = None,
+        removed: Mapping[str, Image] | None = None,
     ) -> None:
         self._names = names or {}
+        self._removed = removed or {}
         self._listed: dict[tuple[Path, str], frozenset[str]] = {}
         self._version = version
         self._folders = list(folders)
@@ -93,6 +95,8 @@ class ImageFinder:
         """The key that a name means: the key itself, below --to, or the only one ending in it."""
         if name in self._names:
             return self._names[name]
+        if name in self._removed:
+            return name
         for key in dict.fromkeys((f"{self._to}/{name}" if self._to else name, name)):
             if self._version.row(SAMPLES, key.encode()) is not None:
                 return key
@@ -136,9 +140,9 @@ class ImageFinder:
 
     def _in_version(self, key: str) -> FoundImage | None:
         row = self._version.row(SAMPLES, key.encode())
-        if row is None:
+        image = self._removed.get(key) if row is None else decode_sample(row).image
+        if image is None:
             return None
-        image = decode_sample(row).image
         return FoundImage(None, key, image.width, image.height, image.orientation)
 
 

@@ -30,6 +30,7 @@ from voyager.formats.records import (
     Base,
     ExportBase,
     ExportRecord,
+    OwnBase,
     export_base,
     note_import,
     read_record,
@@ -45,12 +46,12 @@ from voyager.repo.keys import shown
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
-from voyager.repo.staging import overlay_of, stage_sorted
+from voyager.repo.staging import edit_map, overlay_of, stage_sorted
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.schema import Label, Region, Sample, decode_sample, encode_sample, sample_uid
 from voyager.schema.ids import image_anchor, mint_region_id, mint_region_ids
 from voyager.schema.pairing import Pairing, pair_exact, pair_regions
-from voyager.schema.vocabulary import Draft
+from voyager.schema.vocabulary import CATEGORY, Draft
 from voyager.store import bulk
 from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
@@ -171,6 +172,7 @@ def import_labels(
         job.find_base(base, based, stack)
         job.read_into(sorter, path)
         job.compare(sorter)
+        job.said = stack.enter_context(Sorter())
         changes = job.rows(sorter)
         job.stage(changes, strict=strict, dry_run=dry_run)
     if job.result.staged:
@@ -227,6 +229,8 @@ class ImportJob:
         self._substitutes: dict[bytes, bytes] = {}
         self._is_empty = not self.version.count(SAMPLES)
         self.is_projection = False
+        self.said = Sorter()
+        """What the source said of samples that are otherwise here: the base of the next import."""
         self.blobs: dict[bytes, bytes] | None = None
         """New blobs, where somebody wants to look at what a dry run would stage."""
 
@@ -244,8 +248,11 @@ class ImportJob:
             record = record or ExportRecord(self.form.name, commit, "", task=self.options.task)
             record = replace(record, commit=commit, digest="")
         if record is not None:
-            self._names = dict(record.names)
+            if record.task is not None and self.options.task == CATEGORY:
+                self.options = replace(self.options, task=record.task)
+                self._voices.add((record.task, self.options.source))
             self._base = export_base(self, record, stack)
+            self._names = self._base.names(record.names)
         self.result.base = self._base.name
 
     def project(self, folder: Path, writing: Writing) -> dict[bytes, bytes]:
@@ -271,7 +278,15 @@ class ImportJob:
         """Place every item of the source, mint its ids, and sort it by key."""
         source = Source(path)
         folders = [] if self.options.images is None else [self.options.images]
-        finder = ImageFinder(self.version, folders, source.root, self.options.to, names=self._names)
+        removed = self._base.removed if isinstance(self._base, ExportBase) else None
+        finder = ImageFinder(
+            self.version,
+            folders,
+            source.root,
+            self.options.to,
+            names=self._names,
+            removed=removed,
+        )
         reading = Reading(
             self.name,
             self.options,
@@ -289,6 +304,7 @@ class ImportJob:
             to=self.options.to,
             report=self.report,
             names=self._names if self._base.complete or self.is_projection else None,
+            removed=removed,
         )
         assert self.form.read is not None
         batches: list[Batch] = []
@@ -379,11 +395,18 @@ class ImportJob:
         if self._is_empty:
             return
         evidence = Evidence(self.draft, self.options.task)
+        kept = gone = 0
         for key, row, theirs in self._known_samples(sorter):
-            if theirs.regions:
-                old = self._base.sample(key, decode_sample(row), theirs)
-                if old is not None:
-                    evidence.add(old.regions, theirs.regions)
+            ours = decode_sample(row)
+            old = self._base.sample(key, ours, theirs) if theirs.regions else None
+            if old is not None and old.regions:
+                evidence.add(old.regions, theirs.regions)
+                here = {region.id for region in ours.regions}
+                is_here = any(region.id in here for region in old.regions)
+                kept, gone = kept + is_here, gone + (not is_here)
+        if gone > kept and not self._base.complete:  # of another branch, or taken back
+            self._base = OwnBase(self.name)
+            return
         self.result.trust = evidence.trust
         no_evidence = not evidence.trust[1]
         self._trusted = evidence.ids_are_trusted or (self._base.complete and no_evidence)
@@ -428,12 +451,16 @@ class ImportJob:
 
     def _merged(self, key: bytes, rows: list[bytes], conflicts: list[str]) -> bytes | None:
         known = None if self._is_empty else self.version.row(SAMPLES, key)
-        if known is None and len(rows) == 1 and not self._substitutes:
+        projected = self._projected(key)
+        if known is None and projected is None and len(rows) == 1 and not self._substitutes:
             return self._fresh(rows[0])
-        if known is not None and rows in ([known], [self._projected(key)]):
+        if rows in ([known], [projected]):
             self.result.unchanged += 1
             return None
         theirs = _substituted(_join(rows), self._substitutes)
+        if known is None and projected is not None:
+            conflicts.append(f"{key.decode()} (removed here)")
+            return None
         if known is None:
             return self._fresh(encode_sample(theirs))
         row = self._update(key, decode_sample(known), theirs, conflicts)
@@ -451,12 +478,24 @@ class ImportJob:
         was = self._base.original(key) or base
         triples = list(self._triples(key, ours, base, theirs, was))
         merged = merge_sample(start, base, theirs, triples, self.speaks, was)
+        self._note_said(key, merged.sample, theirs, triples)
         conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
         result = self.result
         result.regions_added += merged.added
         result.regions_changed += merged.changed
         result.regions_removed += merged.removed
         return encode_sample(merged.sample)
+
+    def _note_said(self, key: bytes, sample: Sample, theirs: Sample, triples: list[Triple]) -> None:
+        """Note what the source said, its regions by the ids that they have here."""
+        own = (
+            t.theirs.replace(id=(t.ours or t.was or t.base or t.theirs).id)
+            for t in triples
+            if t.theirs
+        )
+        said = theirs.replace(uid=sample.uid, image=sample.image, regions=tuple(own))
+        if said != sample:
+            self.said.add(key, encode_sample(said))
 
     def _triples(
         self, key: bytes, ours: Sample, base: Sample, theirs: Sample, was: Sample
@@ -579,7 +618,8 @@ class ImportJob:
         self.report.refuse_if_strict(strict=strict)
         keys.check(self.version, Dataset(self.txn, roots))
         if roots != dict(self.version.roots) or self.staging.overlay:
-            note_import(self.txn, self.repo, self.name, roots)
+            said = edit_map(self.txn, roots.get(SAMPLES), self.said.drain())
+            note_import(self.txn, self.repo, self.name, {SAMPLES: said})
             if self.report:
                 note_report(self.txn, self.repo, self.result.as_report(self.name))
             self.txn.commit()

@@ -7,6 +7,7 @@ that of its key (design: an image is known by what it is, then by where it was).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,8 @@ class Placer:
         root: Path | None,
         to: str,
         report: Report,
-        names: dict[str, str] | None = None,
+        names: Mapping[str, str] | None = None,
+        removed: Mapping[str, Image] | None = None,
     ) -> None:
         self._txn = txn
         self._version = version
@@ -59,6 +61,7 @@ class Placer:
         self._to = to.strip("/")
         self._report = report
         self._names = names
+        self._removed = removed or {}
         self._is_empty = not version.count(SAMPLES)
         self.in_child = False
         """Whether this is a process that may not store bytes."""
@@ -67,7 +70,10 @@ class Placer:
     def place(self, item: Item) -> Placed | None:
         """The place of an item; None (reported) when its name cannot be a key."""
         if self._names is not None:  # the source was written here: its names are known
-            known = self._known(self._names.get(item.name, item.name), item)
+            key = self._names.get(item.name, item.name)
+            if key in self._removed:
+                return Placed(key, self._removed[key], None)
+            known = self._known(key, item)
             if known is not None:
                 return known
         path = item.file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from voyager.formats.projection import Projection
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES, read_snapshot, write_snapshot
-from voyager.schema import Region, Sample, decode_sample
+from voyager.schema import Image, Region, Sample, decode_sample
 from voyager.schema.pairing import pair_regions
 from voyager.store.transaction import Transaction
 from voyager.wire import object_ref
@@ -149,24 +149,32 @@ class ExportBase:
         holds, task = job.form.holds, job.options.task
         self._written = Projection(holds, version.vocabulary, task, job.load)
         self._read = Projection(holds, job.draft, task, job.load)
+        self.moved, self.removed = _gone(projected, version, job.version)
+        self._before = {now: then for then, now in self.moved.items()}
 
     def keys(self) -> Iterator[bytes]:
-        return iter(sorted(self._projected))
+        here = (key for key in self._projected if key.decode() not in self.removed)
+        return iter(sorted(self.moved.get(key, key) for key in here))
 
     def row(self, key: bytes) -> bytes | None:
         """The encoded projection of a sample."""
-        return self._projected.get(key)
+        return self._projected.get(self._before.get(key, key))
+
+    def names(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Names of the format → keys, as samples are called now."""
+        now = {then.decode(): key.decode() for then, key in self.moved.items()}
+        return {**now, **{name: now.get(key, key) for name, key in names.items()}}
 
     def sample(self, key: bytes, ours: Sample | None, theirs: Sample) -> Sample | None:
-        row = self._projected.get(key)
+        row = self.row(key)
         return None if row is None else decode_sample(row)
 
     def original(self, key: bytes) -> Sample | None:
-        row = self._version.row(SAMPLES, key)
+        row = self._version.row(SAMPLES, self._before.get(key, key))
         return None if row is None else decode_sample(row)
 
     def counterparts(self, key: bytes) -> Mapping[bytes, bytes]:
-        original, projected = self.original(key), self._projected.get(key)
+        original, projected = self.original(key), self.row(key)
         if original is None or projected is None:
             return {}
         old = self._written.project(original).regions
@@ -177,6 +185,26 @@ class ExportBase:
             left = zip(pairing.old_left, pairing.new_left, strict=True)
             found.update({new[b].id: old[a].id for a, b in left})
         return found
+
+
+def _gone(
+    keys: Iterable[bytes], then: Dataset, now: Dataset
+) -> tuple[dict[bytes, bytes], dict[str, Image]]:
+    """Of keys that are no longer there: old key → new one of those moved, the images of others."""
+    uids: dict[bytes, bytes] = {}
+    images: dict[bytes, Image] = {}
+    for key in keys:
+        row = then.row(SAMPLES, key) if now.row(SAMPLES, key) is None else None
+        if row is not None:
+            sample = decode_sample(row)
+            uids[sample.uid], images[key] = key, sample.image
+    moved: dict[bytes, bytes] = {}
+    if uids:
+        for key, row in now.rows(SAMPLES):
+            old = uids.get(decode_sample(row).uid)
+            if old is not None:
+                moved[old] = key
+    return moved, {key.decode(): image for key, image in images.items() if key not in moved}
 
 
 def _first_value(region: Region) -> object:
@@ -309,7 +337,7 @@ def _series_value(series: str) -> str:
     return IMPORTS + (short or blake3(series.encode(errors="surrogateescape")).hexdigest())
 
 
-def export_base(job: ImportJob, record: ExportRecord, stack: ExitStack) -> Base:
+def export_base(job: ImportJob, record: ExportRecord, stack: ExitStack) -> ExportBase:
     """The commit of an export as it was written; checked against the record's digest."""
     from voyager.formats.exporting import digest_of, write_again
 
