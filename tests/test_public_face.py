@@ -13,10 +13,11 @@ from voyager import errors
 
 FACE = [
     "Asset", "Box", "Change", "ConflictError", "CorruptError", "Cuboid", "Dataset", "Edit",
-    "Ellipse", "ExistsError", "FileRow", "Geometry", "Group", "Image", "InvalidDataError",
-    "Keypoints", "Label", "Link", "Mask", "MissingExtraError", "NotFoundError", "Points",
-    "Polygon", "Polyline", "RefMoved", "Region", "RemoteError", "Repository", "RotatedBox",
-    "Sample", "StateError", "UsageError", "VoyagerError", "__version__", "init", "open",
+    "Ellipse", "ExistsError", "Exported", "FileRow", "Geometry", "Group", "Image", "Imported",
+    "InvalidDataError", "Keypoints", "Label", "Link", "Mask", "MissingExtraError", "Node",
+    "NotFoundError", "Points", "Polygon", "Polyline", "RefMoved", "Region", "RemoteError",
+    "Repository", "RotatedBox", "Sample", "StateError", "Task", "Taxonomy", "UsageError",
+    "Vocabulary", "VoyagerError", "__version__", "export", "import_labels", "init", "open",
 ]  # fmt: skip
 """Adding a name is a promise to keep it: change this list on purpose."""
 

@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # as type checkers know it; importing typing takes longer
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from typing import Any
 
     from voyager.errors import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
         UsageError,
         VoyagerError,
     )
+    from voyager.formats.exporting import Exported
+    from voyager.formats.importing import Imported
     from voyager.repo.dataset import Dataset
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
@@ -60,6 +63,9 @@ if TYPE_CHECKING:
         RotatedBox,
         Sample,
     )
+    from voyager.schema.task import Task
+    from voyager.schema.taxonomy import Node, Taxonomy
+    from voyager.schema.vocabulary import Vocabulary
 
 __all__ = [
     "Asset",
@@ -72,16 +78,19 @@ __all__ = [
     "Edit",
     "Ellipse",
     "ExistsError",
+    "Exported",
     "FileRow",
     "Geometry",
     "Group",
     "Image",
+    "Imported",
     "InvalidDataError",
     "Keypoints",
     "Label",
     "Link",
     "Mask",
     "MissingExtraError",
+    "Node",
     "NotFoundError",
     "Points",
     "Polygon",
@@ -93,9 +102,14 @@ __all__ = [
     "RotatedBox",
     "Sample",
     "StateError",
+    "Task",
+    "Taxonomy",
     "UsageError",
+    "Vocabulary",
     "VoyagerError",
     "__version__",
+    "export",
+    "import_labels",
     "init",
     "open",
 ]
@@ -105,6 +119,8 @@ _FROM = {
         "ConflictError CorruptError ExistsError InvalidDataError MissingExtraError NotFoundError "
         "RefMoved RemoteError StateError UsageError VoyagerError"
     ),
+    "voyager.formats.exporting": "Exported",
+    "voyager.formats.importing": "Imported",
     "voyager.repo.dataset": "Dataset",
     "voyager.repo.diff": "Change",
     "voyager.repo.edit": "Edit",
@@ -113,6 +129,9 @@ _FROM = {
         "Asset Box Cuboid Ellipse FileRow Geometry Group Image Keypoints Label Link Mask Points "
         "Polygon Polyline Region RotatedBox Sample"
     ),
+    "voyager.schema.task": "Task",
+    "voyager.schema.taxonomy": "Node Taxonomy",
+    "voyager.schema.vocabulary": "Vocabulary",
 }
 _HOME = {name: module for module, names in _FROM.items() for name in names.split()}
 
@@ -144,6 +163,79 @@ def open(path: str | os.PathLike[str] = ".") -> Repository:
 
         attach(repository)
     return repository
+
+
+def import_labels(
+    repo: Repository,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    name: str | None = None,
+    base: str | None = None,
+    strict: bool = False,
+    dry_run: bool = False,
+    **options: Any,
+) -> Imported:
+    """Stage the labels of a file or folder of another tool, and the images that they name.
+
+    `format` is found out by looking when it is None; `options` are those of `ReadOptions` (images,
+    to, split, task, source, frame, …). Raises InvalidDataError for a malformed source, StateError
+    when the same things changed here and in the file; then nothing is staged.
+    """
+    from pathlib import Path
+
+    from voyager.formats.importing import import_labels as run
+    from voyager.formats.reading import ReadOptions
+    from voyager.formats.registry import detect, format_named
+
+    source = Path(path)
+    form = detect(source)[0] if format is None else format_named(format)
+    return run(
+        repo,
+        source,
+        form,
+        ReadOptions(**options),
+        name=name,
+        base=base,
+        strict=strict,
+        dry_run=dry_run,
+    )
+
+
+def export(
+    repo: Repository,
+    path: str | os.PathLike[str],
+    format: str,
+    *,
+    at: str = "HEAD",
+    where: str | None = None,
+    keys: Sequence[str] = (),
+    strict: bool = False,
+    force: bool = False,
+    **options: Any,
+) -> Exported:
+    """Write a version in the format of another tool, into a new folder (or file).
+
+    `options` are those of `WriteOptions` (task, images, settings). What the format cannot hold is
+    in the report. Raises ExistsError for a folder that is not empty, unless `force`.
+    """
+    from pathlib import Path
+
+    from voyager.formats.exporting import export as run
+    from voyager.formats.registry import format_named
+    from voyager.formats.writing import WriteOptions
+
+    return run(
+        repo,
+        repo.at(at),
+        Path(path),
+        format_named(format),
+        WriteOptions(**options),
+        where=where,
+        keys=keys,
+        strict=strict,
+        force=force,
+    )
 
 
 def __getattr__(name: str) -> Any:
