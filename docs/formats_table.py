@@ -33,17 +33,8 @@ FOOT = """
 
 A format is a module with a `FORMAT` (`voyager/formats/base.py`) and a line in
 `voyager/formats/registry.py`. It says what it can hold (`Holds`); this page, the report of an
-export and its tests follow from that. The tests come with the package:
-
-```python
-from voyager.formats.conformance import FormatSuite
-from voyager.formats.torture import Limits
-
-
-class TestMine(FormatSuite):
-    form = FORMAT
-    limits = Limits(inverted=False)  # what it cannot take though Holds has no word for it
-```
+export and its tests follow from that, and the tests come with the package:
+[a whole one](extending/format.md).
 """
 
 FIELDS = (
