@@ -330,20 +330,21 @@ class ImportJob:
         def enter() -> None:
             reading.put_blob = refuse_blob
             placer.in_child = True
-            result.regions = result.labels = 0
+            result.regions = result.labels = result.pending = 0
             voices.clear()
 
-        def add(tally: tuple[int, int, list[tuple[str, str]]]) -> None:
+        def add(tally: tuple[int, int, int, list[tuple[str, str]]]) -> None:
             result.regions += tally[0]
             result.labels += tally[1]
-            voices.update((task, source) for task, source in tally[2])
+            result.pending += tally[2]
+            voices.update((task, source) for task, source in tally[3])
 
         return Batches(
             lambda item: self._take(item, placer),
             draft=self.draft,
             report=self.report,
             enter=enter,
-            tally=lambda: (result.regions, result.labels, sorted(voices)),
+            tally=lambda: (result.regions, result.labels, result.pending, sorted(voices)),
             add=add,
         )
 
@@ -366,7 +367,6 @@ class ImportJob:
         anchor = image_anchor(image, placed.key)
         if sample.regions:
             _give_ids(anchor, sample.regions)
-        self._count(sample)
         if sample.uid == NEW_ID:
             force_setattr(sample, "uid", sample_uid(anchor, placed.key))
             _own_links(sample)
@@ -375,10 +375,12 @@ class ImportJob:
         if not placed.laid_out:
             self._new_files.append(placed.key)
         force_setattr(sample, "image", image)
+        self._count(sample)
         return encode_sample(sample)
 
     def _count(self, sample: Sample) -> None:
         result, voices = self.result, self._voices
+        result.pending += sample.image.state == "pending"
         result.regions += len(sample.regions)
         result.labels += len(sample.labels)
         for label in sample.labels:
@@ -617,7 +619,7 @@ class ImportJob:
         roots = stage_sorted(self.txn, self.staging, {SAMPLES: noted()}, self._vocabulary_rows)
         self.report.refuse_if_strict(strict=strict)
         keys.check(self.version, Dataset(self.txn, roots))
-        if roots != dict(self.version.roots) or self.staging.overlay:
+        if self.result.added or self.result.updated or vocabulary_changes(self.draft):
             said = edit_map(self.txn, roots.get(SAMPLES), self.said.drain())
             note_import(self.txn, self.repo, self.name, {SAMPLES: said})
             if self.report:

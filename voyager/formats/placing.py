@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class Placer:
 
     def _with_file(self, item: Item, path: Path | None) -> Placed:
         inside = None if path is None else self._key_inside(path)
-        if inside is not None and self._version.row(SAMPLES, inside.encode()) is not None:
+        if inside is not None and self._has_image(inside):
             return self._known(inside, item) or self._pending(inside, item)
         data = item.data if path is None else path.read_bytes()
         assert data is not None
@@ -101,11 +101,11 @@ class Placer:
         image = self._store(data, key, item)
         here = self._known(key, item, image)
         if here is not None:
-            return here
+            return here if inside is None else replace(here, laid_out=True)
         other = None if image.blob_id is None else self._key_with(image.blob_id, key)
         if other is not None:
             self.matched_elsewhere.append((key, other))
-            known = self._known(other, item)
+            known = self._known(other, item, image)
             assert known is not None
             return known
         return Placed(key, image, None, laid_out=inside is not None)
@@ -129,7 +129,14 @@ class Placer:
         attached = image is not None and old.state == "pending"
         if image is not None and not attached and image.blob_id != old.blob_id:
             self._report.add("lost", "the repository has another image at this key", shown(key))
-        return Placed(key, image if attached and image is not None else old, row, not attached)
+        if attached and image is not None:
+            return Placed(key, image.replace(uri=image.uri or old.uri), row, laid_out=False)
+        return Placed(key, old, row)
+
+    def _has_image(self, key: str) -> bool:
+        """Whether there is a sample at a key that waits for no image."""
+        row = self._version.row(SAMPLES, key.encode())
+        return row is not None and decode_sample(row).image.state != "pending"
 
     def _pending(self, key: str, item: Item) -> Placed:
         image = item.sample.image
@@ -151,7 +158,8 @@ class Placer:
         if info is None or info.problem:
             problem = "not an image" if info is None else info.problem
             self._report.add("extra", f"an image is damaged: {problem}", shown(key))
-        return image_of(blob, len(data), info)
+        image = image_of(blob, len(data), info)
+        return image.replace(uri=item.sample.image.uri) if item.sample.image.uri else image
 
     def _key_of(self, item: Item, path: Path | None) -> str:
         name = item.name
@@ -173,9 +181,12 @@ class Placer:
 
     def _key_with(self, blob: bytes, key: str) -> str | None:
         """The key of the sample with these bytes: the one with that name, else the first."""
-        keys = () if self._is_empty else self._by_blob.get(blob, ())
+        if self._is_empty:
+            return None
+        keys = self._by_blob.get(blob, ())
         name = os.path.basename(key)
-        return next((k for k in keys if os.path.basename(k) == name), keys[0] if keys else None)
+        same = next((k for k in keys if os.path.basename(k) == name), keys[0] if keys else None)
+        return same or self._by_mark.get(_BLAKE3 + blob.hex())
 
     def _key_described(self, image: Image) -> str | None:
         """The key of the sample with the declared hash or URL."""

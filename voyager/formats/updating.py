@@ -268,7 +268,8 @@ def _merge_voices(
     merged: Merged,
 ) -> tuple[Label, ...]:
     """Merge the labels that the import has a say in; the others stay, in their places."""
-    voices = {(label.task, label.source) for label in (*base, *theirs)}
+    exported = speaks.answers is not None
+    voices = {(label.task, label.source) for label in (*base, *theirs)} if exported else set()
 
     def heard(labels: Iterable[Label]) -> dict[Any, Label]:
         return {

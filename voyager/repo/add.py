@@ -7,8 +7,10 @@ row with a vanished file is a rename: the row moves with all that is said of it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError
@@ -376,6 +378,10 @@ class _Stager:
             self._result.noted.append((key, taken.info.problem))
         if not self._is_empty and self._stage_edit(taken):
             return
+        awaited = self._awaited.pop(taken.blob, None) if taken.info is not None else None
+        if awaited is not None:
+            self._stage_awaited(taken, *awaited)
+            return
         if taken.known and not self._is_empty:
             self._seen_before.append(taken)  # a rename, or a copy: settled in `finish`
             return
@@ -389,9 +395,10 @@ class _Stager:
             sample = decode_sample(row)
             if sample.image.blob_id != taken.blob:
                 self._note_size(taken, sample)
-                self._change(
-                    SAMPLES, key, sample.replace(image=image_of(taken.blob, taken.size, taken.info))
-                )
+                image = image_of(taken.blob, taken.size, taken.info)
+                if sample.image.state == "pending":
+                    image = image.replace(uri=sample.image.uri)
+                self._change(SAMPLES, key, sample.replace(image=image))
             return True
         row = self._dataset.row(FILES, key)
         if row is not None:
@@ -401,6 +408,26 @@ class _Stager:
             self._change(FILES, key, file)
             return True
         return False
+
+    @cached_property
+    def _awaited(self) -> dict[bytes, tuple[str, Sample]]:
+        """Blob → (key, sample) of the images that are waited for by their hash."""
+        if self._is_empty:
+            return {}
+        found: dict[bytes, tuple[str, Sample]] = {}
+        for key, row in self._dataset.rows(SAMPLES):
+            if b"blake3:" in row:  # most rows need not be decoded
+                sample = decode_sample(row)
+                blob = _declared_blob(sample.image.hash)
+                if blob is not None and sample.image.state == "pending":
+                    found[blob] = (key.decode(), sample)
+        return found
+
+    def _stage_awaited(self, taken: Taken, key: str, sample: Sample) -> None:
+        """Let a new file be the image of a sample that waits for these bytes, at the file's key."""
+        image = image_of(taken.blob, taken.size, taken.info).replace(uri=sample.image.uri)
+        row = encode_sample(sample.replace(image=image))
+        self._rename(taken, (SAMPLES, key, row))
 
     def _note_size(self, taken: Taken, sample: Sample) -> None:
         info = taken.info
@@ -501,6 +528,12 @@ class _Stager:
         self._changes.append((space, key.encode(), None))
         self._changes.append((space, taken.source.key.encode(), row))
         self._result.renamed.append((key, taken.source.key))
+
+
+def _declared_blob(text: str | None) -> bytes | None:
+    """The blob that a declared hash names, where blobs are known by such hashes."""
+    found = re.fullmatch(r"blake3:([0-9a-f]{64})", text or "")
+    return None if found is None else bytes.fromhex(found[1])
 
 
 def image_of(blob: bytes, size: int, info: ImageInfo | None) -> Image:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voyager.errors import InvalidDataError
 from voyager.formats.base import NEW_ID
-from voyager.formats.coco.annotations import Annotation, Rle
+from voyager.formats.coco.annotations import Annotation, Ring, Rle
 from voyager.formats.coco.categories import Categories
 from voyager.formats.coco.files import LabelFile
 from voyager.formats.reading import Reading
@@ -147,6 +147,8 @@ class RegionMaker:
     def _region(self, annotation: Annotation, derived: Derived, place: int) -> Region:
         labels = self._voice(annotation)
         extra: dict[str, Any] = dict(annotation.extra or EMPTY)
+        for name in extra:
+            self._report_extra(name, annotation)
         shapes, runs = self._geometries(annotation)
         self._note_stated(annotation, shapes, runs, derived, place, extra)
         flags = _CROWD if annotation.iscrowd else ()
@@ -155,10 +157,7 @@ class RegionMaker:
         attrs, kept = _attributes(annotation.attributes)
         if kept:
             extra["attributes"] = kept
-        if extra:
-            for name in extra:
-                if name not in ("source_area", "source_bbox"):
-                    self._report_extra(name, annotation)
+            self._report_extra("attributes", annotation)
         return self.reading.region(
             shapes,
             labels,
@@ -342,25 +341,12 @@ class Derived:
 
 def derive(annotations: Sequence[Annotation]) -> Derived:
     """Bounds and areas of all polygons at once; zeros where there is no polygon."""
-    import numpy as np
-
-    rings: list[tuple[float, ...]] = []
-    owners: list[int] = []
-    for place, annotation in enumerate(annotations):
-        shape = annotation.segmentation
-        if type(shape) is tuple:
-            for ring in shape:
-                rings.append(ring)
-                owners.append(place)
-    count = len(annotations)
-    bounds, areas = np.zeros((count, 4)), np.zeros(count)
-    if not rings or any(len(ring) & 1 or not ring for ring in rings):
-        return Derived(bounds, areas, [False] * count)
-    _measure(rings, np.array(owners), bounds, areas)
+    shapes = [_rings_of(annotation) for annotation in annotations]
+    bounds, areas = measure(shapes)
     agrees = _agreeing(annotations, bounds, areas)
     plain = [
         agrees[place]
-        and type(annotation.segmentation) is tuple
+        and bool(shapes[place])
         and not (
             annotation.iscrowd
             or annotation.ignore
@@ -376,25 +362,39 @@ def derive(annotations: Sequence[Annotation]) -> Derived:
     return Derived(bounds, areas, plain)
 
 
-def _measure(
-    rings: list[tuple[float, ...]], owners: NDArray[Any], bounds: NDArray[Any], areas: NDArray[Any]
-) -> None:
+def _rings_of(annotation: Annotation) -> Sequence[Ring]:
+    """The rings of an annotation; none where one of them is no list of points."""
+    shape = annotation.segmentation
+    if type(shape) is not tuple:
+        return ()
+    for ring in shape:
+        if len(ring) & 1 or not ring:
+            return ()
+    return shape
+
+
+def measure(shapes: Sequence[Sequence[Ring]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(bounds as rows x0, y0, x1, y1; areas) of polygons, each its rings; zeros without rings."""
     import numpy as np
 
-    lengths = np.array([len(ring) for ring in rings])
+    bounds, areas = np.zeros((len(shapes), 4)), np.zeros(len(shapes))
+    rings = list(chain.from_iterable(shapes))
+    if not rings:
+        return bounds, areas
+    owners = np.repeat(np.arange(len(shapes)), list(map(len, shapes)))
+    lengths = np.array(list(map(len, rings)))
     flat = np.fromiter(chain.from_iterable(rings), float, int(lengths.sum())).reshape(-1, 2)
     starts = np.concatenate(([0], np.cumsum(lengths // 2)[:-1]))
     after = np.arange(1, len(flat) + 1)
     after[np.append(starts[1:], len(flat)) - 1] = starts  # the last point is joined to the first
     x, y = flat[:, 0], flat[:, 1]
     twice = np.add.reduceat(x * y[after] - x[after] * y, starts)
-    low = np.minimum.reduceat(flat, starts)
-    high = np.maximum.reduceat(flat, starts)
-    bounds[:, :2], bounds[:, 2:] = np.inf, -np.inf
-    np.minimum.at(bounds[:, :2], owners, low)
-    np.maximum.at(bounds[:, 2:], owners, high)
-    bounds[~np.isfinite(bounds).all(axis=1)] = 0.0
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    filled = owners[firsts]
+    bounds[filled, :2] = np.minimum.reduceat(flat, starts[firsts])
+    bounds[filled, 2:] = np.maximum.reduceat(flat, starts[firsts])
     np.add.at(areas, owners, np.abs(twice) / 2)
+    return bounds, areas
 
 
 def _agreeing(

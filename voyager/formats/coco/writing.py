@@ -32,6 +32,7 @@ from voyager.schema.geometry import Geometry
 _BATCH: Final = 256
 _DIGITS: Final = 6  # of what is computed here: sums of floats end in noise
 _encode = msgspec.json.Encoder().encode
+_STATED: Final = {"source_bbox": "bbox", "source_area": "area"}
 _URL, _FILE_FIELDS = "coco_url", frozenset({"id", "file_name", "width", "height", "coco_url"})
 
 
@@ -315,10 +316,8 @@ def _add_keypoints(row: dict[str, Any], points: Keypoints) -> None:
 def _add_extra(row: dict[str, Any], region: Region) -> None:
     attributes = dict(region.attrs)
     for name, value in region.extra.items():
-        if name == "source_bbox":
-            row["bbox"] = value
-        elif name == "source_area":
-            row["area"] = value
+        if name in _STATED and not isinstance(value, str):  # text of what is not finite stays text
+            row[_STATED[name]] = value
         elif name == "attributes" and isinstance(value, dict):
             attributes.update(value)
         elif name not in row:
