@@ -1,11 +1,11 @@
-"""Exports in a real repository: the law that an unedited one brings nothing, and what else holds."""
+"""Exports in a real repository: an unedited one brings nothing back, an edited one its edits."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,19 @@ from label_repos import (
     take,
 )
 
-from voyager.errors import ExistsError, InvalidDataError, StateError, UsageError
+from voyager.errors import ExistsError, InvalidDataError, NotFoundError, StateError, UsageError
 from voyager.formats.base import RECORD_NAME, Format
 from voyager.formats.difference import difference
 from voyager.formats.exporting import export
 from voyager.formats.projection import Projection
 from voyager.formats.registry import format_named
 from voyager.formats.torture import Builder, Limits, torture_version
-from voyager.formats.writing import WriteOptions, Writing
+from voyager.formats.writing import Writing
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
+from voyager.repo.rows import move
 from voyager.repo.switch import switch
-from voyager.schema import Box, Group, Sample
+from voyager.schema import Box, Ellipse, Group, Label, Points, Polygon, Sample
 from voyager.store.ids import Kind
 from voyager.store.refs import Head
 
@@ -236,3 +237,350 @@ def test_an_edited_export_that_is_here_already(
     back = take(repo, source, form.name)
     assert everything(repo) == before
     assert not back.staged
+
+
+# -- edited exports of COCO, by hand ---------------------------------------------------------------
+
+
+def edit_file(path: Path, edit: Callable[[Any], None]) -> None:
+    value = json.loads(path.read_text())
+    edit(value)
+    path.write_text(json.dumps(value))
+
+
+@pytest.fixture
+def exported(repo: Repository, tmp_path: Path) -> Path:
+    """The COCO file of three photos with two boxes each, said by a person."""
+    made = Coco("cat", "dog")
+    for name in ("a.png", "b.png", "c.png"):
+        photo(tmp_path / "source", name)
+        image = made.image(name)
+        made.box(image, 2, 3, 20, 10, category=1)
+        made.box(image, 30, 20, 12, 14, category=2)
+    take(repo, made.write(tmp_path / "source" / "labels.json"), source="human:ann")
+    save(repo)
+    give(repo, tmp_path / "out" / "labels.json")
+    return tmp_path / "out" / "labels.json"
+
+
+def test_edits_of_both_sides_come_together(repo: Repository, exported: Path) -> None:
+    node = repo.staged()["a.png"].regions[1].labels[0].node
+    changed_region(repo, "a.png", 1, geometries={"box": Box(30, 20, 42, 35)})
+    change(repo, "b.png", regions=repo.staged()["b.png"].regions[:1])
+
+    def work(value: Any) -> None:
+        rows = value["annotations"]
+        rows[0]["bbox"] = [3, 3, 20, 10]
+        rows[0].pop("area")
+        rows[2]["category_id"] = 2
+        del rows[5]
+
+    edit_file(exported, work)
+    done = take(repo, exported)
+    assert (done.updated, done.regions_changed, done.regions_removed) == (3, 2, 1)
+    a, b, c = (repo.staged()[key] for key in ("a.png", "b.png", "c.png"))
+    assert [r.geometry for r in a.regions] == [Box(3, 3, 23, 13), Box(30, 20, 42, 35)]
+    assert [label.node for label in b.regions[0].labels] == [node]
+    assert b.regions[0].labels[0].source == "human:ann"  # whoever said it is corrected
+    assert (len(b.regions), len(c.regions)) == (1, 1)
+    assert not take(repo, exported).staged
+
+
+def test_both_sides_changed_one_thing(repo: Repository, exported: Path) -> None:
+    changed_region(repo, "a.png", 0, geometries={"box": Box(2, 3, 22, 15)})
+    before = everything(repo)
+    edit_file(exported, lambda value: value["annotations"][0].update(bbox=[3, 3, 20, 10]))
+    with pytest.raises(StateError, match=r"changed both here and in the file.*a\.png") as caught:
+        take(repo, exported)
+    assert caught.value.hint is not None
+    assert "vgr switch -c" in caught.value.hint
+    assert everything(repo) == before
+
+
+def test_both_sides_relabelled(repo: Repository, exported: Path) -> None:
+    region = repo.staged()["a.png"].regions[0]
+    dog = repo.staged()["a.png"].regions[1].labels
+    edit_file(exported, lambda value: value["annotations"][0].update(category_id=2))
+    changed_region(repo, "a.png", 0, labels=dog)
+    assert not take(repo, exported).updated  # the same
+    changed_region(repo, "a.png", 0, labels=())
+    with pytest.raises(StateError, match=r"a\.png regions/\w+/labels\.category"):
+        take(repo, exported)
+    changed_region(repo, "a.png", 0, labels=region.labels)
+    assert take(repo, exported).updated == 1
+
+
+def test_a_model_is_overruled_not_corrected(repo: Repository, exported: Path) -> None:
+    label = repo.staged()["a.png"].regions[0].labels[0].replace(source="model:m", score=0.5)
+    changed_region(repo, "a.png", 0, labels=(label,))
+    save(repo)
+    give(repo, exported, force=True)
+    edit_file(exported, lambda value: value["annotations"][0].update(category_id=2))
+    take(repo, exported)
+    labels = repo.staged()["a.png"].regions[0].labels
+    assert [one.source for one in labels] == ["model:m", "import"]
+    assert repo.staged().vocabulary.answer("category", labels).label == labels[1]
+
+
+def test_what_the_format_cannot_hold_is_never_taken_away(
+    repo: Repository, exported: Path, tmp_path: Path
+) -> None:
+    region = repo.staged()["a.png"].regions[0]
+    shapes = {"whole": Ellipse(20, 20, 10, 5, 0.5), "points": Points((4, 5))}
+    said = Label(task="colour", value="red", source="human")
+    with repo.edit("a task") as edit:
+        edit.vocabulary.define("colour", kind="text")
+    changed_region(
+        repo,
+        "a.png",
+        0,
+        geometries=shapes,
+        primary="whole",
+        labels=(*region.labels, said),
+        state="verified",
+        flags=("occluded",),
+    )
+    change(repo, "a.png", meta={"iso": 100}, negatives={})
+    save(repo)
+    before = repo.staged()["a.png"]
+    out = tmp_path / "second" / "labels.json"
+    give(repo, out)
+    edit_file(out, lambda value: value["annotations"][0].update(category_id=2))
+    take(repo, out)
+    after = repo.staged()["a.png"]
+    node = after.regions[1].labels[0].node
+    labels = (region.labels[0].replace(node=node), said)
+    assert after == before.replace(
+        regions=(before.regions[0].replace(labels=labels), *before.regions[1:])
+    )
+    edit_file(out, lambda value: value["annotations"][0].update(segmentation=[[1, 1, 9, 1, 9, 9]]))
+    take(repo, out)
+    drawn = repo.staged()["a.png"].regions[0]
+    assert drawn.geometries == {
+        "points": Points((4, 5)),
+        "whole": Polygon((((1, 1, 9, 1, 9, 9),),)),
+    }
+    assert drawn.primary_role == "whole"
+
+
+def test_samples_that_moved_or_went_since(repo: Repository, exported: Path) -> None:
+    move(repo, ["a.png"], "new/a.png")
+    save(repo)
+    with repo.edit("b goes") as edit:
+        del edit["b.png"]
+    before = everything(repo)
+    assert not take(repo, exported).staged
+    assert everything(repo) == before
+    edit_file(exported, lambda value: value["annotations"][0].update(bbox=[3, 3, 20, 10]))
+    take(repo, exported)
+    assert list(repo.staged()) == ["c.png", "new/a.png"]
+    assert repo.staged()["new/a.png"].regions[0].geometry == Box(3, 3, 23, 13)
+    edit_file(exported, lambda value: value["annotations"][2].update(bbox=[3, 3, 20, 10]))
+    with pytest.raises(StateError, match=r"b\.png \(removed here\)"):
+        take(repo, exported)
+
+
+def test_an_image_that_the_file_dropped_stays(repo: Repository, exported: Path) -> None:
+    before = everything(repo)
+
+    def drop(value: Any) -> None:
+        value["images"].pop()
+        del value["annotations"][4:]
+
+    edit_file(exported, drop)
+    done = take(repo, exported)
+    assert everything(repo) == before
+    assert kinds(done.report, "extra")["an exported image is not in the file: left as it is"] == 1
+
+
+def test_a_file_that_was_written_anew_by_another_tool(repo: Repository, exported: Path) -> None:
+    def work(value: Any) -> None:
+        for number, row in enumerate(reversed(value["annotations"])):
+            row["id"] = number + 500  # renumbered
+        value["annotations"].reverse()
+        value["images"].reverse()
+        value["categories"].reverse()
+        for row in value["annotations"]:
+            row["area"] += 1e-7
+            row["iscrowd"] = False
+
+    before = everything(repo)
+    edit_file(exported, work)
+    assert not take(repo, exported).updated
+    assert everything(repo) == before
+
+
+def test_an_export_of_another_task(repo: Repository, tmp_path: Path) -> None:
+    made = Coco("red", "blue")
+    made.box(made.image("a.png"), 1, 2, 3, 4)
+    photo(tmp_path / "in", "a.png")
+    take(repo, made.write(tmp_path / "in" / "labels.json"), task="colour")
+    save(repo)
+    before = everything(repo)
+    for folder, options in (("one", {}), ("two", {"task": "colour"})):
+        give(repo, tmp_path / folder, **options)
+        assert not take(repo, tmp_path / folder).staged
+        assert everything(repo) == before
+    out = tmp_path / "two" / "annotations" / "instances.json"
+    edit_file(out, lambda value: value["annotations"][0].update(category_id=2))
+    assert take(repo, tmp_path / "two").updated == 1
+
+
+# -- records --------------------------------------------------------------------------------------
+
+
+def test_the_record(repo: Repository, exported: Path) -> None:
+    record = json.loads((exported.parent / f"labels.json.{RECORD_NAME}").read_text())
+    assert record["commit"] == repo.at("HEAD").commit.hex()  # type: ignore[union-attr]
+    assert (record["format"], record["file_name"], record["task"]) == (
+        "coco",
+        "labels.json",
+        "category",
+    )
+    (name,) = repo.store.values("exports/")
+    assert json.loads(repo.store.value(name)["record"]) == record
+
+
+def test_an_exporter_that_writes_otherwise_now(repo: Repository, exported: Path) -> None:
+    path = exported.parent / f"labels.json.{RECORD_NAME}"
+    path.write_text(path.read_text().replace('"digest": "', '"digest": "00'))
+    with pytest.raises(StateError, match="is not written as it was") as caught:
+        take(repo, exported)
+    assert "--base" in (caught.value.hint or "")
+    assert not take(repo, exported, base="HEAD").staged
+
+
+def test_a_record_of_a_commit_that_is_not_here(repo: Repository, exported: Path) -> None:
+    path = exported.parent / f"labels.json.{RECORD_NAME}"
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps(value | {"commit": "ab" * 32}))
+    with pytest.raises(NotFoundError, match="which is not here"):
+        take(repo, exported)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": "coco"}', '{"format": 1, "names": 3}', "\xff"]
+)
+def test_a_damaged_record(repo: Repository, exported: Path, text: str) -> None:
+    path = exported.parent / f"labels.json.{RECORD_NAME}"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InvalidDataError, match="record") as caught:
+        take(repo, exported)
+    assert caught.value.path
+
+
+def test_what_is_staged_is_exported_but_not_recorded(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    change(repo, "a.png", regions=())
+    done = export(repo, repo.staged(), tmp_path / "out", format_named("coco"))
+    assert done.regions == 3
+    assert done.commit is None
+    assert not (tmp_path / "out" / RECORD_NAME).exists()
+
+
+# -- where it is written --------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_empty(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    (tmp_path / "out").mkdir()
+    give(repo, tmp_path / "out")  # empty is fine
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    old = (tmp_path / "out" / "annotations" / "instances.json").read_bytes()
+    change(repo, "a.png", regions=())
+    save(repo)
+    with pytest.raises(ExistsError, match="not empty"):
+        give(repo, tmp_path / "out")
+    assert (tmp_path / "out" / "annotations" / "instances.json").read_bytes() == old
+    give(repo, tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "out" / "annotations" / "instances.json").read_bytes() != old
+    with pytest.raises(ExistsError, match="is a file"):
+        give(repo, tmp_path / "out" / "mine.txt", "voc")
+
+
+def test_one_file_is_replaced_only_by_force(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    out = tmp_path / "new" / "labels.json"
+    give(repo, out, images="none")
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "labels.json",
+        f"labels.json.{RECORD_NAME}",
+    ]
+    with pytest.raises(ExistsError):
+        give(repo, out)
+    give(repo, out, force=True, images="none")
+
+
+def failing(error: Exception) -> Format:
+    def write(writing: Writing) -> None:
+        with writing.open("one.txt") as file:
+            file.write("half")
+        for key, sample in writing.samples():
+            writing.image(key, sample, key)
+        raise error
+
+    return replace(format_named("coco"), write=write)
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidDataError("no"), OSError(28, "full"), KeyboardInterrupt()]
+)
+def test_an_error_midway_leaves_nothing(repo: Repository, tmp_path: Path, error: Exception) -> None:
+    load(repo, small(format_named("coco")))
+    for out in (tmp_path / "out", tmp_path / "out.json"):
+        with pytest.raises(type(error)):
+            export(repo, repo.at("HEAD"), out, failing(error))
+        assert not out.exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(type(error)):
+        export(repo, repo.at("HEAD"), tmp_path / "full", failing(error), force=True)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    assert not list(repo.store.values("exports/"))
+
+
+def test_strict_refuses_what_would_be_lost(repo: Repository, tmp_path: Path) -> None:
+    load(repo, torture_version(EVERYTHING))
+    with pytest.raises(InvalidDataError, match="lost"):
+        give(repo, tmp_path / "out", "folders", strict=True)
+    assert not (tmp_path / "out").exists()
+    done = give(repo, tmp_path / "out", "folders")
+    assert json.loads(json.dumps(done.as_json()))["report"][0]["class"] == "lost"
+
+
+def test_images_are_copied_linked_or_left_out(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    (repo.tree() / "b.png").write_bytes((repo.tree() / "c.png").read_bytes())  # edited
+    own = repo.at("HEAD").image_bytes("b.png")
+    for images, links in (("copy", 1), ("link", 2)):
+        give(repo, tmp_path / images, images=images)
+        folder = tmp_path / images / "images"
+        assert os.stat(folder / "a.png").st_nlink == links
+        assert os.stat(folder / "b.png").st_nlink == 1
+        assert (folder / "b.png").read_bytes() == own
+    give(repo, tmp_path / "none", images="none")
+    assert not list((tmp_path / "none").rglob("*.png"))
+
+
+def test_settings_and_directions(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    with pytest.raises(UsageError, match="no setting 'nonsense'"):
+        give(repo, tmp_path / "out", settings={"nonsense": "1"})
+    with pytest.raises(UsageError, match="only be read"):
+        export(repo, repo.at("HEAD"), tmp_path / "out", replace(format_named("coco"), write=None))
+    with pytest.raises(UsageError, match="no category task 'size'"):
+        give(repo, tmp_path / "out", task="size")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_jsonl_export_needs_no_task(repo: Repository, tmp_path: Path) -> None:
+    for task in ("colour", "size"):
+        made = Coco("x")
+        made.box(made.image("a.png"), 1, 2, 3, 4)
+        take(repo, made.write(tmp_path / f"{task}.json"), task=task)
+    save(repo)
+    with pytest.raises(UsageError, match="which task"):
+        give(repo, tmp_path / "out")
+    check_law(repo, tmp_path / "out", format_named("jsonl"))

@@ -229,22 +229,24 @@ def _merge_labels(sides: Sides, speaks: Speaks, path: str, merged: Merged) -> tu
         if task not in speaks.many and _values(answers(was)) != _values(here):
             merged.conflicts.append(f"{path}labels.{task}")
             continue
-        found = _answered_anew(found, old, new)
+        found = _answered_anew(task, found, old, new)
     return tuple(found)
 
 
-def _answered_anew(labels: list[Label], old: list[Label], new: list[Label]) -> list[Label]:
+def _answered_anew(
+    task: str, labels: list[Label], old: list[Label], new: list[Label]
+) -> list[Label]:
     """Labels with those that gave an old answer replaced by a new one, or taken away.
 
     Whoever said it is corrected; what a model said stays, and is overruled.
     """
-    gone, known = _values(old) - _values(new), _values(labels)
-    fresh = [label for label in new if _value(label) not in _values(old) | known]
+    gone = _values(old) - _values(new)
+    known = _values(old) | _values(label for label in labels if label.task == task)
+    fresh = [label for label in new if _value(label) not in known]
     found: list[Label] = []
     for label in labels:
-        if label.task != old[0].task if old else True:
-            found.append(label)
-        elif _value(label) not in gone or (fresh and label.source.startswith("model")):
+        is_gone = label.task == task and _value(label) in gone
+        if not is_gone or (fresh and label.source.startswith("model")):
             found.append(label)
         elif fresh:
             found.append(fresh.pop(0).replace(source=label.source))
