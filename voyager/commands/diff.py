@@ -19,7 +19,6 @@ from voyager.repo.fact_filter import Sources, Wanted, classes_named, parse_kinds
 from voyager.repo.keys import shown
 from voyager.repo.ranges import read_pair
 from voyager.repo.repository import Repository
-from voyager.repo.working_version import working_version
 from voyager.store.refs import HEAD
 
 PREDICTIONS = "predictions:"
@@ -156,6 +155,8 @@ def _versions(
     before = repo.dataset_of(commits[0] if commits else repo.staging.base)
     if staged:
         return before, repo.staged()
+    from voyager.repo.working_version import working_version  # not for two commits
+
     progress = ctx.progress("reading files")
     files, skipped = working_version(repo, paths=parted.keys or None, progress=progress)
     for name, reason in skipped:

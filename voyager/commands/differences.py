@@ -21,6 +21,7 @@ from voyager.repo.label_facts import Fact, SampleDiff, Terms
 from voyager.repo.label_stat import Stat, counted_while, stat_of
 from voyager.repo.sample_diff import SamePixels
 from voyager.schema import Image
+from voyager.store import bulk
 
 _FEW = 10
 """More lines than this begin with a summary."""
@@ -82,7 +83,10 @@ def show_lines(
     """
     stat = Stat(found.terms)
     count = 0
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8", newline="\n") as lines:
+    with (
+        bulk.paused_gc(),
+        tempfile.SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8", newline="\n") as lines,
+    ):
         for line in _lines(ctx, found, counted_while(samples, stat)):
             if most is None or count < most:
                 lines.write(f"{line}\n")
@@ -112,10 +116,11 @@ def emit_facts(ctx: Context, found: Difference, samples: Iterable[SampleDiff]) -
     """A line of JSON for each fact, and how many there are of each kind."""
     counts: dict[str, dict[str, int]] = {}
     terms = found.terms
-    for fact in chain(found.words, chain.from_iterable(samples)):
-        ctx.emit_line(fact_json(fact, terms))
-        here = counts.setdefault(fact.scope, {})
-        here[fact.kind] = here.get(fact.kind, 0) + 1
+    with bulk.paused_gc():
+        for fact in chain(found.words, chain.from_iterable(samples)):
+            ctx.emit_line(fact_json(fact, terms))
+            here = counts.setdefault(fact.scope, {})
+            here[fact.kind] = here.get(fact.kind, 0) + 1
     ctx.emit_line({"summary": counts})
 
 
@@ -123,7 +128,8 @@ def show_stat(
     ctx: Context, found: Difference, samples: Iterable[SampleDiff], *, short: bool = False
 ) -> None:
     """Show counts by class, task and folder; when `short` only their sum."""
-    stat = stat_of(samples, found.terms, found.words)
+    with bulk.paused_gc():
+        stat = stat_of(samples, found.terms, found.words)
     if stat.counts:
         for line in [f" {summary_text(stat)}"] if short else stat_lines(stat):
             ctx.show(line)

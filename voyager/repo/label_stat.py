@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from statistics import median
 from typing import Any, TypeAlias
 
 from voyager.repo.label_facts import Fact, RegionDiff, SampleDiff, Terms
@@ -72,8 +71,9 @@ class Stat:
 
     def likeness(self, kind: str, shape: str) -> float | None:
         """The median likeness of the regions of a type that were moved or redrawn."""
-        known = [score for score in self.shapes.get((kind, shape), ()) if score >= 0]
-        return median(known) if known else None
+        known = sorted(score for score in self.shapes.get((kind, shape), ()) if score >= 0)
+        middle = len(known) // 2  # `statistics` takes as long to import as this to count
+        return (known[middle] + known[~middle]) / 2 if known else None
 
     # -- one sample ------------------------------------------------------------------------------
 

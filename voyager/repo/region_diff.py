@@ -11,7 +11,14 @@ from msgspec import structs
 from voyager.errors import VoyagerError
 from voyager.repo.label_facts import Fact, RegionDiff, Terms
 from voyager.repo.said_diff import label_facts
-from voyager.repo.shape_diff import Likeness, ShapeChanges, ShapePair, changed_shapes, manner
+from voyager.repo.shape_diff import (
+    UNCHANGED,
+    Likeness,
+    ShapeChanges,
+    ShapePair,
+    changed_shapes,
+    manner,
+)
 from voyager.schema.codec import RowKind, encode_as
 from voyager.schema.geometry import Geometry, Keypoints
 from voyager.schema.sample import Region
@@ -29,7 +36,7 @@ class Match(NamedTuple):
 
     before: Placed | None
     after: Placed | None
-    shapes: ShapeChanges = ShapeChanges()
+    shapes: ShapeChanges = UNCHANGED
 
 
 @dataclass(slots=True)

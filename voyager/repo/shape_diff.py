@@ -55,10 +55,17 @@ class ShapeChanges(NamedTuple):
     lost: tuple[str, ...] = ()
 
 
+UNCHANGED = ShapeChanges()
+
+
 def changed_shapes(old: Region, new: Region) -> ShapeChanges:
     """What is different between the geometries of a region."""
-    if old.geometries == new.geometries and old.primary == new.primary:
-        return ShapeChanges()
+    if len(old.geometries) == len(new.geometries) == 1:  # nearly always
+        ((role, a),), ((other, b),) = old.geometries.items(), new.geometries.items()
+        if a != b:
+            return ShapeChanges((ShapePair(None, a, b),))
+        if role == other:
+            return UNCHANGED
     was, now = old.primary_role, new.primary_role
     done: set[str] = set()
     pairs: list[ShapePair] = []
@@ -82,13 +89,16 @@ def likenesses(pairs: Sequence[ShapePair], load: Load | None) -> list[Likeness]:
     found: list[Likeness] = []
     rings: list[int] = []
     for place, pair in enumerate(pairs):
-        gap = edge_difference(pair.base, pair.after)
-        if gap is not None and gap <= SAME_EDGES:
-            found.append(Likeness(1.0, True))
-        elif _one_ring(pair.base) and _one_ring(pair.after):
-            rings.append(place)
-            found.append(Likeness(None, gap is not None))
+        if _one_ring(pair.base) and _one_ring(pair.after):
+            one, other = _rings(pair)
+            aligned = len(one) == len(other)
+            if aligned and _near(one[:2], other[:2]) and _near(one, other):
+                found.append(Likeness(1.0, True))
+            else:
+                rings.append(place)
+                found.append(Likeness(None, aligned))
         else:
+            gap = edge_difference(pair.base, pair.after)
             found.append(Likeness(_similarity(pair, load), gap is not None))
     if rings:
         from voyager.schema.polygon_overlap import ring_ious
@@ -98,6 +108,11 @@ def likenesses(pairs: Sequence[ShapePair], load: Load | None) -> list[Likeness]:
             known = _similarity(pairs[place], load) if math.isnan(score) else score
             found[place] = found[place]._replace(score=known)
     return found
+
+
+def _near(one: Flat, other: Flat) -> bool:
+    """Whether no vertex is farther from its partner than what counts as the same."""
+    return max([abs(p - q) for p, q in zip(one, other, strict=True)], default=0.0) <= SAME_EDGES
 
 
 def _rings(pair: ShapePair) -> tuple[Flat, Flat]:

@@ -116,23 +116,31 @@ def _shared(one: _Sides, other: _Sides, top: NDArray[Any]) -> NDArray[Any]:
 
     a, b = _products(one, other)
     left = np.maximum(one.x0[a], other.x0[b])
-    right = np.minimum(one.x1[a], other.x1[b])
-    meet = np.flatnonzero(left < right)
-    a, b, left, width = a[meet], b[meet], left[meet], (right - left)[meet]
-    low = top[one.owner[a]]
-    slope_a = (one.y1[a] - one.y0[a]) / (one.x1[a] - one.x0[a])
-    slope_b = (other.y1[b] - other.y0[b]) / (other.x1[b] - other.x0[b])
-    a_left = one.y0[a] + slope_a * (left - one.x0[a]) - low
-    b_left = other.y0[b] + slope_b * (left - other.x0[b]) - low
-    a_right, b_right = a_left + slope_a * width, b_left + slope_b * width
-    far_left, far_right = np.abs(a_left - b_left), np.abs(a_right - b_right)
-    total = far_left + far_right
-    crossed = (a_left - b_left) * (a_right - b_right) < 0
-    gap = np.where(crossed, (far_left**2 + far_right**2) / np.where(crossed, total, 1.0), total)
+    width = np.minimum(one.x1[a], other.x1[b]) - left
+    meet = np.flatnonzero(width > 0)
+    a, b, left, width = a[meet], b[meet], left[meet], width[meet]
+    slope_a, height_a = _line(one, top)
+    slope_b, height_b = _line(other, top)
+    slope_a, slope_b = slope_a[a], slope_b[b]
+    a_left = height_a[a] + slope_a * left
+    b_left = height_b[b] + slope_b * left
+    apart_left = a_left - b_left
+    apart_right = apart_left + (slope_a - slope_b) * width
+    far_left, far_right = np.abs(apart_left), np.abs(apart_right)
+    gap = far_left + far_right
+    crossed = np.flatnonzero(apart_left * apart_right < 0)
+    near, far = far_left[crossed], far_right[crossed]
+    gap[crossed] = (near * near + far * far) / gap[crossed]
     # The lesser of two heights is half of what their difference leaves of their sum.
-    common = width * (a_left + a_right + b_left + b_right - gap) / 4
-    held = one.sign[a] * other.sign[b] * common
+    both = 2 * (a_left + b_left) + (slope_a + slope_b) * width
+    held = one.sign[a] * other.sign[b] * width * (both - gap) / 4
     return np.bincount(one.owner[a], held, minlength=len(one.counts))
+
+
+def _line(sides: _Sides, top: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Slope of each side, and its height below the top of its pair where x is 0."""
+    slope = (sides.y1 - sides.y0) / (sides.x1 - sides.x0)
+    return slope, sides.y0 - top[sides.owner] - slope * sides.x0
 
 
 def _products(one: _Sides, other: _Sides) -> tuple[NDArray[Any], NDArray[Any]]:

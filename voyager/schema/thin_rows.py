@@ -70,17 +70,30 @@ def _whole(side: bytes | Sample) -> Sample:
 def _open_thin(before: bytes, after: bytes) -> Sides:
     thin, region = _decoders()
     a, b = thin.decode(before), thin.decode(after)
-    old, new = list(map(bytes, a.regions)), list(map(bytes, b.regions))
-    if old == new:
-        return Sides(a, b, [], [])
-    known, kept = set(old), set(new)
     decode = region.decode
+    if len(a.regions) == len(b.regions):  # most edits change regions where they stand
+        pairs = enumerate(zip(a.regions, b.regions, strict=True))
+        unlike = [at for at, (one, other) in pairs if one != other]
+    else:
+        unlike = None
+    old, new = _at(a.regions, unlike), _at(b.regions, unlike)
+    if len(old) > 1 or len(new) > 1:  # and some only their order
+        known, kept = {data for _, data in old}, {data for _, data in new}
+        old = [placed for placed in old if placed[1] not in kept]
+        new = [placed for placed in new if placed[1] not in known]
     return Sides(
         a,
         b,
-        [(place, decode(data)) for place, data in enumerate(old) if data not in kept],
-        [(place, decode(data)) for place, data in enumerate(new) if data not in known],
+        [(place, decode(data)) for place, data in old],
+        [(place, decode(data)) for place, data in new],
     )
+
+
+def _at(regions: Sequence[Raw], places: Sequence[int] | None) -> list[tuple[int, bytes]]:
+    """Place and bytes of some regions, or of all."""
+    if places is None:
+        return list(enumerate(map(bytes, regions)))
+    return [(place, bytes(regions[place])) for place in places]
 
 
 def _unlike(regions: Sequence[Region], others: Sequence[Region]) -> list[Placed]:

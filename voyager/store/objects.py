@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from voyager.errors import CorruptError
@@ -14,6 +15,13 @@ class ObjectReader(Protocol):
     def get(self, object_id: bytes, kind: Kind) -> bytes:
         """The bytes of an object; CorruptError when absent or of another kind."""
         ...
+
+
+def get_many(objects: ObjectReader, ids: Sequence[bytes], kind: Kind) -> list[bytes]:
+    """The bytes of several objects in that order, looked up together by readers that can."""
+    many: Callable[[Sequence[bytes], Kind], list[bytes]] | None
+    many = getattr(objects, "get_many", None)
+    return [objects.get(one, kind) for one in ids] if many is None else many(ids, kind)
 
 
 class ObjectWriter(ObjectReader, Protocol):

@@ -50,7 +50,7 @@ def _differing(
     """
     sides = _unshared(sides)
     if sides[0].level == 1:
-        yield from _differing_rows([_leaves(nodes, side) for side in sides])
+        yield from _differing_rows([nodes.children(side) for side in sides])
         return
     for part, part_floor in _aligned(sides, floor):
         below = [_expand(nodes, side, part_floor) for side in part]
@@ -66,10 +66,6 @@ def _expand(nodes: NodeReader, side: Node, floor: bytes) -> Node:
     if not all(map(lt, [floor, *below.keys], below.keys)):
         raise CorruptError(f"keys of a map do not rise behind {floor!r}")
     return below
-
-
-def _leaves(nodes: NodeReader, side: Node) -> Iterator[Node]:
-    return (nodes.child(side, at) for at in range(len(side.keys)))
 
 
 def _unshared(sides: list[Node]) -> list[Node]:
@@ -120,7 +116,7 @@ def _aligned(sides: list[Node], floor: bytes) -> Iterator[tuple[list[Node], byte
         yield tails, floor
 
 
-def _differing_rows(sides: list[Iterator[Node]]) -> Iterator[tuple[bytes, list[bytes | None]]]:
+def _differing_rows(sides: Sequence[Iterator[Node]]) -> Iterator[tuple[bytes, list[bytes | None]]]:
     """Merge leaf by leaf: compare the rows up to the lowest last key, then those behind it."""
     end = empty(0)
     heads = [next(side, end) for side in sides]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import islice
 from operator import lt
 from typing import Annotated, cast
@@ -12,7 +13,7 @@ import msgspec
 from voyager import wire
 from voyager.errors import CorruptError
 from voyager.store.ids import Kind
-from voyager.store.objects import ObjectReader, ObjectWriter
+from voyager.store.objects import ObjectReader, ObjectWriter, get_many
 
 CHUNK_BYTES = 16 * 1024
 """A node of more bytes than this has one entry (spec 2.4); a longer row lies outside (spec 2.3)."""
@@ -24,6 +25,9 @@ MAX_NODE_BYTES = CHUNK_BYTES + MAX_KEY_BYTES + 64
 """One entry with the longest row and key, and the node's own fields."""
 
 CACHE_BYTES = 8 * 1024 * 1024
+
+_TOGETHER = 16
+"""Nodes that are read ahead of who walks over them."""
 
 REF_HEAD = wire.encode(wire.object_ref(bytes(32)))[:3]
 REF_BYTES = 35
@@ -209,7 +213,17 @@ class NodeReader:
 
     def child(self, parent: Node, at: int) -> StoredNode:
         """The node under entry `at`; CorruptError when the entry says otherwise of it."""
-        node = self.load(ref_id(parent.cells[at]))
+        return self._checked(self.load(ref_id(parent.cells[at])), parent, at)
+
+    def children(self, parent: Node) -> Iterator[StoredNode]:
+        """The nodes under all entries, read some at a time; past the cache."""
+        for start in range(0, len(parent.keys), _TOGETHER):
+            ids = [ref_id(cell) for cell in parent.cells[start : start + _TOGETHER]]
+            found = zip(ids, get_many(self.objects, ids, Kind.NODE), strict=True)
+            for at, (node_id, data) in enumerate(found, start):
+                yield self._checked(decode(node_id, data), parent, at)
+
+    def _checked(self, node: StoredNode, parent: Node, at: int) -> StoredNode:
         node.expect(parent.level - 1, parent.keys[at])
         if node.rows != parent.counts[at]:
             raise broken(node.id, f"has {node.rows} rows, its parent says {parent.counts[at]}")
