@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,10 @@ def export(
         with bulk.paused_gc():
             chosen = _chosen(version, where, keys)
             writing = _writing(repo, version, draft, chosen, options, done, file_name, progress)
-            _count(form, writing, done)
+            writing.watch = _Tally(form, writing, done).note
             assert form.write is not None
             form.write(writing)
+            writing.finish_watch()
         done.report.refuse_if_strict(strict=strict)
         if record and version.commit is not None:
             noted = _record_of(form, writing, version.commit, where, keys, file_name)
@@ -181,17 +183,30 @@ class _Unedited:
         return None if key in self._edited else self._root / key
 
 
-def _count(form: Format, writing: Writing, done: Exported) -> None:
-    """Count what is exported, and what of it the format has no place for."""
-    losses = None
-    for key, sample in writing.samples():
+class _Tally:
+    """Counts what is exported, and what of it the format has no place for."""
+
+    def __init__(self, form: Format, writing: Writing, done: Exported) -> None:
+        self._form = form
+        self._writing = writing
+        self._done = done
+
+    @cached_property
+    def _losses(self) -> Losses:
+        form, writing = self._form, self._writing
+        task = _task_of(form, writing) or ""
+        return Losses(form.holds, writing.vocabulary, task, writing.load)
+
+    def note(self, key: str, sample: Sample) -> None:
+        """Count a sample."""
+        done = self._done
         done.samples += 1
         done.regions += len(sample.regions)
-        done.labels += len(sample.labels) + sum(len(r.labels) for r in sample.regions)
-        if losses is None:
-            task = _task_of(form, writing) or ""
-            losses = Losses(form.holds, writing.vocabulary, task, writing.load)
-        losses.count(key, sample, done.report)
+        labels = len(sample.labels)
+        for region in sample.regions:
+            labels += len(region.labels)
+        done.labels += labels
+        self._losses.count(key, sample, done.report)
 
 
 def _task_of(form: Format, writing: Writing) -> str | None:
@@ -235,7 +250,7 @@ def digest_of(writing: Writing) -> str:
 def write_again(
     repo: Repository, version: Dataset, record: ExportRecord, form: Format, folder: Path
 ) -> Writing:
-    """Write the label files of an export once more; where images tell labels, stand-ins for them."""
+    """Write the label files of an export once more, and empty files for images if need be."""
     files.make_folder(folder)
     images: Images = "names" if record.images else "none"
     options = WriteOptions(task=record.task, images=images, settings=record.settings)
@@ -251,7 +266,9 @@ def write_again(
 def losses_of(form: Format, writing: Writing) -> Exported:
     """What was written, counted, and what of it the format has no place for."""
     done = Exported(writing.folder, writing.version.commit, writing.report)
-    _count(form, writing, done)
+    tally = _Tally(form, writing, done)
+    for key, sample in writing.samples():
+        tally.note(key, sample)
     return done
 
 

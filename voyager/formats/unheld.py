@@ -68,7 +68,7 @@ class Losses:
             return False
         if label.node not in self._plain_nodes or ":" in label.source:
             return False
-        if isinstance(shape, Polygon) and [len(rings) for rings in shape.parts] != [1]:
+        if type(shape) is Polygon and (len(shape.parts) != 1 or len(shape.parts[0]) != 1):
             return False
         return shape.name in self._holds.geometries
 

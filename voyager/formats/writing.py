@@ -64,7 +64,11 @@ class Writing:
         """Item name → key, where the reader will find another name than the key."""
         self.placeholders = False
         """Whether empty files stand for images of which only the names are wanted."""
+        self.watch: Callable[[str, Sample], None] = lambda *_: None
+        """Told of every sample once, on the first walk over it."""
+        self._watched, self._all_watched = 0, False
         self._keys = keys
+        self._answers: dict[tuple[str, NodeId, str, str], bool] = {}
         self.label_files: list[str] = []
         """What was written but for images, in order."""
         self._written: set[str] = set()
@@ -107,7 +111,18 @@ class Writing:
         """(key, sample) in key order, without rejected regions; each call walks anew."""
         for done, (key, sample) in enumerate(self._keys()):
             self.progress(done, None)
-            yield key, _without_rejected(sample)
+            kept = _without_rejected(sample)
+            if done == self._watched:
+                self._watched += 1
+                self.watch(key, kept)
+            yield key, kept
+        self._all_watched = True
+
+    def finish_watch(self) -> None:
+        """Let `watch` be told of what the writer has not walked over."""
+        if not self._all_watched:
+            for _ in self.samples():
+                pass
 
     @cached_property
     def classes(self) -> list[tuple[NodeId, str]]:
@@ -129,8 +144,19 @@ class Writing:
 
     def category(self, labels: tuple[Label, ...]) -> Label | None:
         """The label that answers the exported task with a live class; None where none does."""
-        if len(labels) == 1 and labels[0].task != self.task:
-            return None
+        if len(labels) == 1 and labels[0].node is not None:
+            return labels[0] if self._answers_alone(labels[0], labels[0].node) else None
+        return self._answer(labels)
+
+    def _answers_alone(self, label: Label, node: NodeId) -> bool:
+        """Whether the only label of a thing is its class: asked a million times of a few kinds."""
+        kind = label.task, node, label.source, label.state
+        found = self._answers.get(kind)
+        if found is None:
+            found = self._answers[kind] = self._answer((label,)) is not None
+        return found
+
+    def _answer(self, labels: tuple[Label, ...]) -> Label | None:
         found = self.vocabulary.answer(self.task, labels).label
         return found if found is not None and self.live(found.node) is not None else None
 
@@ -241,7 +267,10 @@ class Writing:
 
 
 def _without_rejected(sample: Sample) -> Sample:
-    if all(region.state != "rejected" for region in sample.regions):
+    for region in sample.regions:
+        if region.state == "rejected":
+            break
+    else:
         return sample
     kept = tuple(region for region in sample.regions if region.state != "rejected")
     return sample.replace(regions=kept)

@@ -379,6 +379,8 @@ def measure(shapes: Sequence[Sequence[Ring]]) -> tuple[NDArray[Any], NDArray[Any
 
     bounds, areas = np.zeros((len(shapes), 4)), np.zeros(len(shapes))
     rings = list(chain.from_iterable(shapes))
+    if not all(rings):
+        return measure([[ring for ring in shape if ring] for shape in shapes])
     if not rings:
         return bounds, areas
     owners = np.repeat(np.arange(len(shapes)), list(map(len, shapes)))

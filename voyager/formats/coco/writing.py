@@ -7,13 +7,14 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
-from voyager.formats.coco.annotations import Annotation
+from voyager.formats.coco.annotations import Ring
 from voyager.formats.coco.categories import COCO_ID, FILE
-from voyager.formats.coco.regions import CAPTION, derive
+from voyager.formats.coco.regions import CAPTION, measure
 from voyager.formats.writing import Writing
 from voyager.schema import (
     Box,
@@ -29,11 +30,31 @@ from voyager.schema import (
 )
 from voyager.schema.geometry import Geometry
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _BATCH: Final = 256
 _DIGITS: Final = 6  # of what is computed here: sums of floats end in noise
-_encode = msgspec.json.Encoder().encode
+_EXACT: Final = 1e9  # larger numbers have no more digits than these
+_encoder = msgspec.json.Encoder()
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
 _STATED: Final = {"source_bbox": "bbox", "source_area": "area"}
 _URL, _FILE_FIELDS = "coco_url", frozenset({"id", "file_name", "width", "height", "coco_url"})
+
+
+class _Plain(Struct, gc=False):
+    """The annotation of a region with polygons and a class, and nothing else: most are so."""
+
+    id: int | str
+    image_id: int | str
+    category_id: int | str
+    segmentation: Sequence[Ring]
+    iscrowd: int = 0
+    bbox: list[float] | None = None
+    area: float = 0.0
+
+
+_Row: TypeAlias = _Plain | dict[str, Any]
 
 
 def write_files(writing: Writing) -> None:
@@ -94,17 +115,20 @@ class _File:
         self._writing = writing
         file.write(b'{"categories":' + _encode(_categories(writing, ids)) + b',"annotations":[')
 
-    def add_image(self, row: dict[str, Any]) -> None:
-        """Note an image; images stand after the annotations."""
-        self._images.write((b",\n" if self._any["images"] else b"\n") + _encode(row))
-        self._any["images"] = True
+    def add_images(self, rows: Sequence[_Row]) -> None:
+        """Note images; they stand after the annotations."""
+        self._add("images", self._images, rows)
 
-    def add_annotations(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write annotations, a line each."""
+    def add_annotations(self, rows: Sequence[_Row]) -> None:
+        """Write annotations."""
+        self._add("annotations", self._file, rows)
+
+    def _add(self, name: str, file: IO[bytes], rows: Sequence[_Row]) -> None:
+        """Write rows, a line each."""
         if rows:
-            self._file.write(b",\n" if self._any["annotations"] else b"\n")
-            self._file.write(b",\n".join(map(_encode, rows)))
-            self._any["annotations"] = True
+            file.write(b",\n" if self._any[name] else b"\n")
+            file.write(_encode_lines(rows)[:-1].replace(b"\n", b",\n"))  # in text it is escaped
+            self._any[name] = True
 
     def finish(self) -> None:
         """Write the images and what else belongs to the file."""
@@ -163,28 +187,53 @@ def _write_batch(
     files: dict[str | None, _File],
     ids: _Ids,
 ) -> None:
-    rows: list[dict[str, Any]] = []
-    ends: list[tuple[_File, int]] = []
+    images: dict[_File, list[_Row]] = {}
+    rows: dict[_File, list[_Row]] = {}
     for key, sample in batch:
         file = files[None if writing.file_name is not None else sample.split]
         image_id = ids.images.take(None if sample.origin is None else sample.origin.id)
         name = _image_name(writing, key, sample)
-        file.add_image(_image_row(image_id, name, sample))
-        rows += [
-            {**label, "id": ids.annotations.take(None), "image_id": image_id}
-            for label in _image_labels(writing, ids, sample)
-        ]
-        for region in sample.regions:
-            row = _annotation(writing, ids, key, sample, region)
-            if row is not None:
-                own = None if region.origin is None else region.origin.id
-                rows.append({"id": ids.annotations.take(own), "image_id": image_id, **row})
-        ends.append((file, len(rows)))
-    _add_derived(rows)
-    at = 0
-    for file, end in ends:
-        file.add_annotations(rows[at:end])
-        at = end
+        images.setdefault(file, []).append(_image_row(image_id, name, sample))
+        rows.setdefault(file, []).extend(_rows(writing, ids, key, sample, image_id))
+    _add_derived([row for some in rows.values() for row in some])
+    for file, found in images.items():
+        file.add_images(found)
+        file.add_annotations(rows[file])
+
+
+def _rows(
+    writing: Writing, ids: _Ids, key: str, sample: Sample, image_id: int | str
+) -> Iterator[_Row]:
+    """The annotations of a sample."""
+    for fields in _image_labels(writing, ids, sample):
+        yield {**fields, "id": ids.annotations.take(None), "image_id": image_id}
+    for region in sample.regions:
+        origin = region.origin
+        own = None if origin is None else origin.id
+        rings = _plain_rings(region)
+        label = writing.category(region.labels) if rings else None
+        if rings and label is not None:
+            category = _category_id(writing, ids, label)
+            yield _Plain(ids.annotations.take(own), image_id, category, rings)
+            continue
+        row = _annotation(writing, ids, key, sample, region)
+        if row is not None:
+            yield {"id": ids.annotations.take(own), "image_id": image_id, **row}
+
+
+def _plain_rings(region: Region) -> Sequence[Ring]:
+    """The rings of a region that is nothing but polygons without holes; else none."""
+    if region.flags or region.extra or region.attrs or region.score is not None:
+        return ()
+    if len(region.geometries) != 1:
+        return ()
+    (shape,) = region.geometries.values()
+    if type(shape) is not Polygon:
+        return ()
+    parts = shape.parts
+    if len(parts) == 1:
+        return parts[0] if len(parts[0]) == 1 else ()
+    return [part[0] for part in parts] if all(len(part) == 1 for part in parts) else ()
 
 
 def _image_name(writing: Writing, key: str, sample: Sample) -> str:
@@ -326,20 +375,38 @@ def _add_extra(row: dict[str, Any], region: Region) -> None:
         row["attributes"] = attributes
 
 
-def _add_derived(rows: list[dict[str, Any]]) -> None:
+def _add_derived(rows: Sequence[_Row]) -> None:
     """Add the boxes and areas of polygons that nothing else was stated of."""
-    lacking = [
-        row
-        for row in rows
-        if isinstance(row.get("segmentation"), list) and not {"bbox", "area"} <= row.keys()
+    lacking = [row for row in rows if isinstance(row, _Plain) or _lacks(row)]
+    if not lacking:
+        return
+    shapes = [
+        row.segmentation if isinstance(row, _Plain) else row["segmentation"] for row in lacking
     ]
-    stand_ins = [
-        Annotation(image_id=0, segmentation=tuple(map(tuple, row["segmentation"])))
-        for row in lacking
-    ]
-    derived = derive(stand_ins)
-    bounds, areas = derived.bounds.tolist(), derived.areas.tolist()
-    for place, row in enumerate(lacking):
-        x0, y0, x1, y1 = bounds[place]
-        row.setdefault("bbox", [x0, y0, _length(x0, x1), _length(y0, y1)])
-        row.setdefault("area", round(areas[place], _DIGITS))
+    bounds, areas = measure(shapes)
+    boxes, sizes = _boxes(bounds).tolist(), _rounded(areas).tolist()
+    for row, box, area in zip(lacking, boxes, sizes, strict=True):
+        if isinstance(row, _Plain):
+            row.bbox, row.area = box, area
+        else:
+            row.setdefault("bbox", box)
+            row.setdefault("area", area)
+
+
+def _lacks(row: Any) -> bool:
+    return isinstance(row.get("segmentation"), list) and not {"bbox", "area"} <= row.keys()
+
+
+def _boxes(bounds: NDArray[Any]) -> NDArray[Any]:
+    """x, y, width, height of boxes, their lengths as `_length` has them."""
+    import numpy as np
+
+    low, sides = bounds[:, :2], bounds[:, 2:] - bounds[:, :2]
+    short = _rounded(sides)
+    return np.concatenate((low, np.where(low + short == bounds[:, 2:], short, sides)), axis=1)
+
+
+def _rounded(values: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.where(np.abs(values) < _EXACT, np.rint(values * 10**_DIGITS) / 10**_DIGITS, values)
