@@ -87,7 +87,7 @@ def test_law_of_everything(repo: Repository, tmp_path: Path, form: Format) -> No
 
 @FORMS
 def test_law_inside_the_working_tree(repo: Repository, form: Format) -> None:
-    load(repo, torture_version(form.holds))
+    load(repo, small(form))
     check_law(repo, repo.tree() / "exports" / "out", form)
 
 
@@ -96,16 +96,15 @@ def test_law_inside_the_working_tree(repo: Repository, form: Format) -> None:
 def test_law_without_copies_of_images(
     repo: Repository, tmp_path: Path, form: Format, images: str
 ) -> None:
-    load(repo, torture_version(form.holds))
+    load(repo, small(form))
     check_law(repo, tmp_path / "out", form, images=images)
 
 
 @FORMS
 def test_law_of_a_part(repo: Repository, tmp_path: Path, form: Format) -> None:
-    load(repo, torture_version(form.holds))
-    check_law(repo, tmp_path / "some", form, where="key < 'd' or group_id = 'clip 1'")
-    if not form.holds.group:
-        check_law(repo, tmp_path / "one", form, keys=["train", "a.*"])
+    load(repo, small(form))
+    check_law(repo, tmp_path / "some", form, where="key < 'c' and width = 64")
+    check_law(repo, tmp_path / "one", form, keys=["a.*", "d.png"])
 
 
 @FORMS
