@@ -299,8 +299,8 @@ def test_labels_and_edits_of_other_regions_come_together(bench: Bench) -> None:
 def test_what_changed_here_and_in_the_file_is_refused(bench: Bench) -> None:
     changed_region(bench.repo, "a.jpg", 0, geometries={"box": Box(6.0, 2.0, 16.0, 12.0)})
     kept = bench.edit(5)
-    assert bench.state == "unreadable"
-    with pytest.raises(InvalidDataError, match="changed both here and in the file"):
+    assert bench.state == "conflict"
+    with pytest.raises(StateError, match="changed both here and in the file"):
         bench.add()
     assert bench.here() == 6
     assert bench.path.read_bytes() == kept

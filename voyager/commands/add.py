@@ -12,6 +12,7 @@ from voyager.commands.reports import capped, quoted, shown_pairs
 from voyager.commands.sizes import counted
 from voyager.errors import UsageError
 from voyager.repo.add import Added, Options, add
+from voyager.repo.bound import STUCK
 
 
 def run(
@@ -112,7 +113,7 @@ def _tell(ctx: Context, done: Added, *, dry_run: bool) -> int:
     if done.changes or not done.bound:
         ctx.say(f"{verb} {_summary(done)}")
     for one in done.bound:
-        if one.state not in ("unreadable", "gone"):
+        if one.state != "gone" and one.state not in STUCK:
             ctx.say(f"{verb} {taken_text(one)}")
     for line in shown_pairs(done.renamed):
         ctx.say(line)

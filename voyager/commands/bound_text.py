@@ -16,6 +16,8 @@ def bound_text(one: BoundFile) -> str:
             return f"gone (vgr restore {quoted(one.key)})"
         case "stale":
             return f"of another commit (vgr restore {quoted(one.key)})"
+        case "conflict":
+            return f"cannot be added: {one.reason}"
         case "unreadable":
             return f"cannot be read: {one.reason}"
         case "added":

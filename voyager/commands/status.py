@@ -14,6 +14,7 @@ from voyager.commands.bound_text import bound_json, bound_text
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.reports import quoted, vocabulary_names, vocabulary_text
+from voyager.repo.bound import UNADDED
 from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
 from voyager.repo.status import Status, status, untracked_tops
@@ -42,10 +43,10 @@ def run(
 
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
     "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held",
-    "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale or unreadable,
-    "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all; vocabulary counts tasks
-    and classes. With --paths also "paths": {"staged": [{"kind", "key", "old_key", "parts"}],
-    "vocabulary": [{"scope", "kind", "before", "after", "parts"}], "modified", "deleted",
+    "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale, unreadable
+    or conflict, "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all; vocabulary
+    counts tasks and classes. With --paths also "paths": {"staged": [{"kind", "key", "old_key",
+    "parts"}], "vocabulary": [{"scope", "kind", "before", "after", "parts"}], "modified", "deleted",
     "untracked", "skipped"}.
 
     Example:
@@ -238,7 +239,7 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
     for word in found.vocabulary:
         yield f"{_LETTERS.get(word.kind, 'M')}  {word.scope} {vocabulary_names(word)}"
     for one in found.bound:
-        if one.state in ("edited", "unreadable", "gone"):
+        if one.state == "gone" or one.state in UNADDED:
             yield f" {'D' if one.state == 'gone' else 'M'} {_seen(one.key, here)}"
     for key in untracked:
         yield f"?? {_seen(key, here)}"
@@ -249,8 +250,7 @@ def _last_line(repo: Repository, found: Status) -> str:
         return f"tracked files cannot be seen: {name_keys(found.hidden)}"
     if not found.nothing_staged:
         return ""
-    edited = any(one.state in ("edited", "unreadable") for one in found.bound)
-    if found.modified or found.deleted or edited:
+    if found.modified or found.deleted or found.bound_edited:
         return 'no changes added to commit (use "vgr add" and/or "vgr commit -a")'
     if found.untracked:
         return 'nothing added to commit but untracked files present (use "vgr add" to track)'

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from voyager.errors import (
     ExistsError,
@@ -31,8 +31,10 @@ from voyager.formats.records import Base, ExportBase, ExportRecord, export_base
 from voyager.formats.registry import format_named
 from voyager.formats.report import Report
 from voyager.repo.bound import (
+    UNADDED,
     Binding,
     BoundFile,
+    State,
     binding_name,
     bindings,
     same_labels,
@@ -60,12 +62,26 @@ class Written:
 
     Without `digest` its bytes are not known: it may have been edited. `added` is the staged
     snapshot that `vgr add` made of a file with these bytes, of which the cache keeps a copy.
+    `before` is what held while the file was being replaced, for when that was interrupted.
     """
 
     commit: str | None = None
     digest: str | None = None
     added: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    before: Written | None = None
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Written:
+        """As it was saved."""
+        before = value.pop("before", None)
+        return cls(**value, before=None if before is None else cls.of(before))
+
+    def sides(self) -> Iterator[Written]:
+        """What it is, and what held before."""
+        yield self
+        if self.before is not None:
+            yield self.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +195,7 @@ class Following:
         repo = self._repo
         if same_labels(repo.dataset_of(repo.head.commit), there):
             return
-        edited = [one for one in self.look() if one.state in ("edited", "unreadable")]
+        edited = [one for one in self.look() if one.state in UNADDED]
         if edited:
             may = ", or -f to give them up" if what in ("switch", "checkout") else ""
             raise StateError(
@@ -242,7 +258,7 @@ class Following:
         try:
             done = self._import(binding, written, dry_run=True)
         except (VoyagerError, OSError) as error:
-            return BoundFile(key, "unreadable", reason=_reason(error))
+            return _stuck(key, error)
         return self._told(key, done, repo.staged(), done.view or repo.staged())
 
     def view(self, version: Dataset) -> tuple[Dataset, list[tuple[str, str]]]:
@@ -274,8 +290,8 @@ class Following:
                 continue
             try:
                 found.append(self._take(self._known[key], written))
-            except (VoyagerError, OSError) as error:
-                found.append(BoundFile(key, "unreadable", reason=_reason(error)))
+            except VoyagerError as error:
+                found.append(_stuck(key, error))
         return found
 
     def _take(self, binding: Binding, written: Written) -> BoundFile:
@@ -290,14 +306,14 @@ class Following:
     def _added(self, key: str, written: Written, data: bytes) -> Written:
         """Keep the bytes that say what is staged; how they are remembered."""
         files.make_folder(self._cache)
-        files.write_atomic(self._copy(key), data)
+        files.write_atomic(self._copy(key, written), data)
         return replace(written, added=self._repo.staging.snapshot.hex())
 
     def _told(self, key: str, done: Imported, before: Dataset, after: Dataset) -> BoundFile:
         stat = _stat(before, after)
         found = {kind: entry.count for _, kind, entry in done.report}
-        state = "edited" if stat.counts else "in step"
-        return BoundFile(key, state, stat, found.get(_MISSING, 0))  # type: ignore[arg-type]
+        state: State = "edited" if stat.counts else "in step"
+        return BoundFile(key, state, stat, found.get(_MISSING, 0))
 
     def _import(self, binding: Binding, written: Written, *, dry_run: bool = False) -> Imported:
         """Import the file against what it was; its edits are a person's."""
@@ -326,7 +342,7 @@ class Following:
         self, binding: Binding, written: Written, job: ImportJob, stack: ExitStack
     ) -> tuple[Base, dict[str, str]]:
         """What the file said: the bytes that were added, else the commit as it is written."""
-        copy = self._copy(binding.key)
+        copy = self._copy(binding.key, written)
         names = dict(written.names)
         if written.added is not None and copy.exists():
             version = self._added_version(written.added)
@@ -400,23 +416,26 @@ class Following:
             file_name=target.name,
         )
         files.make_folder(self._cache)
-        with tempfile.TemporaryDirectory(prefix="bound-", dir=self._cache) as folder:
+        with tempfile.TemporaryDirectory(prefix="writing-", dir=self._cache) as folder:
             writing = write_again(self._repo, version, record, form, Path(folder) / "new")
             if writing.label_files != [target.name]:
                 raise InvalidDataError(f"{form.title} wrote no file '{target.name}'")
             made = writing.folder / target.name
             digest = hash_file(made).hex()
             _sync(made)
+            noted = Written(_head(self._repo), digest, names=dict(writing.names))
+            if version.commit is not None:
+                noted = replace(noted, commit=version.commit.hex())
+            elif version.overlay or version.roots:
+                noted = self._added(binding.key, noted, made.read_bytes())
             files.make_folder(target.parent)
+            known = binding.key in self._states()
+            before = self._written(binding.key) if known else None
+            self._note(binding.key, replace(noted, before=before))
             files.rename(made, target)
             files.sync_folder(target.parent)
+            self._note(binding.key, noted)
             done = losses_of(form, writing) if count else None
-        noted = Written(_head(self._repo), digest, names=dict(writing.names))
-        if version.commit is not None:
-            noted = replace(noted, commit=version.commit.hex())
-        elif version.overlay or version.roots:
-            noted = self._added(binding.key, noted, target.read_bytes())
-        self._note(binding.key, noted)
         if done is None:
             return None
         return Bound(binding, done.samples, done.regions, done.labels, done.report)
@@ -434,37 +453,43 @@ class Following:
         commit = None if written.commit is None else bytes.fromhex(written.commit)
         return self._repo.dataset_of(commit)
 
-    def _copy(self, key: str) -> Path:
-        return self._cache / f"bound-{_hash(key.encode())[:32]}{Path(key).suffix}"
+    def _copy(self, key: str, written: Written) -> Path:
+        """Where the bytes of an added file are kept."""
+        return self._cache / f"bound-{(written.digest or '')[:32]}{Path(key).suffix}"
 
     def _states(self) -> dict[str, Written]:
         try:
             value = json.loads((self._cache / _STATES).read_bytes())
-            return {key: Written(**one) for key, one in value.items()}
+            return {key: Written.of(one) for key, one in value.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def _written(self, key: str) -> Written:
-        return self._states().get(key) or Written(_head(self._repo))
+        found = self._states().get(key) or Written(_head(self._repo))
+        if found.before is not None and self._digest(key) != found.digest:
+            return replace(found.before, before=None)  # killed before the file was replaced
+        return replace(found, before=None)
 
     def _note(self, key: str, written: Written) -> None:
         states = {k: one for k, one in self._states().items() if k in self._known}
         states[key] = written
         self._save(states)
-        if written.added is None:
-            files.remove(self._copy(key))
 
     def forget(self, key: str) -> None:
         """Remember nothing of a file."""
         states = self._states()
         states.pop(key, None)
         self._save(states)
-        files.remove(self._copy(key))
 
     def _save(self, states: Mapping[str, Written]) -> None:
         files.make_folder(self._cache)
         text = json.dumps({key: asdict(one) for key, one in sorted(states.items())}, indent=1)
         files.write_atomic(self._cache / _STATES, text.encode())
+        sides = ((key, side) for key, one in states.items() for side in one.sides())
+        kept = {self._copy(key, side).name for key, side in sides if side.added is not None}
+        for copy in self._cache.glob("bound-*"):
+            if copy.name not in kept:
+                files.remove(copy)
 
 
 class _Nothing:
@@ -504,6 +529,11 @@ def _sync(path: Path) -> None:
         files.sync(fd)
     finally:
         os.close(fd)
+
+
+def _stuck(key: str, error: VoyagerError | OSError) -> BoundFile:
+    state: State = "conflict" if isinstance(error, StateError) else "unreadable"
+    return BoundFile(key, state, reason=_reason(error))
 
 
 def _reason(error: VoyagerError | OSError) -> str:

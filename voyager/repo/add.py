@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from voyager.errors import InvalidDataError, NotFoundError, StateError
+from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerError
 from voyager.images import IMAGE_EXTENSIONS, ImageInfo
-from voyager.repo.bound import BoundFile, bindings, bound_below
+from voyager.repo.bound import STUCK, BoundFile, bindings, bound_below
 from voyager.repo.dataset import Dataset
 from voyager.repo.ignore import Ignore
 from voyager.repo.intake import Source, Taken, take_all
@@ -128,15 +128,23 @@ def add(
     )
     result.bound = repo.follower.take(bound, dry_run=dry_run)
     for one in result.bound:
-        if one.state == "unreadable":
+        if one.state in STUCK:
             if options.strict or not rest:
-                raise InvalidDataError(f"'{shown(one.key)}' was not added: {one.reason}")
+                raise _not_added(one)
             result.skipped.append((one.key, one.reason))
         elif one.state == "gone" and not rest:
             raise NotFoundError(
                 f"the bound '{shown(one.key)}' is gone", hint=f"vgr restore '{shown(one.key)}'"
             )
     return result
+
+
+def _not_added(one: BoundFile) -> VoyagerError:
+    text = f"'{shown(one.key)}' was not added: {one.reason}"
+    if one.state == "unreadable":
+        return InvalidDataError(text)
+    hint = f"make it say what is staged, or vgr restore '{shown(one.key)}' to give its edits up"
+    return StateError(text, hint=hint)
 
 
 def _add_files(

@@ -47,7 +47,11 @@ class Binding:
         }
 
 
-State = Literal["in step", "added", "edited", "gone", "stale", "unreadable"]
+State = Literal["in step", "added", "edited", "gone", "stale", "unreadable", "conflict"]
+UNADDED: Final = frozenset({"edited", "unreadable", "conflict"})
+"""States of a file that says what is nowhere else."""
+STUCK: Final = frozenset({"unreadable", "conflict"})
+"""States of a file whose edits cannot be added as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class BoundFile:
     """How a bound file stands to HEAD and the staging area.
 
     `stat` counts what its edits change of what is staged; `missing` are images that it left out
-    (they stay as they are); `reason` says why it cannot be read or taken in.
+    (they stay as they are); `reason` says why it cannot be read, or what else changed too.
     """
 
     key: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from voyager.errors import ConflictError, NotFoundError, StateError
 from voyager.repo.add import add
+from voyager.repo.bound import STUCK
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import extra_with_reports, put_back_reports
@@ -112,7 +113,7 @@ def push(
 def _refuse_unreadable(repo: Repository) -> None:
     """StateError naming bound label files whose edits cannot be put aside."""
     found = [] if repo.follower is None else repo.follower.look()
-    broken = [one for one in found if one.state == "unreadable"]
+    broken = [one for one in found if one.state in STUCK]
     if broken:
         raise StateError(
             f"the edits of {name_keys(one.key for one in broken)} cannot be put aside:"

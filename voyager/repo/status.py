@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from voyager.repo.bound import UNADDED
 from voyager.repo.diff import Change, diff
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.worktree import changes_in, hidden_keys
@@ -47,9 +48,13 @@ class Status:
     @property
     def clean(self) -> bool:
         """Whether nothing is staged and no tracked file differs or is hidden."""
-        edited = any(one.state in ("edited", "unreadable") for one in self.bound)
-        unclean = self.modified or self.deleted or self.hidden or self.operation or edited
-        return self.nothing_staged and not unclean
+        unclean = self.modified or self.deleted or self.hidden or self.operation
+        return self.nothing_staged and not unclean and not self.bound_edited
+
+    @property
+    def bound_edited(self) -> bool:
+        """Whether a bound label file has edits that were not added."""
+        return any(one.state in UNADDED for one in self.bound)
 
 
 def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
