@@ -153,6 +153,7 @@ class _Scanner:
 
     def _value(self) -> Any:
         """Parse one value that is no big array."""
+        self._peek()
         while True:
             end = _value_end(self._buffer, self._at)
             if end is not None and (end < len(self._buffer) or self._ended):
@@ -230,6 +231,8 @@ class _Scanner:
     def _cut(
         self, name: str, first: int, ends: list[tuple[int, int]], closed: int | None
     ) -> tuple[Window, bool]:
+        if not ends:
+            raise self._error("expected a value after ','")
         elements: list[bytes | Raw] = [self._buffer[start:end] for start, end in ends]
         data: bytes | None = b"[" + b",".join(bytes(element) for element in elements) + b"]"
         try:
