@@ -164,7 +164,9 @@ def test_samples_with_everything(photos: World) -> None:
     assert "pending" in listed[2]
     changed = run(photos, "diff", "--name-status", "v1", "HEAD")
     assert changed == "M\that/1.jpg\nA\tlater\n"
-    assert "labels 1 added; regions 1 added" in run(photos, "diff", "v1", "HEAD")
+    told = run(photos, "diff", "v1", "HEAD")
+    assert "kind 00000000000000000000000000000000 added" in told
+    assert "  + #1 00010203 (box, crowd)" in told
 
 
 def test_odd_names_break_no_line(photos: World) -> None:

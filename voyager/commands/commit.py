@@ -87,8 +87,12 @@ def run(
     )
     if ctx.json:
         ctx.emit(_as_json(done))
-    for line in _summary(done, read_commit(repo.store, done.commit).subject):
+    made = read_commit(repo.store, done.commit)
+    for line in _summary(done, made.subject):
         ctx.say(line)
+    said = "" if ctx.json or not made.parents else _said(repo, done, made.parent_ids[0])
+    if said:
+        ctx.say(f" {said}")
     return ctx.done_with_skips(list(capped(skipped)))
 
 
@@ -148,6 +152,13 @@ def _as_json(done: Committed) -> dict[str, object]:
         "samples": done.samples,
         **done.counts,
     }
+
+
+def _said(repo: Repository, done: Committed, parent: bytes) -> str:
+    """What regions and labels have become."""
+    from voyager.commands.differences import said_text
+
+    return said_text(repo.dataset_of(parent), repo.dataset_of(done.commit), done.counts)
 
 
 def _summary(done: Committed, subject: str) -> Iterator[str]:

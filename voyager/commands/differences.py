@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -11,7 +11,7 @@ from itertools import chain
 from voyager.commands import changes
 from voyager.commands.context import Context
 from voyager.commands.fact_json import fact_json
-from voyager.commands.stat_text import stat_lines, summary_text
+from voyager.commands.stat_text import labels_text, stat_lines, summary_text
 from voyager.repo.class_facts import class_facts
 from voyager.repo.dataset import Dataset
 from voyager.repo.fact_filter import EVERYTHING, Wanted
@@ -23,6 +23,7 @@ from voyager.repo.sample_diff import SamePixels
 from voyager.schema import Image
 from voyager.store import bulk
 
+_MOST_LOOKED_AT = 2_000
 _FEW = 10
 """More lines than this begin with a summary."""
 _IN_MEMORY = 32 * 1024 * 1024
@@ -122,6 +123,18 @@ def emit_facts(ctx: Context, found: Difference, samples: Iterable[SampleDiff]) -
             here = counts.setdefault(fact.scope, {})
             here[fact.kind] = here.get(fact.kind, 0) + 1
     ctx.emit_line({"summary": counts})
+
+
+def said_text(before: Dataset, after: Dataset, counts: Mapping[str, int]) -> str:
+    """What regions and labels have become, where few enough rows changed to be looked at.
+
+    `counts` are those of `voyager.repo.diff.counts`.
+    """
+    looked_at = sum(counts.get(kind, 0) for kind in ("modified", "renamed", "labels"))
+    if not 0 < looked_at <= _MOST_LOOKED_AT or counts.get("added", 0) > _MOST_LOOKED_AT:
+        return ""
+    found = Difference(before, after)
+    return labels_text(stat_of(found.samples(), found.terms))
 
 
 def show_stat(

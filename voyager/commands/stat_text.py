@@ -52,6 +52,11 @@ def summary_text(stat: Stat) -> str:
     return "; ".join(filter(None, parts))
 
 
+def labels_text(stat: Stat) -> str:
+    """The part of the sentence that is about regions and labels; empty when there is none."""
+    return ", ".join(_said(stat))
+
+
 def stat_lines(stat: Stat) -> Iterator[str]:
     """A table by class, one by task, a line for each folder that changed, and the sum."""
     for task in sorted({task for task, _ in stat.classes}):
@@ -194,7 +199,7 @@ def _first(names: Counter[str]) -> str:
         name if one_each else f"{name} ×{count:,}" for name, count in order[:_MOST]
     )
     more = sum(count for _, count in order[_MOST:])
-    return shown_ones + (f", others {more:,}" if more else "")
+    return shown_ones + (f", {more:,} others" if more else "")
 
 
 def _samples(stat: Stat) -> Iterator[str]:
