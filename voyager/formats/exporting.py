@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from blake3 import blake3
 
 from voyager.errors import ExistsError, StateError, UsageError
-from voyager.formats.base import Format
+from voyager.formats.base import RECORD_NAME, Format
 from voyager.formats.records import ExportRecord, note_export, record_path
 from voyager.formats.report import Report
 from voyager.formats.unheld import Losses
@@ -76,7 +77,7 @@ def export(
     if version.count(CONFLICTS):
         raise StateError("the version has conflicts", hint="vgr conflicts")
     folder, file_name = _target(path, form, force=force)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    draft = _draft_of(folder, file_name)
     files.make_folder(draft.parent)
     if draft.exists():
         files.remove_tree(draft)
@@ -96,7 +97,7 @@ def export(
             text = json.dumps(noted.as_json(), indent=1, ensure_ascii=False) + "\n"
             record_path(draft, file_name).write_text(text)
             note_export(repo, noted)
-        _put_in_place(draft, folder, file_name)
+        _put_in_place(draft, folder, file_name, force=force)
     finally:
         if draft.exists():
             files.remove_tree(draft)
@@ -123,6 +124,13 @@ def _target(path: Path, form: Format, *, force: bool) -> tuple[Path, str | None]
     if path.is_dir() and any(path.iterdir()) and not force:
         raise ExistsError(f"'{path}' is not empty", hint="vgr export ANOTHER-FOLDER, or --force")
     return path, None
+
+
+def _draft_of(folder: Path, file_name: str | None) -> Path:
+    """Where it is written first: in a folder that is there, for it may be a mount; else beside."""
+    place = Path(os.path.abspath(folder))
+    name = f".{file_name or place.name}.{os.getpid()}.tmp"
+    return place / name if place.is_dir() else place.with_name(name)
 
 
 def _chosen(
@@ -272,17 +280,26 @@ def losses_of(form: Format, writing: Writing) -> Exported:
     return done
 
 
-def _put_in_place(draft: Path, folder: Path, file_name: str | None) -> None:
+def _put_in_place(draft: Path, folder: Path, file_name: str | None, *, force: bool) -> None:
     """Move what was written to where it belongs; a whole new folder at once."""
     if file_name is None and not folder.exists():
         files.rename(draft, folder)
         return
-    if file_name is None and not any(folder.iterdir()):
-        folder.rmdir()
-        files.rename(draft, folder)
-        return
-    for source in sorted(draft.rglob("*")):
-        if source.is_file():
-            target = folder / source.relative_to(draft)
-            files.make_folder(target.parent)
-            files.rename(source, target)
+    written = [path for path in sorted(draft.rglob("*")) if path.is_file()]
+    targets = {source: folder / source.relative_to(draft) for source in written}
+    for source, target in _new_files(targets, force=force).items():
+        files.make_folder(target.parent)
+        files.rename(source, target)
+
+
+def _new_files(targets: Mapping[Path, Path], *, force: bool) -> dict[Path, Path]:
+    """Those that are not there as they are; ExistsError for another, as an edited image."""
+    found: dict[Path, Path] = {}
+    for source, target in targets.items():
+        if not target.exists() or target.name.endswith(RECORD_NAME) or force:
+            found[source] = target
+        elif not filecmp.cmp(source, target, shallow=False):
+            raise ExistsError(
+                f"'{target}' exists already, and is another", hint="--images none, or --force"
+            )
+    return found
