@@ -65,7 +65,8 @@ def run(
         return
     _show_head(ctx, repo, found)
     untracked = found.untracked if paths else untracked_tops(repo, found.untracked)
-    _show_sections(ctx, found, untracked, here, most=None if paths else _MOST)
+    said = _said(repo, found)
+    _show_sections(ctx, found, untracked, here, said=said, most=None if paths else _MOST)
     last = _last_line(repo, found)
     if last:
         ctx.show(last)
@@ -105,6 +106,16 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
     return value
 
 
+def _said(repo: Repository, found: Status) -> str:
+    """What becomes of regions and labels by what is staged."""
+    if not found.staged:
+        return ""
+    from voyager.commands.differences import said_text
+
+    base = repo.dataset_of(repo.staging.base)
+    return said_text(base, repo.staged(), counts(found.staged))
+
+
 def _here(repo: Repository) -> str:
     """The current folder below the working tree, empty at its top."""
     if repo.root is None:
@@ -134,9 +145,15 @@ def _show_head(ctx: Context, repo: Repository, found: Status) -> None:
 
 
 def _show_sections(
-    ctx: Context, found: Status, untracked: Sequence[str], here: str, *, most: int | None
+    ctx: Context,
+    found: Status,
+    untracked: Sequence[str],
+    here: str,
+    *,
+    said: str,
+    most: int | None,
 ) -> None:
-    """The lists in git's layout, each cut after so many lines."""
+    """The lists in git's layout, each cut after so many lines; `said` sums up staged labels."""
     staged = "Changes to be committed:"
     unstage = '(use "vgr restore --staged KEY..." to unstage)'
     discard = '(use "vgr restore KEY..." to discard changes in working tree)'
@@ -153,7 +170,8 @@ def _show_sections(
     ]
     for title, hints, lines, colour in sections:
         if lines:
-            _show_section(ctx, title, hints, lines, colour, here, most)
+            foot = said if title is staged else ""
+            _show_section(ctx, title, hints, lines, colour, here, most, foot=foot)
         if title is staged:
             _show_vocabulary(ctx, found, most)
     _show_bound(ctx, found, here)
@@ -190,6 +208,8 @@ def _show_section(
     colour: str,
     here: str,
     most: int | None,
+    *,
+    foot: str = "",
 ) -> None:
     ctx.show(title)
     for hint in hints:
@@ -199,6 +219,8 @@ def _show_section(
         ctx.show("\t" + ctx.style(f"{word:<12}{name}" if word else name, colour))
     if most is not None and len(lines) > most:
         ctx.show(f"\t… and {len(lines) - most:,} more (vgr status --paths names all)")
+    if foot:
+        ctx.show(f"  {foot}")
     ctx.show()
 
 
