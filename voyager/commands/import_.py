@@ -154,19 +154,16 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
         )
         show_report(ctx, done.report)
         return
-    verb = "would stage" if dry_run else "staged" if done.staged else "nothing changed:"
-    parts = [
-        f"{count:,} {word}"
-        for count, word in (
-            (done.added, "added"),
-            (done.updated, "updated"),
-            (done.unchanged, "unchanged"),
-        )
-        if count
-    ]
+    counts = ((done.added, "added"), (done.updated, "updated"))
+    staged = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+    if staged:
+        said = f"{'would stage' if dry_run else 'staged'} {staged}"
+        said += f", {done.unchanged:,} unchanged" if done.unchanged else ""
+    else:
+        said = "staged new classes" if done.staged else "nothing changed"
     ctx.say(
-        f"{verb} {counted(done.samples, 'sample')}, {counted(done.regions, 'region')},"
-        f" {counted(done.labels, 'label')} ({', '.join(parts) or 'no samples'})"
+        f"read {counted(done.samples, 'sample')}, {counted(done.regions, 'region')},"
+        f" {counted(done.labels, 'label')}: {said}"
     )
     changed = [
         f"{count:,} {word}"
