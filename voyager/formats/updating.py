@@ -180,14 +180,10 @@ def _pick(
     merged: Merged,
     *,
     same: Callable[[Any, Any], bool] = eq,
-    unsaid: Callable[[Any, Any], bool] = eq,
 ) -> Any:
-    """One field: what only one side changed, else ours and a conflict.
-
-    `unsaid` tells whether the file left it as it was, `same` whether both sides say the same.
-    """
+    """One field: what only one side changed, else ours and a conflict."""
     base, was, ours, theirs = sides
-    if unsaid(base, theirs) or same(ours, theirs):
+    if same(base, theirs) or same(ours, theirs):
         return ours
     if not same(was, ours):
         merged.conflicts.append(path)
@@ -325,9 +321,9 @@ def _merge_regions(
         base, ours, theirs = triple.base, triple.ours, triple.theirs
         was = triple.was or base
         if theirs is None:
-            if ours is None:
+            if ours is None or was is None:
                 continue
-            if was is not None and not same_region(was, ours, speaks):
+            if not same_region(was, ours, speaks):
                 merged.conflicts.append(f"regions/{ours.id.hex()[:8]}")
                 continue
             changed[ours.id] = None
@@ -395,8 +391,7 @@ def _merge_geometries(
             ),
             f"{path}geometries.{role}",
             merged,
-            same=partial(_alike, quantum=holds.quantum),
-            unsaid=partial(_alike, quantum=speaks.rounding),
+            same=partial(_alike, quantum=speaks.rounding),
         )
         old = shapes.pop(role, None)
         if value is not None:  # a role that is a geometry's word follows the geometry

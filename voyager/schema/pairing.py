@@ -243,7 +243,7 @@ def _pair_similar(
 def _divided(
     scores: Any, shapes: tuple[list[Geometry | None], list[Geometry | None]], load: Load | None
 ) -> dict[int, list[int]]:
-    """Row → the columns that cover it together, each with most of itself in it.
+    """Row → the columns that cover it together: each mostly inside it, and beside the others.
 
     A row that is as good as one of them was not divided.
     """
@@ -252,15 +252,24 @@ def _divided(
         touching = [int(column) for column in scores[row].nonzero()[0]]
         if len(touching) < 2 or scores[row].max() >= 0.9:
             continue
-        covered, columns = 0.0, []
+        covered = 0.0
+        columns: list[int] = []
         for column in touching:
-            own, other, common = _common(shapes[0][row], shapes[1][column], load)
-            if other > 0 and common >= COVERED * other:
+            shape = shapes[1][column]
+            own, other, common = _common(shapes[0][row], shape, load)
+            inside = other > 0 and common >= COVERED * other
+            if inside and not any(_overlap(shapes[1][c], shape, load) for c in columns):
                 covered += common / own if own else 0.0
                 columns.append(column)
         if len(columns) > 1 and covered >= COVERED:
             parts[row] = columns
     return parts
+
+
+def _overlap(a: Geometry | None, b: Geometry | None, load: Load | None) -> bool:
+    """Whether half of the smaller one lies in the other."""
+    own, other, common = _common(a, b, load)
+    return common >= COVERED * min(own, other)
 
 
 def _common(a: Geometry | None, b: Geometry | None, load: Load | None) -> tuple[float, ...]:
