@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from voyager.errors import InvalidDataError, UsageError
 from voyager.formats.report import Report
 from voyager.repo.dataset import Dataset
-from voyager.schema import Label, Mask, Region, Sample
+from voyager.repo.snapshot import SAMPLES
+from voyager.schema import Label, Mask, Region, Sample, decode_sample
+from voyager.schema.encoded_geometry import may_have
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import NodeId
 from voyager.schema.vocabulary import CATEGORY, Vocabulary
@@ -72,6 +74,7 @@ class Writing:
         self.label_files: list[str] = []
         """What was written but for images, in order."""
         self._written: set[str] = set()
+        self._made: set[str] = set()
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -123,6 +126,16 @@ class Writing:
         if not self._all_watched:
             for _ in self.samples():
                 pass
+
+    def has_geometry(self, kind: type[Any]) -> bool:
+        """Whether any sample of the version has such a geometry; quicker than `samples`."""
+        return any(
+            type(shape) is kind
+            for _, row in self.version.rows(SAMPLES)
+            if may_have(row, kind)
+            for region in decode_sample(row).regions
+            for shape in region.geometries.values()
+        )
 
     @cached_property
     def classes(self) -> list[tuple[NodeId, str]]:
@@ -206,8 +219,16 @@ class Writing:
                 f"two samples would be written to '{name}'", hint="vgr mv one of them"
             )
         self._written.add(name)
-        files.make_folder((self.folder / name).parent)
+        folder = "/".join(parts[:-1])
+        if folder not in self._made:
+            files.make_folder(self.folder / folder)
+            self._made.add(folder)
         return name
+
+    def put(self, name: str, data: bytes) -> None:
+        """A new file of these bytes."""
+        self.label_files.append(self.claim(name))
+        files.create(f"{self.folder}/{name}", data)
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[str]]:

@@ -36,6 +36,12 @@ _ONE_RING = _POLYGON + b"\x91\x91"
 _NAMES: Final[dict[int, str]] = {tag: shape.name for tag, shape in GEOMETRIES.items()}
 
 
+def may_have(row: bytes, kind: type[Any]) -> bool:
+    """Whether a sample's row may have such a geometry: a quick look, of which only no is sure."""
+    fields, tag = len(kind.__struct_fields__), kind.__struct_config__.tag
+    return bytes([0x91 + fields, tag]) in row
+
+
 def shape_name(shape: Encoded) -> str | None:
     """The word for the kind of a geometry, None for one of a newer spec."""
     if isinstance(shape, Raw):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 from voyager.formats.base import Holds
 from voyager.formats.part_folders import PartFolders
@@ -13,11 +13,11 @@ from voyager.formats.projection import Projection
 from voyager.formats.writing import Writing
 from voyager.formats.yolo.config import KNOWN_KEYS
 from voyager.formats.yolo.lines import (
-    format_box,
-    format_corners,
-    format_keypoints,
-    format_ring,
+    box_numbers,
+    encode_lines,
+    keypoint_numbers,
     outer_ring,
+    ring_numbers,
 )
 from voyager.formats.yolo.reading import KINDS
 from voyager.formats.yolo.tree import SIZES
@@ -86,25 +86,36 @@ class _Writer:
         lines = list(self._lines(key, sample))
         is_empty = not sample.regions and self._writing.task in sample.coverage
         if lines or is_empty:
-            with self._writing.open(name) as file:
-                file.writelines(lines)
+            self._writing.put(name, encode_lines(lines))
 
-    def _lines(self, key: str, sample: Sample) -> Iterator[str]:
+    def _lines(self, key: str, sample: Sample) -> Iterator[list[float]]:
         writing = self._writing
-        width, height = sample.image.width, sample.image.height
-        if sample.regions and not (width and height):
+        if sample.regions and not (sample.image.width and sample.image.height):
             self._report.add("lost", "no size is known, so labels cannot be written", key)
             return
+        width, height = float(sample.image.width or 1), float(sample.image.height or 1)
         for region in sample.regions:
             label = writing.category(region.labels)
-            shapes = self._held(sample, region)
-            if label is None or not shapes:
+            if label is None:
                 continue
-            text = self._shape(key, shapes, float(width or 1), float(height or 1))
-            if text is not None:
-                scored = self._scores and region.score is not None
-                score = f" {region.score:.6g}" if scored else ""
-                yield f"{writing.class_number(label)} {text}{score}\n"
+            numbers = self._plain(region, width, height)
+            if numbers is None:
+                shapes = self._held(sample, region)
+                numbers = self._shape(key, shapes, width, height) if shapes else None
+            if numbers is not None:
+                score = region.score if self._scores else None
+                scored = [] if score is None else [float(f"{score:.6g}")]
+                yield [writing.class_number(label), *numbers, *scored]
+
+    def _plain(self, region: Region, width: float, height: float) -> list[float] | None:
+        """The numbers of a region that has just a polygon of one ring: most have."""
+        if len(region.geometries) != 1 or self._kind not in ("auto", "segment"):
+            return None
+        (shape,) = region.geometries.values()
+        if not _is_plain(shape) or not outer_ring(shape):
+            return None
+        self._found.add("segment")
+        return ring_numbers(outer_ring(shape), width, height, self._taken)
 
     def _held(self, sample: Sample, region: Region) -> Mapping[str, Geometry]:
         """The geometries that the format holds, as it holds them, the main one first."""
@@ -117,7 +128,7 @@ class _Writer:
 
     def _shape(
         self, key: str, shapes: Mapping[str, Geometry], width: float, height: float
-    ) -> str | None:
+    ) -> list[float] | None:
         shape = next(iter(shapes.values()))
         box = shapes.get("box")
         if self._kind == "pose" or (self._kind == "auto" and isinstance(shape, Keypoints)):
@@ -127,13 +138,13 @@ class _Writer:
         made = self._converted(key, shape, box)
         if isinstance(made, Box):
             self._found.add("detect")
-            return format_box(made, width, height)
+            return box_numbers(made, width, height)
         if isinstance(made, RotatedBox):
             self._found.add("obb")
-            return format_corners(rotated_ring(made), width, height)
+            return ring_numbers(rotated_ring(made), width, height)
         if isinstance(made, Polygon) and outer_ring(made):
             self._found.add("segment")
-            return format_ring(outer_ring(made), width, height, self._taken)
+            return ring_numbers(outer_ring(made), width, height, self._taken)
         self._report.add("lost", "a geometry that covers nothing", key)
         return None
 
@@ -180,7 +191,7 @@ class _Writer:
         box: Geometry | None,
         width: float,
         height: float,
-    ) -> str | None:
+    ) -> list[float] | None:
         """A box and its keypoints; of a region that has none, points that are not labeled."""
         shown = points if isinstance(points, Keypoints) else None
         if shown is None:
@@ -195,13 +206,14 @@ class _Writer:
             self._report.add("lost", "a geometry that covers nothing", key)
             return None
         self._found.add("pose")
-        ends = format_keypoints(shown, width, height)
-        return f"{format_box(around, width, height)} {ends}"
+        return box_numbers(around, width, height) + keypoint_numbers(shown, width, height)
 
     def _count_points(self) -> int:
         """How many keypoints an object has: as the skeleton says, else as the first one has."""
         if self._skeleton is not None:
             return len(self._skeleton.names)
+        if not self._writing.has_geometry(Keypoints):
+            return 0
         for _, sample in self._writing.samples():
             for region in sample.regions:
                 for shape in region.geometries.values():
@@ -248,6 +260,6 @@ def _can_be_part(split: str) -> bool:
     return split in _NAMES_OF_PARTS or split not in KNOWN_KEYS
 
 
-def _is_plain(shape: Geometry) -> bool:
+def _is_plain(shape: Geometry) -> TypeGuard[Polygon]:
     """Whether a shape is a polygon of one ring."""
     return isinstance(shape, Polygon) and len(shape.parts) == 1 and len(shape.parts[0]) == 1
