@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sealed_world import World
 
+from voyager.images import probe
 from voyager.samples import photo_paths
 
 PHOTOS = photo_paths()
@@ -27,10 +28,22 @@ def refused(world: World, *arguments: str) -> str:
     return result.err
 
 
+def lines(world: World, *arguments: str) -> list[Any]:
+    return [json.loads(line) for line in run(world, *arguments, "--json").splitlines()]
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    info = probe(path.read_bytes(), path.name)
+    assert info is not None
+    return info.width, info.height
+
+
 def coco(path: Path, *names: str) -> Path:
-    """A COCO file with a box of a cat on each of some images."""
+    """A COCO file with a box of a cat on each of the first photos, under these names."""
+    sizes = [size_of(PHOTOS[n]) for n in range(len(names))]
     images = [
-        {"id": n, "file_name": name, "width": 640, "height": 480} for n, name in enumerate(names)
+        {"id": n, "file_name": name, "width": sizes[n][0], "height": sizes[n][1]}
+        for n, name in enumerate(names)
     ]
     boxes: list[dict[str, Any]] = [
         {"id": n, "image_id": n, "category_id": 0, "bbox": [10, 20, 30, 40]}
@@ -59,7 +72,7 @@ def photos(world: World) -> World:
 
 def test_one_file_is_written_into_the_working_tree(photos: World) -> None:
     run(photos, "export", "labels.jsonl", "--format", "jsonl")
-    assert "3 unchanged" in run(photos, "import", "labels.jsonl")
+    assert "nothing changed" in run(photos, "import", "labels.jsonl")
     assert sorted(path.name for path in photos.cwd.iterdir() if path.name != ".vgr") == [
         "labels.jsonl",
         "labels.jsonl.vgr-export.json",
@@ -88,3 +101,48 @@ def test_an_export_into_the_folder_where_one_stands(photos: World) -> None:
         "images",
         "vgr-export.json",
     }
+
+
+# -- labels before their images -------------------------------------------------------------------
+
+
+def test_labels_that_waited_move_to_the_images_that_are_found(world: World) -> None:
+    run(world, "init", "-q")
+    source = coco(world.root / "cats.json", "0.jpg", "1.jpg", "gone.jpg")
+    assert "3 × an image is not here" in run(world, "import", str(source))
+    run(world, "label", "0.jpg#1", "--verify")
+    run(world, "commit", "-q", "-m", "labels")
+    (world.cwd / "pics").mkdir()
+    for number in range(2):
+        shutil.copyfile(PHOTOS[number], world.cwd / f"pics/{number}.jpg")
+
+    before = {line["uid"] for line in lines(world, "ls")}
+    preview = run(world, "import", str(source), "--images", "pics", "--dry-run")
+    told = run(world, "import", str(source), "--images", "pics")
+    assert preview == told.replace("staged", "would stage")
+    assert "labels that waited have their image now: 2 samples" in told
+    samples = lines(world, "ls")
+    assert [sample["key"] for sample in samples] == ["gone.jpg", "pics/0.jpg", "pics/1.jpg"]
+    assert {sample["uid"] for sample in samples} == before
+    assert [len(sample["regions"]) for sample in samples] == [1, 1, 1]
+    assert samples[1]["regions"][0]["state"] == "verified"
+    assert "renamed:    0.jpg -> pics/0.jpg" in run(world, "status")
+    assert "nothing changed" in run(world, "import", str(source), "--images", "pics")
+    run(world, "undo")
+    assert [sample["key"] for sample in lines(world, "ls")] == ["0.jpg", "1.jpg", "gone.jpg"]
+
+
+def test_a_new_file_says_more_when_the_images_come(world: World) -> None:
+    run(world, "init", "-q")
+    source = coco(world.root / "cats.json", "0.jpg", "1.jpg")
+    run(world, "import", "-q", str(source))
+    (world.cwd / "pics").mkdir()
+    shutil.copyfile(PHOTOS[0], world.cwd / "pics/0.jpg")
+    whole = json.loads(source.read_text())
+    whole["annotations"][0]["bbox"] = [100, 20, 30, 40]
+    source.write_text(json.dumps(whole))
+    run(world, "import", str(source), "--images", "pics")
+    [waiting, found] = lines(world, "ls")
+    assert (waiting["key"], found["key"]) == ("1.jpg", "pics/0.jpg")
+    [region] = found["regions"]
+    assert region["geometries"]["box"]["xyxy"] == [100, 20, 130, 60]

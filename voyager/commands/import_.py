@@ -85,8 +85,8 @@ def run(
     REPO@REV takes samples of another repository, with their ids and labels.
 
     JSON: {"format", "samples", "regions", "labels", "added", "updated", "unchanged", "pending",
-    "changed_regions", "classes", "source_ids", "base", "staged", "report": [{"class", "kind",
-    "count", "examples"}]}.
+    "attached", "changed_regions", "classes", "source_ids", "base", "staged", "report": [{"class",
+    "kind", "count", "examples"}]}.
 
     Example:
       $ vgr import annotations/instances_train.json --images train
@@ -187,6 +187,8 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
         ctx.say(f"ids of the source agree for {agree:,} of {of:,} equal regions")
     if done.base is not None and done.updated:
         ctx.say(f"compared with {done.base[:10] if len(done.base) == 64 else done.base}")
+    if done.attached:
+        ctx.say(f"labels that waited have their image now: {counted(done.attached, 'sample')}")
     if done.matched_elsewhere:
         ctx.say("known under another key:")
         for line in shown_pairs(done.matched_elsewhere):

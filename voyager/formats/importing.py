@@ -7,6 +7,7 @@ trusted and classes renamed only on evidence. Then all rows are staged.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from voyager.formats.records import (
     ExportBase,
     ExportRecord,
     OwnBase,
+    SeriesBase,
     export_base,
     note_import,
     read_record,
@@ -54,7 +56,6 @@ from voyager.schema.pairing import Pairing, pair_exact, pair_regions
 from voyager.schema.vocabulary import CATEGORY, Draft
 from voyager.store import bulk
 from voyager.store.ids import Kind
-from voyager.store.objects import ObjectReader
 from voyager.store.transaction import Transaction
 from voyager.wire import Ext, blob_ref
 
@@ -70,6 +71,7 @@ class Imported:
     """What an import staged (or with `dry_run` would stage).
 
     `samples`, `regions` and `labels` count what the source holds; the rest what it changed here.
+    `attached` counts images that came to labels which waited for them.
     `trust` is (ids that agree, exact pairs with ids); `renames` what became of classes.
     """
 
@@ -84,6 +86,7 @@ class Imported:
     updated: int = 0
     unchanged: int = 0
     pending: int = 0
+    attached: int = 0
     regions_added: int = 0
     regions_changed: int = 0
     regions_removed: int = 0
@@ -95,7 +98,8 @@ class Imported:
     base: str | None = None
     staged: bool = False
     view: Dataset | None = None
-    """Of a dry run: what would be staged."""
+    """Of a dry run: what would be staged; its new blobs are not in the store."""
+    new_blobs: dict[bytes, bytes] = field(default_factory=dict)
 
     def as_report(self, name: str) -> dict[str, Any]:
         """What is kept of it with the commit: what it was, and its findings."""
@@ -114,6 +118,7 @@ class Imported:
             "updated": self.updated,
             "unchanged": self.unchanged,
             "pending": self.pending,
+            "attached": self.attached,
             "changed_regions": {
                 "added": self.regions_added,
                 "changed": self.regions_changed,
@@ -218,6 +223,9 @@ class ImportJob:
         self.progress = progress
         self.staging = repo.staging
         self.version = repo.staged_view(self.staging)
+        self._here = self.version
+        """What is here, samples that waited for an image at the key of what was found."""
+        self._arrived: dict[bytes, bytes] = {}
         self.draft = Draft(self.version.vocabulary)
         self.report = Report()
         self.result = Imported(form.name, form.title, "", self.report)
@@ -318,6 +326,20 @@ class ImportJob:
         alone = not self._is_empty or self.is_projection
         self._batches(reading, placer).run(batches, sorter, alone=alone)
         self.result.matched_elsewhere = placer.matched_elsewhere
+        if placer.arrived and not self.is_projection:
+            self._move_arrived(placer.arrived)
+
+    def _move_arrived(self, arrived: Mapping[str, str]) -> None:
+        """Look at samples whose image was found as if they had been at its key all along."""
+        self._arrived = {key.encode(): old.encode() for key, old in arrived.items()}
+        moved = [
+            (SAMPLES, key, self.version.row(SAMPLES, old)) for key, old in self._arrived.items()
+        ]
+        gone = [(SAMPLES, old, None) for old in self._arrived.values()]
+        overlay = {**self.staging.overlay, **overlay_of(gone), **overlay_of(moved)}
+        self._here = Dataset(self.repo.store, self.staging.roots, overlay)
+        if isinstance(self._base, SeriesBase):
+            self._base.moved = self._arrived
 
     def _take(self, item: Item, placer: Placer) -> tuple[bytes, bytes] | None:
         """The key and row of an item; None for one that has no place."""
@@ -417,7 +439,7 @@ class ImportJob:
     def _known_samples(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes, Sample]]:
         """(key, row here, what the source says) of samples that are here and seem to differ."""
         for key, group in groupby(sorter.pairs(), key=_first):
-            row = self.version.row(SAMPLES, key)
+            row = self._here.row(SAMPLES, key)
             rows = [new for _, new in group]
             if row is not None and rows not in ([row], [self._projected(key)]):
                 yield key, row, _join(rows)
@@ -452,7 +474,7 @@ class ImportJob:
         return row
 
     def _merged(self, key: bytes, rows: list[bytes], conflicts: list[str]) -> bytes | None:
-        known = None if self._is_empty else self.version.row(SAMPLES, key)
+        known = None if self._is_empty else self._here.row(SAMPLES, key)
         projected = self._projected(key)
         if known is None and projected is None and len(rows) == 1 and not self._substitutes:
             return self._fresh(rows[0])
@@ -483,6 +505,7 @@ class ImportJob:
         self._note_said(key, merged.sample, theirs, triples)
         conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
         result = self.result
+        result.attached += ours.image.state == "pending" and theirs.image.state == "stored"
         result.regions_added += merged.added
         result.regions_changed += merged.changed
         result.regions_removed += merged.removed
@@ -602,18 +625,19 @@ class ImportJob:
         """Stage the rows and the vocabulary at once; nothing with `dry_run`."""
         if dry_run:
             overlay = dict(self.staging.overlay)
-            overlay.update(((SAMPLES, key), row) for key, row in rows)
+            overlay.update(overlay_of((SAMPLES, key, row) for key, row in self._with_gone(rows)))
             for space, changes in self._vocabulary_rows().items():
                 overlay.update(overlay_of((space, key, row) for key, row in changes))
-            objects = _WithBlobs(self.repo.store, self.blobs or {})
-            self.result.view = Dataset(objects, self.staging.roots, overlay)
+            self.result.view = Dataset(self.repo.store, self.staging.roots, overlay)
+            self.result.new_blobs = self.blobs or {}
             self.report.refuse_if_strict(strict=strict)
             return
         keys = WrittenKeys(keep=not self._is_empty)
 
         def noted() -> Iterator[tuple[bytes, bytes | None]]:
-            for key, row in rows:
-                keys.note(key)
+            for key, row in self._with_gone(rows):
+                if row is not None:
+                    keys.note(key)
                 yield key, row
 
         roots = stage_sorted(self.txn, self.staging, {SAMPLES: noted()}, self._vocabulary_rows)
@@ -627,13 +651,28 @@ class ImportJob:
             self.txn.commit()
             self.result.staged = True
 
+    def _with_gone(
+        self, rows: Iterator[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """The rows, and in their places the keys that samples left for those of their images."""
+        left = iter(sorted(self._arrived.values()))
+        gone = next(left, None)
+        for key, row in rows:
+            while gone is not None and gone <= key:
+                if gone < key:
+                    yield gone, None
+                gone = next(left, None)
+            yield key, row
+        if gone is not None:
+            yield from ((old, None) for old in itertools.chain([gone], left))
+
     def put_predictions(self, sorter: Sorter, name: str, *, strict: bool, dry_run: bool) -> None:
         """Put what the source says into a prediction set; new classes are staged."""
         from voyager.repo.predictions import put_predictions
 
         said: list[Sample] = []
         for key, group in groupby(sorter.drain(), key=_first):
-            row = self.version.row(SAMPLES, key)
+            row = self._here.row(SAMPLES, key)
             if row is None:
                 self.report.add("lost", "a prediction for an image that is not here", key.decode())
                 continue
@@ -665,19 +704,6 @@ class ImportJob:
         found = (after.tracked_at(key) for key in sorted(set(self._new_files)))
         write = [tracked for tracked in found if tracked is not None]
         update(self.repo, Plan(write, []), after, before_token=self.version.token)
-
-
-class _WithBlobs:
-    """A store with the blobs that a dry run did not keep."""
-
-    def __init__(self, store: ObjectReader, blobs: Mapping[bytes, bytes]) -> None:
-        self._store = store
-        self._blobs = blobs
-
-    def get(self, object_id: bytes, kind: Kind) -> bytes:
-        """The bytes of an object."""
-        found = self._blobs.get(object_id) if kind is Kind.BLOB else None
-        return self._store.get(object_id, kind) if found is None else found
 
 
 def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:

@@ -66,6 +66,8 @@ class Placer:
         self.in_child = False
         """Whether this is a process that may not store bytes."""
         self.matched_elsewhere: list[tuple[str, str]] = []
+        self.arrived: dict[str, str] = {}
+        """Keys of images found now → those of the samples that waited for them under a name."""
 
     def place(self, item: Item) -> Placed | None:
         """The place of an item; None (reported) when its name cannot be a key."""
@@ -108,7 +110,23 @@ class Placer:
             known = self._known(other, item, image)
             assert known is not None
             return known
-        return Placed(key, image, None, laid_out=inside is not None)
+        laid_out = inside is not None
+        return self._arrived(key, image, item, laid_out) or Placed(key, image, None, laid_out)
+
+    def _arrived(self, key: str, image: Image, item: Item, laid_out: bool) -> Placed | None:
+        """The sample that waits for this image under its name, which moves to the image's key."""
+        if self._is_empty:
+            return None
+        for waiting in (self._key_of(item, None), self._finder.find_key(item.name)):
+            row = None if waiting is None else self._version.row(SAMPLES, waiting.encode())
+            if waiting is None or row is None or waiting in self.arrived.values():
+                continue
+            old = decode_sample(row).image
+            size = (old.width, old.height)
+            if old.state == "pending" and size in ((None, None), (image.width, image.height)):
+                self.arrived[key] = waiting
+                return Placed(key, image.replace(uri=image.uri or old.uri), row, laid_out)
+        return None
 
     def _without_file(self, item: Item) -> Placed:
         image = item.sample.image

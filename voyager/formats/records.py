@@ -98,6 +98,8 @@ class SeriesBase:
     def __init__(self, series: str, version: Dataset) -> None:
         self.name: str | None = f"the last import of {series}"
         self.commit: bytes | None = None
+        self.moved: Mapping[bytes, bytes] = {}
+        """Keys of samples whose image was found → those that they had when it was waited for."""
         self._series = series
         self._version = version
 
@@ -105,7 +107,7 @@ class SeriesBase:
         return iter(())
 
     def sample(self, key: bytes, ours: Sample | None, theirs: Sample) -> Sample | None:
-        row = self._version.row(SAMPLES, key)
+        row = self._version.row(SAMPLES, self.moved.get(key, key))
         then = ours if row is None else decode_sample(row)
         return None if then is None else _of_series(then, theirs, self._series)
 
