@@ -595,6 +595,24 @@ def test_without_its_cache_a_file_counts_as_of_head(bench: Bench) -> None:
     assert (bench.in_file(), bench.state) == (5, "in step")
 
 
+def test_what_edits_would_stage_is_remembered_while_nothing_changes(bench: Bench) -> None:
+    bench.edit(5)
+    first = bench.stand()
+    cache = bench.repo.folder / "cache"
+    (look,) = cache.glob("bound-look-*")
+    written = look.stat().st_mtime_ns
+    assert bench.stand().stat.summary() == first.stat.summary()  # type: ignore[union-attr]
+    assert look.stat().st_mtime_ns == written
+    bench.edit(6)
+    bench.stand()
+    (second,) = cache.glob("bound-look-*")
+    assert second != look
+    second.write_bytes(b"broken")
+    assert bench.state == "edited"
+    changed_region(bench.repo, "a.jpg", 0, geometries={"box": Box(7.0, 2.0, 17.0, 12.0)})
+    assert bench.state == "conflict"
+
+
 def test_a_version_that_cannot_be_written_is_told(coco: Bench) -> None:
     coco.repo.tree().joinpath("sub").mkdir()
     bind(coco.repo, "sub/labels.json", "coco")
