@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 from voyager.formats.base import Format
-from voyager.formats.registry import FORMATS
+from voyager.formats.registry import all_formats
 from voyager.schema import FLAGS, GEOMETRY_NAMES
 
 TARGET = Path(__file__).with_name("formats.md")
@@ -65,12 +63,7 @@ FIELDS = (
 
 def formats() -> list[Format]:
     """All formats, in the order of the registry."""
-    modules = (importlib.import_module(m) for m in FORMATS.values() if _is_there(m))
-    return [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
-
-
-def _is_there(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+    return list(all_formats())
 
 
 def render() -> str:

@@ -62,7 +62,7 @@ def written_lines(folder: Path, samples: dict[str, Sample], vocabulary: Vocabula
 # -- two ways, one form --------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=60)
 @given(samples)
 def test_every_sample_survives_its_line(sample: Sample) -> None:
     """A line is the schema's JSON, and reads back as the same sample."""

@@ -28,7 +28,7 @@ class TestTsv(FormatSuite):
     form = FORMAT
     limits = Limits(lists=True)
     write_options = WriteOptions(settings={"as": "tsv"})
-    mutations = 60
+    mutations = 20
     examples = 10
 
 
@@ -37,7 +37,7 @@ class TestParquet(FormatSuite):
     limits = Limits(lists=True)
     write_options = WriteOptions(settings={"as": "parquet"})
     not_text = ("*.parquet",)
-    mutations = 60
+    mutations = 20
     examples = 10
 
 

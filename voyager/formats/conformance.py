@@ -10,8 +10,6 @@ refused in words. It needs pytest and hypothesis, as the `dev` extra has them.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import random
 import re
 import tempfile
@@ -25,7 +23,7 @@ from hypothesis import strategies as st
 
 from voyager.errors import InvalidDataError, UsageError
 from voyager.formats import registry
-from voyager.formats.base import Detection, Format, Item, Source, clean_name, is_image_name
+from voyager.formats.base import Format, Item, Source, clean_name, is_image_name
 from voyager.formats.collecting import Collected, collect, write_version
 from voyager.formats.difference import difference
 from voyager.formats.projection import Projection
@@ -48,8 +46,8 @@ class FormatSuite:
     limits: ClassVar[Limits] = Limits()
     write_options: ClassVar[WriteOptions] = WriteOptions()
     read_options: ClassVar[ReadOptions] = ReadOptions()
-    examples: ClassVar[int] = 25
-    mutations: ClassVar[int] = 150
+    examples: ClassVar[int] = 15
+    mutations: ClassVar[int] = 30
     lenient: ClassVar[bool] = False
     """Whether the reader reports something lost or guessed of an export, for a good reason."""
     not_text: ClassVar[tuple[str, ...]] = ()
@@ -144,7 +142,7 @@ class FormatSuite:
     def test_detection_knows_its_own(self) -> None:
         """An export is taken for this format, and for no other as likely."""
         with self._written(self.version()) as (folder, _):
-            found = _detections(Source(self.source(folder)))
+            found = registry.detections(Source(self.source(folder)))
             assert found
             assert found[0][0].name == self.form.name, found
             assert found[0][1].why
@@ -247,18 +245,6 @@ class FormatSuite:
             pass
         except Exception as error:
             raise AssertionError(f"{what}: {error!r}") from error
-
-
-def _detections(source: Source) -> list[tuple[Format, Detection]]:
-    modules = (importlib.import_module(m) for m in registry.FORMATS.values() if _is_there(m))
-    forms = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
-    found = [(form, form.detect(source)) for form in forms]
-    sure = [(form, detection) for form, detection in found if detection is not None]
-    return sorted(sure, key=lambda pair: -pair[1].certainty)
-
-
-def _is_there(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
 
 
 def _loader(objects: ObjectReader) -> Callable[[bytes], bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from voyager.formats.base import Batch, Detection, Format, Holds, Item, Source
@@ -34,9 +33,8 @@ def detect(source: Source) -> Detection | None:
     for name in names[:50]:
         keys = source.json_keys(name)
         where = name or source.path.name
-        if {"images", "annotations"} <= keys or {"images", "categories"} <= keys:
-            if "shapes" in keys:
-                continue
+        named = {"images", "annotations"} <= keys or {"images", "categories"} <= keys
+        if named and "shapes" not in keys and _opens(source, name, b"{"):
             return Detection(0.95, f"{where} has images, annotations and categories")
         if _is_results(source, name, keys):
             return Detection(0.9, f"{where} is a list of results with scores")
@@ -44,8 +42,12 @@ def detect(source: Source) -> Detection | None:
 
 
 def _is_results(source: Source, name: str, keys: frozenset[str]) -> bool:
-    starts = re.match(rb"(?:\xef\xbb\xbf)?\s*\[\s*{", source.head(name)) is not None
-    return starts and keys >= _RESULT
+    return keys >= _RESULT and _opens(source, name, b"[")
+
+
+def _opens(source: Source, name: str, bracket: bytes) -> bool:
+    """Whether a JSON file is an object, or a list."""
+    return source.head(name).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(bracket)
 
 
 def read(source: Source, reading: Reading) -> Iterator[Item | Batch]:

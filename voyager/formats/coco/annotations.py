@@ -53,6 +53,9 @@ class Annotation(Struct, forbid_unknown_fields=True, gc=False):
     extra: dict[str, Any] | None = None
 
 
+_WORDS = {"0": 0, "1": 1, "false": 0, "true": 1, "False": 0, "True": 1}
+"""What some tools write for a flag."""
+
 _FIELDS = frozenset(Annotation.__struct_fields__) - {"extra"}
 _decoder = msgspec.json.Decoder(list[Annotation])
 
@@ -101,6 +104,8 @@ def _set_aside_odd(known: dict[str, Any], extra: dict[str, Any]) -> None:
     for name in ("iscrowd", "ignore"):
         if known.get(name) is None and name in known:
             del known[name]
+        elif known.get(name) in _WORDS:
+            known[name] = _WORDS[known[name]]
     for name in ("image_id", "category_id", "id"):
         value = known.get(name)
         if isinstance(value, float) and value.is_integer():
