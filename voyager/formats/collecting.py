@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voyager.formats.base import Format, Item, Source, iter_items
+from voyager.formats.chosen import Chosen
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.reading import Reading, ReadOptions
 from voyager.formats.report import Report
@@ -86,7 +87,8 @@ def write_version(
 ) -> Writing:
     """Write all samples of a version into a new folder; what was reported, and names."""
     files.make_folder(folder)
-    writing = Writing(version, folder, version.items, options or WriteOptions(), report=Report())
+    chosen = Chosen(version)
+    writing = Writing(version, folder, chosen, options or WriteOptions(), report=Report())
     assert form.write is not None
     form.write(writing)
     return writing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,12 @@ from blake3 import blake3
 
 from voyager.errors import ExistsError, StateError, UsageError
 from voyager.formats.base import RECORD_NAME, Format
+from voyager.formats.chosen import Chosen
 from voyager.formats.records import ExportRecord, note_export, record_path
 from voyager.formats.report import Report
 from voyager.formats.unheld import Losses
-from voyager.formats.writing import Images, WriteOptions, Writing
+from voyager.formats.writing import Images, Watch, WriteOptions, Writing
 from voyager.repo.dataset import Dataset
-from voyager.repo.keys import KeyPattern
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.schema import Sample
 from voyager.store import bulk, files
@@ -85,12 +85,13 @@ def export(
     try:
         files.make_folder(draft)
         with bulk.paused_gc():
-            chosen = _chosen(version, where, keys)
+            chosen = Chosen(version, where, keys)
             writing = _writing(repo, version, draft, chosen, options, done, file_name, progress)
-            writing.watch = _Tally(form, writing, done).note
+            tally = writing.watch = _Tally(form, writing, done)
             assert form.write is not None
             form.write(writing)
             writing.finish_watch()
+            tally.finish()
         done.report.refuse_if_strict(strict=strict)
         if record and version.commit is not None:
             noted = _record_of(form, writing, version.commit, where, keys, file_name)
@@ -133,30 +134,11 @@ def _draft_of(folder: Path, file_name: str | None) -> Path:
     return place / name if place.is_dir() else place.with_name(name)
 
 
-def _chosen(
-    version: Dataset, where: str | None, keys: Sequence[str]
-) -> Callable[[], Iterator[tuple[str, Sample]]]:
-    """Walks the chosen samples, again at every call."""
-    if where is not None:
-        from voyager.repo.where import keys_where
-
-        names = keys_where(version, where, patterns=list(keys) or None)
-        return lambda: ((key, version[key]) for key in names)
-    if keys:
-        patterns = [KeyPattern(key) for key in keys]
-        return lambda: (
-            (key, sample)
-            for key, sample in version.items()
-            if any(pattern.matches(key) for pattern in patterns)
-        )
-    return version.items
-
-
 def _writing(
     repo: Repository,
     version: Dataset,
     folder: Path,
-    chosen: Callable[[], Iterator[tuple[str, Sample]]],
+    chosen: Chosen,
     options: WriteOptions,
     done: Exported,
     file_name: str | None,
@@ -191,7 +173,7 @@ class _Unedited:
         return None if key in self._edited else self._root / key
 
 
-class _Tally:
+class _Tally(Watch):
     """Counts what is exported, and what of it the format has no place for."""
 
     def __init__(self, form: Format, writing: Writing, done: Exported) -> None:
@@ -215,6 +197,30 @@ class _Tally:
             labels += len(region.labels)
         done.labels += labels
         self._losses.count(key, sample, done.report)
+
+    def forget(self) -> None:
+        """Count from nothing."""
+        self._done.samples = self._done.regions = self._done.labels = 0
+        self._losses.nested.clear()
+
+    def told(self) -> Any:
+        """The counts; findings are in the report."""
+        done = self._done
+        return done.samples, done.regions, done.labels, self._losses.nested
+
+    def hear(self, told: Any) -> None:
+        """Add the counts of another process."""
+        done = self._done
+        samples, regions, labels, nested = told
+        done.samples += samples
+        done.regions += regions
+        done.labels += labels
+        self._losses.nested.update(nested)
+
+    def finish(self) -> None:
+        """Report what is said once of all samples."""
+        if self._done.samples:
+            self._losses.finish(self._done.report)
 
 
 def _task_of(form: Format, writing: Writing) -> str | None:
@@ -262,7 +268,7 @@ def write_again(
     files.make_folder(folder)
     images: Images = "names" if record.images else "none"
     options = WriteOptions(task=record.task, images=images, settings=record.settings)
-    chosen = _chosen(version, record.where, record.keys)
+    chosen = Chosen(version, record.where, record.keys)
     done = Exported(folder, version.commit, Report())
     writing = _writing(repo, version, folder, chosen, options, done, record.file_name, no_progress)
     writing.placeholders = form.looks_at_images
@@ -277,6 +283,7 @@ def losses_of(form: Format, writing: Writing) -> Exported:
     tally = _Tally(form, writing, done)
     for key, sample in writing.samples():
         tally.note(key, sample)
+    tally.finish()
     return done
 
 

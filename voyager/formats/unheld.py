@@ -18,7 +18,9 @@ def losses(
     key: str, sample: Sample, holds: Holds, vocabulary: Vocabulary, task: str, report: Report
 ) -> None:
     """Count what a format does not keep of a sample as lost or approximated."""
-    Losses(holds, vocabulary, task).count(key, sample, report)
+    found = Losses(holds, vocabulary, task)
+    found.count(key, sample, report)
+    found.finish(report)
 
 
 class Losses:
@@ -31,7 +33,9 @@ class Losses:
         self._holds = holds
         self._vocabulary = vocabulary
         self._task = task
-        self._flattened: set[NodeId] = set()
+        self._looked_at: set[NodeId] = set()
+        self.nested: dict[NodeId, str] = {}
+        """Paths of the classes that are known by their name alone, as they were met."""
         self._plain_nodes: set[NodeId] = set()
         """Classes of which a plain region loses nothing."""
         known = vocabulary.tasks.get(task)
@@ -125,20 +129,24 @@ class Losses:
         if ":" in label.source and not holds.sources:
             report.add("lost", "the name of who labeled", key)
         if label.node is not None and not holds.tree:
-            self._tree_losses(label, report)
+            self._note_nested(label)
 
-    def _tree_losses(self, label: Label, report: Report) -> None:
+    def finish(self, report: Report) -> None:
         """Say once of each nested class that it is known by its name alone."""
+        for path in self.nested.values():
+            report.add("approximated", "a class without the ones above it", path)
+
+    def _note_nested(self, label: Label) -> None:
         node = label.node
-        if node is None or node in self._flattened:
+        if node is None or node in self._looked_at:
             return
-        self._flattened.add(node)
+        self._looked_at.add(node)
         path = self._vocabulary.resolve(label.task, node)
         name = self._projection.name(label.task, node)
         taxonomy = self._vocabulary.taxonomy_of(label.task)
         nested = taxonomy is not None and len(taxonomy.names_of(taxonomy.live(node) or node)) > 1
         if nested and path != name:
-            report.add("approximated", "a class without the ones above it", path or "")
+            self.nested[node] = path or ""
 
     def _region_losses(self, key: str, region: Region, report: Report) -> None:
         holds = self._holds

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from voyager.errors import InvalidDataError, UsageError
+from voyager.formats.chosen import Chosen
 from voyager.formats.report import Report
+from voyager.formats.shares import Make, spread
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES
-from voyager.schema import Label, Mask, Region, Sample, decode_sample
+from voyager.schema import Image, Label, Mask, Region, Sample, decode_sample
 from voyager.schema.encoded_geometry import may_have
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import NodeId
@@ -35,20 +37,39 @@ class WriteOptions:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+class Watch:
+    """Told of every sample that is written, once; what it knows goes from one process to another.
+
+    This one does not listen.
+    """
+
+    def note(self, key: str, sample: Sample) -> None:
+        """Hear of a sample."""
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+
+    def told(self) -> Any:
+        """What is known, as plain values."""
+
+    def hear(self, told: Any) -> None:
+        """Know also what another one was told."""
+
+
 class Writing:
     """Given to `Format.write`.
 
-    A writer walks `samples()` (twice if it has to), asks `category` for the class of a region or
-    image, writes label files with `open` and images with `image`, and reports what the format's
-    `Holds` does not already tell. File names are relative to `folder`, which is temporary: it
-    takes its place once all is written.
+    A writer walks `samples()` (twice if it has to), or lets `spread` make what it writes; it asks
+    `category` for the class of a region or image, writes label files with `open` and images with
+    `image`, and reports what the format's `Holds` does not already tell. File names are relative
+    to `folder`, which is temporary: it takes its place once all is written.
     """
 
     def __init__(
         self,
         version: Dataset,
         folder: Path,
-        keys: Callable[[], Iterator[tuple[str, Sample]]],
+        chosen: Chosen,
         options: WriteOptions,
         *,
         report: Report,
@@ -66,10 +87,9 @@ class Writing:
         """Item name → key, where the reader will find another name than the key."""
         self.placeholders = False
         """Whether empty files stand for images of which only the names are wanted."""
-        self.watch: Callable[[str, Sample], None] = lambda *_: None
-        """Told of every sample once, on the first walk over it."""
+        self.watch = Watch()
         self._watched, self._all_watched = 0, False
-        self._keys = keys
+        self._chosen = chosen
         self._answers: dict[tuple[str, NodeId, str, str], bool] = {}
         self.label_files: list[str] = []
         """What was written but for images, in order."""
@@ -110,15 +130,32 @@ class Writing:
 
     # -- samples ---------------------------------------------------------------------------------
 
-    def samples(self) -> Iterator[tuple[str, Sample]]:
-        """(key, sample) in key order, without rejected regions; each call walks anew."""
-        for done, (key, sample) in enumerate(self._keys()):
-            self.progress(done, None)
+    @property
+    def count(self) -> int | None:
+        """How many samples there are, where that is known."""
+        return self._chosen.count
+
+    def samples(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[str, Sample]]:
+        """(key, sample) in key order, without rejected regions; each call walks anew.
+
+        With `start` and `stop` those between two places.
+        """
+        self._watched = max(self._watched, start)
+        for place, (key, sample) in enumerate(self._chosen.walk(start, stop), start):
+            self.progress(place, None)
             kept = _without_rejected(sample)
-            if done == self._watched:
+            if place == self._watched and not self._all_watched:
                 self._watched += 1
-                self.watch(key, kept)
+                self.watch.note(key, kept)
             yield key, kept
+        self._all_watched = self._all_watched or stop is None
+
+    def spread(self, make: Make) -> Iterator[Any]:
+        """What `make` makes of all samples, in their order, on several processes when many."""
+        return spread(self, make)
+
+    def was_watched(self) -> None:
+        """Say that `watch` has heard of all samples."""
         self._all_watched = True
 
     def finish_watch(self) -> None:
@@ -244,16 +281,17 @@ class Writing:
         with open(self.folder / name, "xb") as file:
             yield file
 
-    def image(self, key: str, sample: Sample, name: str) -> bool:
+    def image(self, key: str, image: Sample | Image, name: str) -> bool:
         """Write the image of a sample to a file, as --images says; whether there is one.
 
         An image that is not here is counted as lost; with `--images none` nothing is written.
         """
         if self.options.images == "none":
             return False
-        blob = sample.image.blob_id
+        image = image.image if isinstance(image, Sample) else image
+        blob = image.blob_id
         if blob is None:
-            self.report.add("lost", f"the image is not here ({sample.image.state})", key)
+            self.report.add("lost", f"the image is not here ({image.state})", key)
             return False
         self.claim(name)
         target = self.folder / name

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, TypeGuard
+from itertools import islice
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
+
+import msgspec
 
 from voyager.formats.base import Holds
 from voyager.formats.part_folders import PartFolders
@@ -21,7 +24,17 @@ from voyager.formats.yolo.lines import (
 )
 from voyager.formats.yolo.reading import KINDS
 from voyager.formats.yolo.tree import SIZES
-from voyager.schema import Box, Geometry, Keypoints, Mask, Polygon, Region, RotatedBox, Sample
+from voyager.schema import (
+    Box,
+    Geometry,
+    Image,
+    Keypoints,
+    Mask,
+    Polygon,
+    Region,
+    RotatedBox,
+    Sample,
+)
 from voyager.schema.convert import as_box, as_polygon, as_rotated_box
 from voyager.schema.outline import rotated_ring, signed_area
 from voyager.schema.task import Skeleton
@@ -40,6 +53,18 @@ HOLDS: Final = Holds(
 
 _UNSEEN: Final[Literal[0]] = 0
 _NAMES_OF_PARTS = ("train", "val", "test")
+_BATCH: Final = 256
+_encode_image = msgspec.msgpack.Encoder().encode
+_decode_image = msgspec.msgpack.Decoder(Image).decode
+
+
+class _Made(NamedTuple):
+    """An image, encoded, and the text of its label file; None where it has none."""
+
+    key: str
+    split: str | None
+    image: bytes
+    labels: bytes | None
 
 
 def write(writing: Writing) -> None:
@@ -72,21 +97,35 @@ class _Writer:
         with writing.open(SIZES) as sizes:
             rows = csv.writer(sizes, lineterminator="\n")
             rows.writerow(("image", "width", "height"))
-            for key, sample in writing.samples():
-                name = self._folders.name(key, sample.split)
-                writing.image(key, sample, f"images/{name}")
-                writing.named(f"images/{name}", key)
-                rows.writerow((f"images/{name}", sample.image.width, sample.image.height))
-                self._write_labels(key, sample, f"labels/{os.path.splitext(name)[0]}.txt")
+            for batch, found in writing.spread(self._make):
+                self._found.update(found)
+                for made in map(_Made._make, batch):
+                    image = _decode_image(made.image)
+                    name = self._folders.name(made.key, made.split)
+                    writing.image(made.key, image, f"images/{name}")
+                    writing.named(f"images/{name}", made.key)
+                    rows.writerow((f"images/{name}", image.width, image.height))
+                    if made.labels is not None:
+                        writing.put(f"labels/{os.path.splitext(name)[0]}.txt", made.labels)
         self._write_yaml()
 
     # -- labels ----------------------------------------------------------------------------------
 
-    def _write_labels(self, key: str, sample: Sample, name: str) -> None:
+    def _make(
+        self, samples: Iterator[tuple[str, Sample]]
+    ) -> Iterator[tuple[list[_Made], list[str]]]:
+        """What is written of samples, some at a time, and the kinds of lines that were met."""
+        while batch := list(islice(samples, _BATCH)):
+            made = [
+                _Made(key, sample.split, _encode_image(sample.image), self._labels(key, sample))
+                for key, sample in batch
+            ]
+            yield made, list(self._found)
+
+    def _labels(self, key: str, sample: Sample) -> bytes | None:
         lines = list(self._lines(key, sample))
         is_empty = not sample.regions and self._writing.task in sample.coverage
-        if lines or is_empty:
-            self._writing.put(name, encode_lines(lines))
+        return encode_lines(lines) if lines or is_empty else None
 
     def _lines(self, key: str, sample: Sample) -> Iterator[list[float]]:
         writing = self._writing
