@@ -25,7 +25,7 @@ from label_repos import (
     take,
 )
 
-from voyager.errors import ExistsError, InvalidDataError, NotFoundError, StateError, UsageError
+from voyager.errors import ExistsError, InvalidDataError, StateError, UsageError
 from voyager.formats.base import RECORD_NAME, Format
 from voyager.formats.difference import difference
 from voyager.formats.exporting import export
@@ -449,12 +449,15 @@ def test_an_exporter_that_writes_otherwise_now(repo: Repository, exported: Path)
     assert not take(repo, exported, base="HEAD").staged
 
 
-def test_a_record_of_a_commit_that_is_not_here(repo: Repository, exported: Path) -> None:
-    path = exported.parent / f"labels.json.{RECORD_NAME}"
-    value = json.loads(path.read_text())
-    path.write_text(json.dumps(value | {"commit": "ab" * 32}))
-    with pytest.raises(NotFoundError, match="which is not here"):
-        take(repo, exported)
+def test_an_export_of_another_repository(repo: Repository, exported: Path, tmp_path: Path) -> None:
+    with Repository.init(tmp_path / "other") as other:
+        done = take(other, exported)
+        assert (done.base, done.added, kinds(done.report, "guessed")) == (None, 3, {})
+        assert list(other.staged()) == list(repo.staged())  # not images/a.png
+        edit_file(exported, lambda value: value["annotations"][0].update(category_id=2))
+        again = take(other, exported)
+        assert again.updated == 1
+        assert sum(kinds(again.report, "guessed").values()) == 1
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ class Placer:
         root: Path | None,
         to: str,
         report: Report,
-        names: Mapping[str, str] | None = None,
+        names: Mapping[str, str],
+        written_here: bool = False,
         removed: Mapping[str, Image] | None = None,
     ) -> None:
         self._txn = txn
@@ -61,6 +62,7 @@ class Placer:
         self._to = to.strip("/")
         self._report = report
         self._names = names
+        self._written_here = written_here
         self._removed = removed or {}
         self._is_empty = not version.count(SAMPLES)
         self.in_child = False
@@ -71,7 +73,7 @@ class Placer:
 
     def place(self, item: Item) -> Placed | None:
         """The place of an item; None (reported) when its name cannot be a key."""
-        if self._names is not None:  # the source was written here: its names are known
+        if self._written_here:  # its names are known
             key = self._names.get(item.name, item.name)
             if key in self._removed:
                 return Placed(key, self._removed[key], None)
@@ -180,7 +182,7 @@ class Placer:
         return image.replace(uri=item.sample.image.uri) if item.sample.image.uri else image
 
     def _key_of(self, item: Item, path: Path | None) -> str:
-        name = item.name
+        name = self._names.get(item.name, item.name)
         if path is not None and os.path.splitext(name)[1].lower() not in IMAGE_EXTENSIONS:
             name += path.suffix
         return f"{self._to}/{name}" if self._to else name
