@@ -34,6 +34,7 @@ from voyager.formats.records import (
     OwnBase,
     SeriesBase,
     export_base,
+    is_here,
     note_import,
     read_record,
     series_base,
@@ -61,6 +62,9 @@ from voyager.wire import Ext, blob_ref
 
 FindBase = Callable[["ImportJob", ExitStack], tuple[Base, dict[str, str]]]
 """Finds the base of an import, and the names of images that are not their keys."""
+
+NO_BASE = "none"
+"""Instead of a revision: a file that was exported elsewhere is taken as if nobody had."""
 
 _MOST_NAMED = 5
 _first = itemgetter(0)
@@ -153,9 +157,10 @@ def import_labels(
 
     `name` is what the import is called in `origin` (its file or folder name): importing a newer
     file of the same name updates what the older one brought. `base` is the revision that an edited
-    export came from, where no record tells; `based` finds the base where the caller knows it.
-    `operation` is the kind and message of the operation. Raises InvalidDataError for a malformed
-    source, StateError when the same things changed here and in the file; then nothing is staged.
+    export came from, where no record tells, or NO_BASE to heed no record; `based` finds the base
+    where the caller knows it. `operation` is the kind and message of the operation. Raises
+    InvalidDataError for a malformed source, StateError when the same things changed here and in
+    the file; then nothing is staged.
     """
     options = _voiced(options or ReadOptions())
     repo.refuse_if_running()
@@ -250,11 +255,15 @@ class ImportJob:
             self._base, self._names = based(self, stack)
             self.result.base = self._base.name
             return
-        record = read_record(self.path, self.form)
-        if revision is not None:
+        record = None if revision == NO_BASE else read_record(self.path, self.form)
+        if revision is not None and revision != NO_BASE:
             commit = self.repo.resolve(revision)
             record = record or ExportRecord(self.form.name, commit, "", task=self.options.task)
             record = replace(record, commit=commit, digest="")
+        if record is not None and revision is None and not is_here(self.repo, record.commit):
+            self._names = dict(record.names)
+            self._note_stranger(record)
+            record = None
         if record is not None:
             if record.task is not None and self.options.task == CATEGORY:
                 self.options = replace(self.options, task=record.task)
@@ -262,6 +271,15 @@ class ImportJob:
             self._base = export_base(self, record, stack)
             self._names = self._base.names(record.names)
         self.result.base = self._base.name
+
+    def _note_stranger(self, record: ExportRecord) -> None:
+        """Say that an export of another repository can be compared only with what is here."""
+        if not self._is_empty:
+            self.report.add(
+                "guessed",
+                "exported from a commit that is not here: compared with what is here instead",
+                record.commit.hex()[:10],
+            )
 
     def project(self, folder: Path, writing: Writing) -> dict[bytes, bytes]:
         """Read what was written again: key → encoded sample."""
@@ -311,7 +329,8 @@ class ImportJob:
             root=self.repo.root,
             to=self.options.to,
             report=self.report,
-            names=self._names if self._base.complete or self.is_projection else None,
+            names=self._names,
+            written_here=self._base.complete or self.is_projection,
             removed=removed,
         )
         assert self.form.read is not None

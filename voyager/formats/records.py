@@ -339,18 +339,21 @@ def _series_value(series: str) -> str:
     return IMPORTS + (short or blake3(series.encode(errors="surrogateescape")).hexdigest())
 
 
+def is_here(repo: Repository, commit: bytes) -> bool:
+    """Whether the repository has a commit."""
+    try:
+        repo.resolve(commit.hex())
+    except NotFoundError:
+        return False
+    return True
+
+
 def export_base(job: ImportJob, record: ExportRecord, stack: ExitStack) -> ExportBase:
     """The commit of an export as it was written; checked against the record's digest."""
     from voyager.formats.exporting import digest_of, write_again
 
     repo = job.repo
-    try:
-        version = repo.dataset_of(repo.resolve(record.commit.hex()))
-    except NotFoundError:
-        raise NotFoundError(
-            f"the file was exported from commit {record.commit.hex()[:10]}, which is not here",
-            hint="vgr fetch, or --base REV",
-        ) from None
+    version = repo.dataset_of(repo.resolve(record.commit.hex()))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vgr-base-")))
     writing = write_again(repo, version, record, job.form, folder / "export")
     if record.digest and digest_of(writing) != record.digest:

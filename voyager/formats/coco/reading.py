@@ -76,6 +76,10 @@ def _scan(file: LabelFile, tables: Tables, groups: Groups, reading: Reading) -> 
             if part.name == "":
                 results = True
             elif part.value not in ([], {}, None):
+                if part.name in ("images", "annotations", "categories"):
+                    raise InvalidDataError(
+                        f"{part.name}: expected a list of objects", path=file.name
+                    )
                 tables.others[part.name] = part.value
             continue
         if part.name in ("annotations", ""):
