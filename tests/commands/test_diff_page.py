@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from sealed_world import World
 
 import voyager
+from voyager.repo.predictions import put_predictions
 from voyager.schema import Box, Image, Label, Region, Sample
 
 HOSTILE = "<script>alert(1)</script>&\"'\u202e"
@@ -208,3 +209,38 @@ def test_what_cannot_be_drawn(labeled: World, line: str, words: str) -> None:
     assert result.code == 2
     assert words in result.err
     assert not labeled.path("x.png").exists()
+
+
+def test_an_expression_chooses_samples(labeled: World) -> None:
+    assert "later" not in labeled.run("vgr diff HEAD~1 HEAD --where 'width > 200'").text
+    found = labeled.run("vgr diff HEAD~1 HEAD --where 'width = 100'").text
+    assert found.startswith("changed  hat/later.jpg\n")
+
+
+def test_what_a_model_predicts_is_compared_as_a_version(labeled: World) -> None:
+    with voyager.open(labeled.cwd) as repo:
+        sample = repo.at("HEAD")["hat/1.jpg"]
+        node = sample.regions[2].labels[0].node
+        said = Label(task="category", node=node, source="model:m", score=0.5)
+        boxes = [Box(10, 10, 59, 60), Box(214, 210, 314, 310), Box(300, 20, 380, 90)]
+        regions = tuple(
+            region(90 + n, box, said).replace(source="model:m", score=0.5)
+            for n, box in enumerate(boxes)
+        )
+        with repo.transaction("predictions", "m") as txn:
+            put_predictions(txn, repo, "m", [sample.replace(labels=(), regions=regions)], "said")
+            txn.commit()
+    told = labeled.run("vgr diff predictions:m")
+    assert told.code == 0
+    lines = told.text.splitlines()
+    assert lines[0] == "changed  hat/1.jpg"
+    signs = sorted(line.lstrip()[0] for line in lines[1:])
+    assert signs == ["+", "-", "-", "~", "~"]
+    assert "box moved (IoU 0.92)" in told.text
+    assert "→ hat" in told.text
+    assert "score" not in told.text.replace("score 0.5)", "")
+    json = labeled.run("vgr diff HEAD predictions:m --json").out.splitlines()
+    assert json[0] == '{"from":"HEAD","to":"predictions:m"}'
+    back = labeled.run("vgr diff HEAD HEAD predictions:m")
+    assert back.code == 2
+    assert labeled.run("vgr diff predictions:nobody").code == 3

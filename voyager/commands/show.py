@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from voyager.commands.fact_json import file_as_json
 from voyager.commands.samples import sample_json, sample_text
 from voyager.commands.words import key_of
 from voyager.errors import NotFoundError, UsageError
+from voyager.images import IMAGE_EXTENSIONS
 from voyager.repo.dataset import Dataset
 from voyager.repo.import_reports import reports_of
 from voyager.repo.keys import match_keys, shown
@@ -86,10 +88,16 @@ def _version_and_key(repo: Repository, name: str) -> tuple[Dataset, str] | None:
         staged, key = repo.staged(), key_of(repo, name)
         try:
             match_keys(staged, [key])
-        except NotFoundError:
-            raise error from None
+        except NotFoundError as missing:
+            raise (missing if _looks_like_a_key(repo, name) else error) from None
         return staged, key
     return None
+
+
+def _looks_like_a_key(repo: Repository, name: str) -> bool:
+    """Whether a name that means nothing was rather meant for a key than for a revision."""
+    is_file = repo.root is not None and os.path.lexists(name)
+    return is_file or os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS or "*" in name
 
 
 def _show_keys(ctx: Context, repo: Repository, version: Dataset, name: str) -> None:

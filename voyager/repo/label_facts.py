@@ -187,19 +187,26 @@ class Terms:
         self.load = load
         self.voices = voices
         self._relations: dict[tuple[str, bytes, bytes], Relation] = {}
+        self._paths: dict[tuple[str, bytes, bool], str] = {}
 
     def was(self, label: Label) -> str:
         """What a label of the version before says, in words."""
-        return _word(label, self.before, self.after)
+        if label.node is None:
+            return self.before.word(label)
+        return self.path(label.task, label.node, old=True)
 
     def now(self, label: Label) -> str:
         """What a label of the version after says, in words."""
-        return _word(label, self.after, self.before)
+        return self.after.word(label) if label.node is None else self.path(label.task, label.node)
 
     def path(self, task: str, node: bytes, *, old: bool = False) -> str:
         """The path of a class; of one that is gone what it was, else its id in hex."""
-        first, second = (self.before, self.after) if old else (self.after, self.before)
-        return first.resolve(task, node) or second.resolve(task, node) or node.hex()
+        found = self._paths.get((task, node, old))
+        if found is None:
+            first, second = (self.before, self.after) if old else (self.after, self.before)
+            found = first.resolve(task, node) or second.resolve(task, node) or node.hex()
+            self._paths[task, node, old] = found
+        return found
 
     def many(self, task: str) -> bool:
         """Whether one source may give several answers."""
@@ -237,13 +244,3 @@ class Terms:
             if task is not None and task.skeleton is not None and task.skeleton.sigmas:
                 return task.skeleton.sigmas
         return None
-
-
-def _word(label: Label, first: Vocabulary, second: Vocabulary) -> str:
-    if label.node is None:
-        return first.word(label)
-    return (
-        first.resolve(label.task, label.node)
-        or second.resolve(label.task, label.node)
-        or label.node.hex()
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -36,14 +36,16 @@ class Stat:
     """
 
     terms: Terms
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     keys: Counter[tuple[str, str]] = field(default_factory=Counter)
-    folders: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
-    shapes: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    folders: dict[str, Counter[tuple[str, str]]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
+    shapes: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     changed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    regions: dict[str, Counter[str]] = field(default_factory=dict)
-    classes: dict[ClassKey, Counter[str]] = field(default_factory=dict)
-    tasks: dict[str, Counter[str]] = field(default_factory=dict)
+    regions: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    classes: dict[ClassKey, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    tasks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     whole: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, found: SampleDiff) -> None:
@@ -51,7 +53,7 @@ class Stat:
         scope = "file" if found.space == FILES else "sample"
         self.keys[scope, found.kind] += 1
         folder = found.key.rpartition("/")[0]
-        self.folders.setdefault(folder, Counter())[scope, found.kind] += 1
+        self.folders[folder][scope, found.kind] += 1
         for fact in found:
             self.count(fact)
         if found.kind in ("added", "removed") and scope == "sample":
@@ -63,7 +65,7 @@ class Stat:
 
     def count(self, fact: Fact) -> None:
         """Count a fact by its scope and kind alone."""
-        self.counts.setdefault(fact.scope, Counter())[fact.kind] += 1
+        self.counts[fact.scope][fact.kind] += 1
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Scope → kind → how many."""
@@ -99,8 +101,8 @@ class Stat:
             if kind in ("moved", "redrawn"):
                 shape = fact.after.name
                 score = -1.0 if fact.similarity is None else fact.similarity
-                self.shapes.setdefault((kind, shape), []).append(score)
-            self.regions.setdefault(kind, Counter())[self._name(found.region)] += 1
+                self.shapes[kind, shape].append(score)
+            self.regions[kind][self._name(found.region)] += 1
             self._classes_of(found.region, kind if kind in COLUMNS else "other")
             if kind in ("added", "removed"):
                 for label in found.region.labels:
@@ -126,10 +128,10 @@ class Stat:
     def _class(self, label: Any, column: str) -> None:
         if label.node is not None:
             path = self.terms.path(label.task, label.node)
-            self.classes.setdefault((label.task, path), Counter())[column] += 1
+            self.classes[label.task, path][column] += 1
 
     def _task(self, task: str, column: str) -> None:
-        self.tasks.setdefault(task, Counter())[column] += 1
+        self.tasks[task][column] += 1
 
     def _add_said(self, facts: Iterable[Fact]) -> None:
         for fact in facts:
