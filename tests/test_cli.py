@@ -16,6 +16,7 @@ from sealed_world import World
 
 from voyager import cli
 from voyager.commands.context import Context
+from voyager.commands.parsing import module_name
 from voyager.commands.table import COMMANDS, help_text
 from voyager.errors import (
     ConflictError,
@@ -86,8 +87,8 @@ def test_a_command_imports_typer_alone() -> None:
 
 
 def test_every_command_has_its_module() -> None:
-    modules = {name: f"voyager.commands.{name.replace('-', '_')}" for name in COMMANDS}
-    assert [name for name in modules if importlib.util.find_spec(modules[name]) is None] == []
+    missing = [name for name in COMMANDS if importlib.util.find_spec(module_name(name)) is None]
+    assert missing == []
 
 
 def test_the_table_is_tidy() -> None:

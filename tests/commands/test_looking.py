@@ -94,7 +94,8 @@ def test_cat_refuses_a_terminal(photos: World, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     with pytest.raises(UsageError, match="terminal"):
-        cat._refuse_terminal("v1:hat/1.jpg")
+        cat._refuse_terminal("v1:hat/1.jpg", b"\xff\xd8\xff\xe0\0")
+    cat._refuse_terminal("v1:classes.txt", "Hüte\n".encode())
 
 
 # -- du -------------------------------------------------------------------------------------------

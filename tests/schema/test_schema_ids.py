@@ -6,7 +6,7 @@ from itertools import combinations
 
 import msgpack
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from schema_strategies import regions
 
@@ -84,7 +84,8 @@ def test_a_drawn_region_has_an_id_of_its_own() -> None:
     assert len({random_region_id() for _ in range(100)}) == 100
 
 
-@given(st.lists(regions(), max_size=5))
+@settings(max_examples=25, deadline=None)
+@given(st.lists(regions(), max_size=4))
 def test_ids_minted_at_once_are_those_minted_one_by_one(found: list[Region]) -> None:
     taken: set[bytes] = set()
     one_by_one = []

@@ -55,11 +55,14 @@ def pages(name: str) -> list[Page]:
     return [_group_page(name, module, functions), *children]
 
 
-def _import_command(name: str) -> ModuleType:
+def module_name(name: str) -> str:
+    """The module of a command: its name, with `_` after a word of the language (`import_`)."""
     module = name.replace("-", "_")
-    if keyword.iskeyword(module):
-        module += "_"  # `import` is no name of a module that others could import
-    return importlib.import_module("voyager.commands." + module)
+    return f"voyager.commands.{module}{'_' * keyword.iskeyword(module)}"
+
+
+def _import_command(name: str) -> ModuleType:
+    return importlib.import_module(module_name(name))
 
 
 def _subcommands(module: ModuleType) -> Functions:

@@ -52,7 +52,8 @@ class _Part:
     @property
     def distance(self) -> float:
         """How far the part is away from what is asked."""
-        return sum((self.has[name] - asked) ** 2 / asked for name, asked in self.asked.items())
+        away = ((self.has[name] - asked) ** 2 / asked for name, asked in self.asked.items())
+        return math.fsum(away)  # exact, so that the order of classes has no say
 
     def cost_of(self, amounts: Amounts, sign: int = 1) -> float:
         """How much further away the part would be with a unit more, or one less."""
@@ -102,7 +103,7 @@ def _draw(
     )
     placed = _improve(free, parts, _place(free, parts))
     names = [(unit, part.name) for unit, part in zip(free, placed, strict=True)]
-    return sum(part.distance for part in parts), draw, names
+    return math.fsum(part.distance for part in parts), draw, names
 
 
 def _ease(unit: Unit, total: Amounts) -> int:
