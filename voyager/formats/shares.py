@@ -52,7 +52,7 @@ def spread(writing: Writing, make: Make) -> Iterator[Any]:
                 writing.report.merge(loss, kind, number, examples)
             writing.watch.hear(done.told)
             yield from _read(values)
-        writing.was_watched()
+        writing.watch_from(None)
 
 
 def _fork(writing: Writing, make: Make, share: slice, stack: ExitStack) -> tuple[Forked, IO[bytes]]:
@@ -67,6 +67,7 @@ def _work(writing: Writing, make: Make, share: slice, values: IO[bytes]) -> byte
     """What a child does."""
     writing.report.entries.clear()
     writing.watch.forget()
+    writing.watch_from(share.start)
     writing.progress = lambda *_: None
     encode = msgspec.msgpack.Encoder().encode
     for value in make(writing.samples(share.start, share.stop)):

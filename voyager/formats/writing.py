@@ -140,7 +140,6 @@ class Writing:
 
         With `start` and `stop` those between two places.
         """
-        self._watched = max(self._watched, start)
         for place, (key, sample) in enumerate(self._chosen.walk(start, stop), start):
             self.progress(place, None)
             kept = _without_rejected(sample)
@@ -148,15 +147,17 @@ class Writing:
                 self._watched += 1
                 self.watch.note(key, kept)
             yield key, kept
-        self._all_watched = self._all_watched or stop is None
+        if stop is None and start <= self._watched:
+            self._all_watched = True
 
     def spread(self, make: Make) -> Iterator[Any]:
         """What `make` makes of all samples, in their order, on several processes when many."""
         return spread(self, make)
 
-    def was_watched(self) -> None:
-        """Say that `watch` has heard of all samples."""
-        self._all_watched = True
+    def watch_from(self, place: int | None) -> None:
+        """Say that `watch` has heard, elsewhere, of all samples before a place, or of all."""
+        self._all_watched = self._all_watched or place is None
+        self._watched = max(self._watched, place or 0)
 
     def finish_watch(self) -> None:
         """Let `watch` be told of what the writer has not walked over."""
