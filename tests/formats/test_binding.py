@@ -18,7 +18,7 @@ from voyager.repo.add import add
 from voyager.repo.bound import BoundFile, bindings
 from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
-from voyager.repo.rows import restore
+from voyager.repo.rows import move, remove, restore
 from voyager.repo.stash import apply, find_stash, push
 from voyager.repo.status import status
 from voyager.repo.switch import reset, switch, switch_to_new
@@ -404,6 +404,33 @@ def test_a_mask_in_a_blob_can_be_looked_at_before_it_is_stored(repo: Repository)
     assert mask.blob_id is not None
     assert version.objects.get(mask.blob_id, Kind.BLOB)
     assert mask.blob_id not in repo.store
+
+
+def test_a_task_of_another_name(repo: Repository) -> None:
+    photo(repo.tree(), "a.jpg")
+    coco = Coco("cat", "dog")
+    coco.box(coco.image("a.jpg"), 1, 2, 10, 10)
+    take(repo, coco.write(repo.tree() / "source.json"), task="animal")
+    save(repo, "one")
+    path = repo.tree() / "labels.json"
+    bind(repo, path.name, "coco")
+    value = json.loads(path.read_text())
+    value["annotations"][0]["category_id"] = value["categories"][1]["id"]
+    path.write_text(json.dumps(value))
+    add(repo, [path.name], cwd=repo.tree())
+    assert words(repo, "a.jpg") == ["dog"]
+    assert list(repo.staged().vocabulary.tasks) == ["animal"]
+
+
+def test_a_sample_that_was_renamed_or_removed_since(bench: Bench) -> None:
+    bench.edit(5)
+    move(bench.repo, ["a.jpg"], "c.jpg")
+    remove(bench.repo, ["b.jpg"])
+    assert bench.stand().stat.summary()["region"] == {"moved": 1}  # type: ignore[union-attr]
+    bench.add()
+    staged = bench.repo.staged()
+    assert list(staged) == ["c.jpg"]
+    assert staged["c.jpg"].regions[0].geometries["box"].x0 == 5  # type: ignore[union-attr]
 
 
 # -- moves ----------------------------------------------------------------------------------------

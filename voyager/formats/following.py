@@ -220,7 +220,7 @@ class Following:
         """Import the file against what it was; its edits are a person's."""
         options = ReadOptions(
             images=self._root,
-            task=binding.task or CATEGORY,
+            task=binding.task or _only_task(self._repo.staged()),
             source=HUMAN,
             settings=binding.settings,
         )
@@ -248,11 +248,13 @@ class Following:
         if written.added is not None and copy.exists():
             version = self._added_version(written.added)
             projected = job.read_projection(copy, version, names)
-            return ExportBase(b"", version, projected, job), names
-        record = self._record(binding, written)
-        if record is None:
-            return _Nothing(), names
-        return export_base(job, record, stack), names
+            base = ExportBase(b"", version, projected, job)
+        else:
+            record = self._record(binding, written)
+            if record is None:
+                return _Nothing(), names
+            base = export_base(job, record, stack)
+        return base, base.names(names)
 
     def _added_version(self, snapshot: str) -> Dataset:
         """What was staged when a file was added; what is staged now, where that is not known."""
@@ -371,6 +373,12 @@ class _Nothing:
 
     def counterparts(self, key: bytes) -> Mapping[bytes, bytes]:
         return {}
+
+
+def _only_task(version: Dataset) -> str:
+    """The task that a file is of when nobody said which: `category`, else the only one."""
+    tasks = [name for name, task in version.vocabulary.tasks.items() if task.kind == "category"]
+    return tasks[0] if len(tasks) == 1 else CATEGORY
 
 
 def _told(key: str, missing: int, before: Dataset, after: Dataset) -> BoundFile:
