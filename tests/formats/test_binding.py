@@ -580,7 +580,7 @@ def test_a_file_that_is_gone(bench: Bench) -> None:
     assert bench.state == "gone"
     with pytest.raises(NotFoundError, match="is gone"):
         bench.add()
-    restore(bench.repo, [bench.name])
+    restore(bench.repo, ["labels.*"])
     assert bench.in_file() == 4
 
 

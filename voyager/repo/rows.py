@@ -296,7 +296,7 @@ def restore(
     repo.refuse_if_running()
     files_too = worktree and not labels and repo.root is not None
     bound = _bound(repo, patterns) if files_too else []
-    patterns = [pattern for pattern in patterns if pattern not in bound]
+    patterns = [pattern for pattern in patterns if not _means_only(repo, pattern, bound)]
     done = (
         _restore_rows(repo, patterns, source, staged, labels, worktree, additive, progress)
         if patterns
@@ -314,6 +314,16 @@ def restore(
 def _bound(repo: Repository, patterns: Sequence[str]) -> list[str]:
     """The bound label files that patterns name."""
     return [] if repo.follower is None else bound_below(repo, patterns)
+
+
+def _means_only(repo: Repository, pattern: str, bound: Sequence[str]) -> bool:
+    """Whether a pattern names some of these bound files and no tracked one."""
+    if pattern in bound:
+        return True
+    wanted = KeyPattern(pattern)
+    if not wanted.is_glob or not any(wanted.matches(key) for key in bound):
+        return False
+    return not any(wanted.matches(tracked.key) for tracked in repo.staged().tracked())
 
 
 def _restore_rows(
