@@ -234,7 +234,7 @@ def test_an_angle_in_degrees(photos: World) -> None:
         ("--ellipse", "1,2,3,4", "--ellipse has 5 numbers, not 4"),
         ("--keypoints", "1,2", "--keypoints has 3 numbers for each point"),
         ("--geometry", "{", "--geometry is no JSON"),
-        ("--geometry", '{"type": "box", "xyxy": [1, 2, 3]}', "--geometry: JSON:"),
+        ("--geometry", '{"type": "box", "xyxy": [1, 2, 3]}', "--geometry: JSON.xyxy:"),
         ("--geometry", '{"type": "polygon", "parts": [[[1, 2, 3]]]}', "x and y of each point"),
     ],
 )

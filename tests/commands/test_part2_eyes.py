@@ -146,3 +146,54 @@ def test_a_new_file_says_more_when_the_images_come(world: World) -> None:
     assert (waiting["key"], found["key"]) == ("1.jpg", "pics/0.jpg")
     [region] = found["regions"]
     assert region["geometries"]["box"]["xyxy"] == [100, 20, 130, 60]
+
+
+# -- hints ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("negatives pics/0.jpg category=dog", "hint: vgr taxonomy mkdir 'category/dog'\n"),
+        ("coverage pics/0.jpg category:cta=partial", "did you mean 'cat'?"),
+        ("label pics/0.jpg#1 category=dog", "'category/dog', or --create"),
+        ("link add pics/0.jpg#1 pics/0.jpg#1 --as same", "both ends of the link are one region"),
+        ("link rm pics/0.jpg#1 pics/1.jpg#1", "--rm takes a link away"),
+        ("ls --where area>100", "key in (select key from regions where area …)"),
+        ("ls --where split=train", "a text is in quotes: 'train'"),
+        ("show nope.jpg", "no key matches 'nope.jpg'"),
+        ("show nope", "unknown revision 'nope'"),
+    ],
+)
+def test_what_is_meant_instead(photos: World, arguments: str, message: str) -> None:
+    assert message in refused(photos, *arguments.split())
+
+
+def test_a_contradiction_is_told_once(photos: World) -> None:
+    run(photos, "label", "pics/0.jpg#1", "category=cat", "--source", "human:ann")
+    error = refused(photos, "negatives", "pics/0.jpg", "category=cat")
+    assert error.count("pics/0.jpg#1 is 'cat'") == 1
+
+
+def test_a_name_in_meta(photos: World) -> None:
+    [sample] = lines(photos, "show", ":pics/0.jpg")
+    (photos.root / "0.json").write_text(json.dumps({**sample, "meta": {"sender": 3}}))
+    run(photos, "edit", "-q", "pics/0.jpg", "--from", str(photos.root / "0.json"))
+    assert "did you mean meta.sender?" in refused(photos, "ls", "--where", "sender = 3")
+
+
+def test_fields_that_a_geometry_has_not(photos: World) -> None:
+    [sample] = lines(photos, "show", ":pics/0.jpg")
+    text = json.dumps(sample)
+    for wrong, message in [
+        ('"xyx":', "regions[0].geometries.box.xyx: there is no such field"),
+        ('"xyxy": 3, "_":', "regions[0].geometries.box._: there is no such field"),
+    ]:
+        (photos.root / "0.json").write_text(text.replace('"xyxy":', wrong))
+        error = refused(photos, "edit", "pics/0.jpg", "--from", str(photos.root / "0.json"))
+        assert message in error
+
+
+def test_removed_regions_are_called_removed(photos: World) -> None:
+    assert "would remove 1 label of 1 region" in run(photos, "region", "rm", "pics/0.jpg#1", "-n")
+    assert "removed 1 label of 1 region in 1 sample" in run(photos, "region", "rm", "pics/0.jpg#1")

@@ -123,7 +123,11 @@ def _tell(ctx: Context, done: Added, *, dry_run: bool) -> int:
     for key, reason in capped(done.noted):
         ctx.warn(f"{key}: {reason}")
     labels = [
-        (key, f"holds {form} labels; vgr add --as-file {quoted(key)} keeps it as a file")
+        (
+            key,
+            f"holds {form} labels: vgr import {quoted(key)} takes them,"
+            f" vgr add --as-file {quoted(key)} keeps it as a file",
+        )
         for key, form in done.label_files
     ]
     return ctx.done_with_skips(list(capped([*done.skipped, *labels])))

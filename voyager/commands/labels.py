@@ -109,8 +109,15 @@ def read_pairs(words: Sequence[str] | None, option: str) -> list[tuple[str, str]
     return [(name, value) for name, _, value in pairs]
 
 
-def tell_changed(ctx: Context, done: Changed, *, dry_run: bool = False, **more: Any) -> None:
-    """Say how much changed, and name the samples.
+def tell_changed(
+    ctx: Context,
+    done: Changed,
+    *,
+    dry_run: bool = False,
+    verbs: tuple[str, str] = ("changed", "change"),
+    **more: Any,
+) -> None:
+    """Say how much changed, and name the samples; `verbs` say what was done, or would do.
 
     JSON: {"samples", "regions", "labels", "keys"}.
     """
@@ -121,7 +128,7 @@ def tell_changed(ctx: Context, done: Changed, *, dry_run: bool = False, **more: 
     if not done.keys:
         ctx.say("nothing would change" if dry_run else "nothing changed")
         return
-    ctx.say(f"{'would change' if dry_run else 'changed'} {_counts(done)}")
+    ctx.say(f"{f'would {verbs[1]}' if dry_run else verbs[0]} {_counts(done)}")
     for line in shown_keys(done.keys):
         ctx.say(line)
 

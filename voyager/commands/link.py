@@ -60,7 +60,9 @@ def add(
     """
     repo = ctx.open_repository()
     if kind is None and not remove:
-        raise UsageError("a link has a kind", hint="--as same-object, --as part-of, …")
+        raise UsageError(
+            "a link has a kind", hint="--as same-object, --as part-of, …; --rm takes a link away"
+        )
     if kind is not None and (not kind.strip() or len(kind) > _MOST_KIND or not kind.isprintable()):
         raise UsageError(f"'{shown(kind)}' cannot be the kind of a link", hint="a short word")
     with StagedEdit(repo, "link", " ".join(words), dry_run=dry_run) as edit:

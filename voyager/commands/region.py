@@ -237,7 +237,7 @@ def remove(
     with StagedEdit(repo, "region", f"rm {' '.join(words or ())}", dry_run=dry_run) as edit:
         targets = chosen_regions(ctx, repo, edit.version, words or [], where)
         done = label_edits.remove_regions(edit, targets)
-    tell_changed(ctx, done, dry_run=dry_run)
+    tell_changed(ctx, done, dry_run=dry_run, verbs=("removed", "remove"))
 
 
 @app.command("ls")

@@ -63,9 +63,6 @@ from voyager.wire import Ext, blob_ref
 FindBase = Callable[["ImportJob", ExitStack], tuple[Base, dict[str, str]]]
 """Finds the base of an import, and the names of images that are not their keys."""
 
-NO_BASE = "none"
-"""Instead of a revision: a file that was exported elsewhere is taken as if nobody had."""
-
 _MOST_NAMED = 5
 _first = itemgetter(0)
 
@@ -157,8 +154,8 @@ def import_labels(
 
     `name` is what the import is called in `origin` (its file or folder name): importing a newer
     file of the same name updates what the older one brought. `base` is the revision that an edited
-    export came from, where no record tells, or NO_BASE to heed no record; `based` finds the base
-    where the caller knows it. `operation` is the kind and message of the operation. Raises
+    export came from, where no record tells; `based` finds the base where the caller knows it.
+    `operation` is the kind and message of the operation. Raises
     InvalidDataError for a malformed source, StateError when the same things changed here and in
     the file; then nothing is staged.
     """
@@ -255,8 +252,8 @@ class ImportJob:
             self._base, self._names = based(self, stack)
             self.result.base = self._base.name
             return
-        record = None if revision == NO_BASE else read_record(self.path, self.form)
-        if revision is not None and revision != NO_BASE:
+        record = read_record(self.path, self.form)
+        if revision is not None:
             commit = self.repo.resolve(revision)
             record = record or ExportRecord(self.form.name, commit, "", task=self.options.task)
             record = replace(record, commit=commit, digest="")

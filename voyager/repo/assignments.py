@@ -115,11 +115,13 @@ def _refuse_mixture(
         )
 
 
-def read_value(vocabulary: Vocabulary, task: str, text: str, *, create: bool = False) -> Value:
+def read_value(
+    vocabulary: Vocabulary, task: str, text: str, *, create: bool | None = None
+) -> Value:
     """What a text means to a task: a node, a number, a bool, or the text.
 
-    `create` mints a class that is not there, in a vocabulary that is a Draft. Raises as
-    `read_assignments`.
+    `create` mints a class that is not there, in a vocabulary that is a Draft; None means that
+    nobody can ask for that. Raises as `read_assignments`.
     """
     known = known_task(vocabulary.tasks, task)
     if known.kind == "category":
@@ -143,7 +145,7 @@ def _read_number(task: str, text: str) -> float:
     return number
 
 
-def _read_node(vocabulary: Vocabulary, task: str, text: str, *, create: bool) -> bytes:
+def _read_node(vocabulary: Vocabulary, task: str, text: str, *, create: bool | None) -> bytes:
     name = vocabulary.tasks[task].taxonomy or task
     taxonomy = vocabulary.taxonomies.get(name)
     found = None if taxonomy is None else taxonomy.find(text)
@@ -158,7 +160,7 @@ def _read_node(vocabulary: Vocabulary, task: str, text: str, *, create: bool) ->
             f"'{text}' names {len(called)} classes of task '{task}'",
             hint=" or ".join(f"'{path}'" for path in called[:_MOST_NAMED]),
         )
-    hint = _class_hint(taxonomy, name, text)
+    hint = _class_hint(taxonomy, name, text) + ("" if create is None else ", or --create")
     raise NotFoundError(f"task '{task}' has no class '{text}'", hint=hint)
 
 
@@ -171,7 +173,7 @@ def _called(taxonomy: Taxonomy, name: str) -> list[str]:
 def _class_hint(taxonomy: Taxonomy | None, name: str, text: str) -> str:
     """The class that was meant, if one is near, and how to make it."""
     rest = text.removeprefix(name + "/")
-    make = f"vgr taxonomy mkdir '{name}/{rest}', or --create"
+    make = f"vgr taxonomy mkdir '{name}/{rest}'"
     known: dict[str, str] = {}
     for node in taxonomy or ():
         path = taxonomy.path(node) or "" if taxonomy is not None else ""
@@ -205,7 +207,7 @@ def check_value(vocabulary: Vocabulary, task: str, value: object) -> Value:
         if isinstance(value, bytes):
             return _live_node(vocabulary, task, value)
         if isinstance(value, str):
-            return _read_node(vocabulary, task, value, create=False)
+            return _read_node(vocabulary, task, value, create=None)
     elif known.kind == "bool" and isinstance(value, bool):
         return value
     elif known.kind == "number" and isinstance(value, (int, float)) and type(value) is not bool:

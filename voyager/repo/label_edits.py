@@ -261,10 +261,14 @@ def put_geometry(
 
 
 def link(edit: RowEdit, source: Target, target: Target, kind: str) -> Changed:
-    """Link a region to another, of any sample."""
+    """Link a region to another, of any sample; UsageError for a link to itself."""
     to = _end(edit, target)
     made = Link(kind=kind, uid=to[0], region=to[1])
-    _end(edit, source)
+    if _end(edit, source) == to:
+        raise UsageError(
+            f"both ends of the link are one region of '{shown(target[0])}'",
+            hint="vgr link A#1 B#1 --as KIND",
+        )
     return reshape(edit, [source], lambda region: edits.add_link(region, made))
 
 
@@ -328,6 +332,7 @@ def put_negatives(
 
     done = change(edit, keys, edited)
     if against:
+        against = list(dict.fromkeys(against))  # one source after the other may say it
         more = len(against) - _MOST_NAMED
         named = "; ".join(against[:_MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
         raise StateError(

@@ -69,7 +69,7 @@ def find_predictions(repo: Repository, name: str) -> bytes:
 
         known = [ref.removeprefix(PREDICTIONS) for ref in iter_refs(repo.store, PREDICTIONS)]
         near = get_close_matches(name, known, 1, 0.5)
-        hint = f"{PREFIX}{near[0]}" if near else "vgr predictions ls"
+        hint = f"did you mean '{near[0]}'?" if near else "vgr predictions ls"
         raise NotFoundError(f"no prediction set '{name}'", hint=hint)
     return found
 

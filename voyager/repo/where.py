@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from voyager.errors import UsageError, VoyagerError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from voyager.repo.dataset import Dataset
 
+_MOST_LOOKED = 10_000  # samples whose meta is looked at for a name
 _COLUMNS_HINT = "vgr ls --columns lists the columns"
 
 
@@ -176,10 +178,24 @@ class _Query:
         at = "" if place is None else f" at character {place}"
         if fault.kind == "Parser" and place is None:
             at = " at the end"
-        near = [] if fault.name is None else near_names(fault.name, self._known(fault))
-        hint = f"did you mean {' or '.join(near)}? {_COLUMNS_HINT}" if near else _COLUMNS_HINT
+        hint = self._meant(fault) or _COLUMNS_HINT
         of = "of" if at else "in"
         return UsageError(f"{_reason(fault)}{at} {of} --where {self._text.text}", hint=hint)
+
+    def _meant(self, fault: Fault) -> str | None:
+        """What may have been meant by a name that is not there."""
+        name = fault.name
+        if name is None:
+            return None
+        if self._text.compares_with(name):
+            return f"a text is in quotes: '{name}'. {_COLUMNS_HINT}"
+        samples = islice(self._whole.version.items(), _MOST_LOOKED)
+        if any(name in sample.meta for _, sample in samples):
+            return f"did you mean meta.{name}? {_COLUMNS_HINT}"
+        if name in (column.name for column in TABLES["regions"].columns):
+            return f"regions have it: key in (select key from regions where {name} …)"
+        near = near_names(name, self._known(fault))
+        return f"did you mean {' or '.join(near)}? {_COLUMNS_HINT}" if near else None
 
     def _known(self, fault: Fault) -> list[str]:
         """The names of fields and columns that somebody may have meant."""

@@ -43,6 +43,10 @@ class WhereText:
             return name in self._asked
         return name.lower() in self._folded or '"' in name
 
+    def compares_with(self, name: str) -> bool:
+        """Whether something is compared with the bare name, as with a text without its quotes."""
+        return re.search(rf"(?:=|<>|\blike)\s*{re.escape(name)}\b", self.text, re.I) is not None
+
     @property
     def reads_tables(self) -> bool:
         """Whether there may be a sub-query."""

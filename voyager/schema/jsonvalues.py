@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import structs
 
@@ -98,6 +98,13 @@ def _odd(value: dict[Any, Any]) -> bool:
     return len(value) == 1 and str(next(iter(value))).startswith("$")
 
 
+_NAMES: Final = {
+    Box.name: (("xyxy",), ("xyxy",)),
+    Mask.name: (("height", "width", "counts", "blob"), ("height", "width")),
+}
+"""Geometry → fields that it may have and must have, where they are not those of its class."""
+
+
 def write_geometry(geometry: Geometry) -> dict[str, Json]:
     """A geometry as an object with its `type`."""
     body: dict[str, Json]
@@ -125,8 +132,29 @@ def read_geometry(value: Json, path: str) -> Geometry:
     word = fields.pop("type", None)
     try:
         return _build_geometry(word, fields)
-    except (TypeError, ValueError, InvalidDataError) as error:
+    except TypeError as error:
+        _check_names(word, read_object(value, path), path)
         raise InvalidDataError(f"{path}: {error}") from None
+    except (ValueError, InvalidDataError) as error:
+        raise InvalidDataError(f"{path}: {error}") from None
+
+
+def _check_names(word: str, fields: dict[str, Json], path: str) -> None:
+    """Refuse fields that a geometry has not, and the lack of those that it must have."""
+    kind = GEOMETRY_NAMES[word]
+    known, needed = _NAMES.get(kind.name) or (_names_of(kind), _names_of(kind, needed=True))
+    for name in fields:
+        if name not in (*known, "type"):
+            raise InvalidDataError(f"{path}.{name}: there is no such field")
+    for name in needed:
+        if name not in fields:
+            raise InvalidDataError(f"{path}: there is no '{name}'")
+    if kind is Box and not (isinstance(fields["xyxy"], list) and len(fields["xyxy"]) == 4):
+        raise InvalidDataError(f"{path}.xyxy: expected 4 numbers")
+
+
+def _names_of(kind: type[Geometry], *, needed: bool = False) -> tuple[str, ...]:
+    return tuple(field.name for field in structs.fields(kind) if not needed or field.required)
 
 
 def _build_geometry(word: Json, fields: dict[str, Json]) -> Geometry:
