@@ -107,7 +107,7 @@ def test_ids_that_come_twice_or_are_words(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         made.box(made.image(name), 1, 2, 3, 4, id=7)
     back = again(made.as_json(), tmp_path)
-    assert sorted(row["id"] for row in back["annotations"]) == [1, 7]
+    assert sorted(row["id"] for row in back["annotations"]) == [7, 8]
     made.images[0]["id"] = made.annotations[0]["image_id"] = "first"
     made.annotations[0]["id"] = "a1"
     back = again(made.as_json(), tmp_path / "words")

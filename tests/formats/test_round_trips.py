@@ -129,7 +129,9 @@ def test_taco_through_coco_value_for_value(repos: list[Repository], tmp_path: Pa
     scenes = sum(len(row.get("scene_annotations", ())) for row in back["images"])
     assert scenes == len(taco["scene_annotations"]) == 4296
     take(second, out)
-    assert dict(second.staged().rows("samples")) == dict(first.staged().rows("samples"))
+    one, two = (dict(repo.staged().rows("samples")) for repo in (first, second))
+    assert one.keys() == two.keys()
+    assert sum(one[key] != two[key] for key in one) == 2  # those whose ids came twice
     assert not take(first, out).staged
     assert not take(first, path).staged
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import ExitStack
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -14,28 +14,86 @@ from voyager.formats.coco.rows import Made, RowMaker
 from voyager.formats.writing import Writing
 from voyager.schema import Image
 
+_MOST_WAITING: Final = 32 * 1024 * 1024
+"""Bytes of annotations without an id that are kept until the ids of others are known."""
+
 _encode = msgspec.json.Encoder().encode
 _decode_image = msgspec.msgpack.Decoder(Image).decode
 
 
 def write_files(writing: Writing) -> None:
     """One file a split, or one file for all where the user names it."""
-    categories = _category_ids(writing)
-    maker = RowMaker(writing, categories)
+    maker = RowMaker(writing, _category_ids(writing))
     with ExitStack() as stack:
-        files: dict[str | None, _File] = {}
-        numbers = _Numbers(), _Numbers()
+        export = _Export(writing, stack)
         for batch in writing.spread(maker.make):
             for made in map(Made._make, batch):
                 _write_image(writing, made)
-                file = files.get(made.split)
-                if file is None:
-                    file = files[made.split] = _open(writing, categories, made.split, stack)
-                file.add(made, *numbers)
-        if not files:
-            files[None] = _open(writing, categories, None, stack)
-        for file in files.values():
+                export.add(made)
+        export.finish()
+
+
+class _Export:
+    """The files of an export. Images and annotations without an id of their own come last."""
+
+    def __init__(self, writing: Writing, stack: ExitStack) -> None:
+        self._writing = writing
+        self._stack = stack
+        self._categories = _category_ids(writing)
+        self._files: dict[str | None, _File] = {}
+        self._images, self._annotations = _Numbers(), _Numbers()
+        self._late: list[Made] = []
+        self._late_rows: list[tuple[_File, bytes, bytes]] = []
+        self._waiting = 0
+
+    def add(self, made: Made) -> None:
+        """Write an image and its annotations, or keep them for later."""
+        if made.id is not None and self._images.take(made.id):
+            self._write(made, made.id)
+        else:
+            self._file(made.split)
+            self._late.append(made)
+            self._waiting += len(made.row) + sum(map(len, made.rows))
+        if self._waiting > _MOST_WAITING:
+            self._write_late()
+
+    def finish(self) -> None:
+        """Write what waited, and what belongs to the files as a whole."""
+        self._write_late()
+        if not self._files:
+            self._file(None)
+        for file in self._files.values():
             file.finish()
+
+    def _write(self, made: Made, number: int | str) -> None:
+        file, own = self._file(made.split), _encode(number)
+        file.add_image(own, made.row)
+        take = self._annotations.take
+        rows = []
+        for wanted, row in zip(made.ids, made.rows, strict=True):
+            if wanted is not None and take(wanted):
+                rows.append(b'{"id":%b,"image_id":%b,%b' % (_encode(wanted), own, row))
+            else:
+                self._late_rows.append((file, own, row))
+                self._waiting += len(row)
+        file.add_annotations(rows)
+
+    def _write_late(self) -> None:
+        late, self._late = self._late, []
+        for made in late:
+            self._write(made, self._images.new())
+        for file, own, row in self._late_rows:
+            number = _encode(self._annotations.new())
+            file.add_annotations([b'{"id":%b,"image_id":%b,%b' % (number, own, row)])
+        self._late_rows.clear()
+        self._waiting = 0
+
+    def _file(self, split: str | None) -> _File:
+        found = self._files.get(split)
+        if found is None:
+            found = _open(self._writing, self._categories, split, self._stack)
+            self._files[split] = found
+        return found
 
 
 def _write_image(writing: Writing, made: Made) -> None:
@@ -46,21 +104,26 @@ def _write_image(writing: Writing, made: Made) -> None:
 
 
 class _Numbers:
-    """Ids of images, annotations or classes: those that COCO files gave, where they are free."""
+    """Ids of images, annotations or classes: those that COCO files gave, and higher ones."""
 
     def __init__(self) -> None:
         self._taken: set[int | str] = set()
-        self._next = 1
+        self._highest = 0
 
-    def take(self, wanted: int | str | None) -> int | str:
-        """The wanted id if it is free, else the next number that is."""
-        if wanted is not None and wanted not in self._taken:
-            self._taken.add(wanted)
-            return wanted
-        while self._next in self._taken:
-            self._next += 1
-        self._taken.add(self._next)
-        return self._next
+    def take(self, wanted: int | str) -> bool:
+        """Take an id; False when it is taken."""
+        if wanted in self._taken:
+            return False
+        self._taken.add(wanted)
+        if type(wanted) is int and wanted > self._highest:
+            self._highest = wanted
+        return True
+
+    def new(self) -> int:
+        """The number after the highest."""
+        self._highest += 1
+        self._taken.add(self._highest)
+        return self._highest
 
 
 class _File:
@@ -76,15 +139,12 @@ class _File:
         rows = _encode(_categories(writing, categories))
         file.write(b'{"categories":' + rows + b',"annotations":[')
 
-    def add(self, made: Made, images: _Numbers, annotations: _Numbers) -> None:
-        """Write annotations, a line each; images stand after the annotations."""
-        own = _encode(images.take(made.id))
-        self._write("images", self._images, b'{"id":%b,%b' % (own, made.row))
-        ids = map(_encode, map(annotations.take, made.ids))
-        rows = [
-            b'{"id":%b,"image_id":%b,%b' % (number, own, row)
-            for number, row in zip(ids, made.rows, strict=True)
-        ]
+    def add_image(self, number: bytes, row: bytes) -> None:
+        """Note an image; images stand after the annotations."""
+        self._write("images", self._images, b'{"id":%b,%b' % (number, row))
+
+    def add_annotations(self, rows: list[bytes]) -> None:
+        """Write annotations, a line each."""
         if rows:
             self._write("annotations", self._file, b",\n".join(rows))
 
@@ -140,7 +200,12 @@ def _extra_of(writing: Writing, node: bytes) -> dict[str, Any]:
 def _category_ids(writing: Writing) -> dict[bytes, int | str]:
     """Node → category id: those that COCO files gave first."""
     numbers = _Numbers()
-    wanted = {node: _extra_of(writing, node).get(COCO_ID) for node, _ in writing.classes}
-    found = {node: numbers.take(n) for node, n in wanted.items() if n is not None}
-    found.update((node, numbers.take(None)) for node, n in wanted.items() if n is None)
+    found: dict[bytes, int | str] = {}
+    for node, _ in writing.classes:
+        wanted = _extra_of(writing, node).get(COCO_ID)
+        if wanted is not None and numbers.take(wanted):
+            found[node] = wanted
+    for node, _ in writing.classes:
+        if node not in found:
+            found[node] = numbers.new()
     return found
