@@ -197,3 +197,28 @@ def test_fields_that_a_geometry_has_not(photos: World) -> None:
 def test_removed_regions_are_called_removed(photos: World) -> None:
     assert "would remove 1 label of 1 region" in run(photos, "region", "rm", "pics/0.jpg#1", "-n")
     assert "removed 1 label of 1 region in 1 sample" in run(photos, "region", "rm", "pics/0.jpg#1")
+
+
+# -- import ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["coco", "voc", "yolo", "folders", "masks"])
+def test_a_source_of_another_format_is_refused(photos: World, form: str) -> None:
+    (photos.root / "other").mkdir()
+    (photos.root / "other/notes.json").write_text('{"notes": 1}')
+    error = refused(photos, "import", "../other", "--format", form)
+    assert "../other: there is nothing of" in error
+
+
+def test_images_without_labels_are_for_add(photos: World) -> None:
+    error = refused(photos, "import", "pics")
+    assert "'pics' is in no format that vgr knows" in error
+    assert "vgr add 'pics' takes images without labels" in error
+
+
+def test_a_result_for_no_image_of_the_file(photos: World) -> None:
+    results = [{"image_id": 7, "category_id": 0, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    (photos.root / "results.json").write_text(json.dumps(results))
+    named = ("--set", f"annotations={photos.root / 'cats.json'}")
+    error = refused(photos, "import", "../results.json", "--predictions", "m", *named)
+    assert "a result: image_id 7 is no image of the file" in error

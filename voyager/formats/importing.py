@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec.structs import force_setattr
 
-from voyager.errors import NotFoundError, StateError, VoyagerError
+from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerError
 from voyager.formats.base import NEW_ID, Batch, Format, Item, Source
 from voyager.formats.batches import Batches, refuse_blob
 from voyager.formats.classes import ClassChange, Evidence, apply_renames
@@ -178,6 +178,7 @@ def import_labels(
             return job.result
         job.find_base(base, based, stack)
         job.read_into(sorter, path)
+        job.refuse_nothing(sorter)
         job.compare(sorter)
         job.said = stack.enter_context(Sorter())
         changes = job.rows(sorter)
@@ -344,6 +345,17 @@ class ImportJob:
         self.result.matched_elsewhere = placer.matched_elsewhere
         if placer.arrived and not self.is_projection:
             self._move_arrived(placer.arrived)
+
+    def refuse_nothing(self, sorter: Sorter) -> None:
+        """InvalidDataError for a source that holds nothing, as one of another format."""
+        if sorter.count or self._base.complete or vocabulary_changes(self.draft):
+            return
+        found = next((f" ({kind})" for _, kind, _ in self.report), "")
+        raise InvalidDataError(
+            f"there is nothing of {self.form.title} in it{found}",
+            path=self.path,
+            hint=f"vgr import '{self.path}' finds its format out",
+        )
 
     def _move_arrived(self, arrived: Mapping[str, str]) -> None:
         """Look at samples whose image was found as if they had been at its key all along."""

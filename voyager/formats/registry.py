@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voyager.errors import NotFoundError, UsageError
 from voyager.formats.base import Detection, Format, Source
+from voyager.images import IMAGE_EXTENSIONS
 
 FORMATS: dict[str, str] = {
     "coco": "voyager.formats.coco",
@@ -59,9 +60,10 @@ def detect(path: Path) -> tuple[Format, Detection]:
     """
     found = detections(Source(path))
     if not found:
-        raise NotFoundError(
-            f"'{path}' is in no format that vgr knows", hint=f"--format {'|'.join(FORMATS)}"
-        )
+        hint = f"--format {'|'.join(FORMATS)}"
+        if _holds_images(path):
+            hint = f"vgr add '{path}' takes images without labels; else {hint}"
+        raise NotFoundError(f"'{path}' is in no format that vgr knows", hint=hint)
     best, detection = found[0]
     for other, rival in found[1:]:
         if detection.certainty - rival.certainty < _AMBIGUOUS:
@@ -70,3 +72,9 @@ def detect(path: Path) -> tuple[Format, Detection]:
                 hint=f"--format {best.name}, or --format {other.name}",
             )
     return best, detection
+
+
+def _holds_images(path: Path) -> bool:
+    """Whether it is an image, or a folder with some."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(file.suffix.lower() in IMAGE_EXTENSIONS for file in files)

@@ -194,8 +194,9 @@ class _FileReader:
         image = left.pop(image_id, None)
         if image is None:
             first = decode_annotations(elements[:1], self.file.name)[0].id
+            called = "a result" if first is None else f"annotation {first}"
             raise InvalidDataError(
-                f"annotation {first}: image_id {image_id} is no image of the file",
+                f"{called}: image_id {image_id} is no image of the file",
                 path=self.file.name,
             )
         return image
