@@ -18,7 +18,7 @@ Written by `docs/formats_table.py` from what each format says of itself.
 
     vgr import SOURCE                     detects the format and says how it knew it
     vgr import SOURCE --format voc        forces it
-    vgr export yolo out                   writes one, and reports what it could not hold
+    vgr export out --format yolo          writes one, and reports what it could not hold
 
 What a format cannot hold is counted in the report of an export as *lost*, or as *approximated*
 where it was written in another shape; `--strict` refuses to lose anything. Options of one format

@@ -222,3 +222,12 @@ def test_a_result_for_no_image_of_the_file(photos: World) -> None:
     named = ("--set", f"annotations={photos.root / 'cats.json'}")
     error = refused(photos, "import", "../results.json", "--predictions", "m", *named)
     assert "a result: image_id 7 is no image of the file" in error
+
+
+def test_negatives_are_shown(photos: World) -> None:
+    run(photos, "taxonomy", "mkdir", "-q", "category/dog")
+    assert run(photos, "negatives", "pics/0.jpg") == "pics/0.jpg: none\n"
+    run(photos, "negatives", "-q", "pics/0.jpg", "category=dog")
+    assert run(photos, "negatives", "pics/0.jpg") == "pics/0.jpg: category=dog\n"
+    [line] = lines(photos, "negatives", "pics/0.jpg")
+    assert line == {"key": "pics/0.jpg", "negatives": {"category": ["dog"]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from voyager.commands.labels import is_key, tell_changed
 from voyager.errors import UsageError
 from voyager.repo import label_edits
 from voyager.repo.assignments import part_words, read_value
+from voyager.repo.dataset import Dataset
+from voyager.repo.keys import shown
 from voyager.repo.staged_edit import StagedEdit
 
 
@@ -34,14 +37,16 @@ def run(
     """Say that classes are verified not to be in samples, nor anything below them.
 
     This is more than not labeled: training and search take it for an answer. It is refused where a
-    label says the contrary.
+    label says the contrary. Without a class they are shown.
 
-    JSON: {"samples", "regions", "labels", "keys"}.
+    JSON: {"samples", "regions", "labels", "keys"}; shown, a line for each sample {"key",
+    "negatives"}.
 
     Example:
       $ vgr negatives train/1.jpg category=animals category=vehicles
       $ vgr negatives --where "split = 'test'" category=animals
       $ vgr negatives train/1.jpg category=animals --rm
+      $ vgr negatives train/1.jpg
     """
     repo = ctx.open_repository()
     with StagedEdit(repo, "negatives", " ".join(words or ()), dry_run=dry_run) as edit:
@@ -51,8 +56,8 @@ def run(
             is_key=is_key(repo, edit.version),
             after_dashes=ctx.after_dashes,
         )
-        if not said:
-            raise UsageError("nothing is said", hint="vgr negatives KEY TASK=CLASS")
+        if not said and remove:
+            raise UsageError("nothing is said", hint="vgr negatives KEY TASK=CLASS --rm")
         classes = []
         for task, operator, text in said:
             node = read_value(edit.draft, task, text) if text else ""
@@ -65,4 +70,20 @@ def run(
         done = label_edits.put_negatives(
             edit, edit.draft, keys, classes, remove=remove, force=force
         )
-    tell_changed(ctx, done, dry_run=dry_run)
+    if said:
+        tell_changed(ctx, done, dry_run=dry_run)
+    else:
+        _show(ctx, edit.version, keys)
+
+
+def _show(ctx: Context, version: Dataset, keys: Sequence[str]) -> None:
+    words = version.vocabulary
+    for key in keys:
+        found = {
+            task: [words.resolve(task, node) or node.hex() for node in nodes]
+            for task, nodes in version[key].negatives.items()
+        }
+        if ctx.json:
+            ctx.emit_line({"key": key, "negatives": found})
+        said = ", ".join(f"{task}={path}" for task, paths in found.items() for path in paths)
+        ctx.show(f"{shown(key)}: {said or 'none'}")
