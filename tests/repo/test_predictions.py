@@ -116,3 +116,12 @@ def test_only_chosen_samples_are_copied(repo: Repository) -> None:
     _predict(repo, "a.jpg", Box(40, 40, 50, 50))
     with StagedEdit(repo, "label") as edit:
         assert copy_predictions(edit, "m", ["b.jpg"]).keys == []
+
+
+def test_a_repository_tells_changes_in_words_of_labels(repo: Repository) -> None:
+    with repo.edit("Move the first box") as edit:
+        (region,) = edit["a.jpg"].regions
+        moved = region.replace(geometries={"box": Box(2, 0, 12, 10)})
+        edit["a.jpg"] = edit["a.jpg"].replace(regions=(moved,))
+    (found,) = repo.label_diff("HEAD~1", "HEAD")
+    assert [(found.key, fact.scope, fact.kind) for fact in found] == [("a.jpg", "region", "moved")]

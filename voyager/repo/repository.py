@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from voyager.repo.bound import Follower
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
+    from voyager.repo.label_facts import SampleDiff
 
 RUNNING = "RUNNING"
 
@@ -178,6 +179,12 @@ class Repository:
         from voyager.repo.diff import iter_changes
 
         return iter_changes(self.at(before), self.at(after))
+
+    def label_diff(self, before: str = "HEAD~1", after: str = "HEAD") -> Iterator[SampleDiff]:
+        """The same in words of labels: what is different about each key, region by region."""
+        from voyager.repo.label_diff import label_diff
+
+        return label_diff(self.at(before), self.at(after))
 
     def refuse_if_running(self) -> None:
         """StateError while an interrupted checkout waits to be continued or aborted."""
