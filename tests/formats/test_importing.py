@@ -23,6 +23,7 @@ from label_repos import (
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
 from voyager.repo.add import add
+from voyager.repo.predictions import iter_predictions, prediction_sets
 from voyager.repo.repository import Repository
 from voyager.repo.undo import undo
 from voyager.schema import Box, Label, Polygon, Region
@@ -604,3 +605,49 @@ def test_polygons_keep_every_digit(repo: Repository, tmp_path: Path) -> None:
     shape = repo.staged()["a.png"].regions[0].geometry
     assert isinstance(shape, Polygon)
     assert list(shape.parts[0][0]) == ring
+
+
+# -- predictions ----------------------------------------------------------------------------------
+
+
+def test_results_go_into_a_prediction_set(
+    repo: Repository, source: Path, coco: Coco, tmp_path: Path
+) -> None:
+    coco.categories[1]["id"] = 90
+    for row in coco.annotations[1::2]:
+        row["category_id"] = 90
+    coco.write(source)
+    take(repo, source)
+    save(repo)
+    before = everything(repo)
+    results = [
+        {"image_id": 1, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.25},
+        {"image_id": 2, "category_id": 1, "bbox": [5, 6, 7, 8], "score": 0.5},
+        {"image_id": 2, "category_id": 1, "bbox": [9, 6, 7, 8], "score": 0.75},
+    ]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    done = take(repo, path, predictions="detector")
+    assert (done.samples, done.regions) == (2, 3)
+    assert everything(repo) == before
+    (found,) = prediction_sets(repo)
+    assert (found.name, found.samples) == ("detector", 2)
+    said = {sample.uid: sample for sample in iter_predictions(repo, "detector")}
+    regions = said[repo.staged()["b.png"].uid].regions
+    assert [region.score for region in regions] == [0.5, 0.75]
+    assert {label.source for region in regions for label in region.labels} == {"model:detector"}
+    path.write_text(json.dumps([results[0] | {"image_id": 7}]))
+    with pytest.raises(InvalidDataError, match="image_id 7"):
+        take(repo, path, predictions="detector")
+    assert {sample.uid for sample in iter_predictions(repo, "detector")} == said.keys()
+
+
+def test_predictions_of_an_image_that_is_not_here(
+    repo: Repository, source: Path, coco: Coco, tmp_path: Path
+) -> None:
+    take(repo, source)
+    coco.image("never.png")
+    coco.box(3, 1, 2, 3, 4, score=0.5)
+    done = take(repo, coco.write(tmp_path / "in" / "r.json"), predictions="m")
+    assert kinds(done.report, "lost") == {"a prediction for an image that is not here": 1}
+    assert list(repo.staged()) == ["a.png", "b.png"]

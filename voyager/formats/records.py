@@ -327,11 +327,16 @@ def note_import(
 
 def series_base(repo: Repository, series: str) -> Base:
     """The base of an import that has no record of an export."""
-    value = repo.store.value(_series_value(series))
-    if value is None:
+    if repo.store.value(_series_value(series)) is None:
         return OwnBase(series)
-    roots = read_snapshot(repo.store, bytes(value["snapshot"].data))
-    return SeriesBase(series, Dataset(repo.store, roots))
+    return SeriesBase(series, taken_before(repo, series))
+
+
+def taken_before(repo: Repository, series: str) -> Dataset:
+    """The samples as they were when they were last taken from a source of this name."""
+    value = repo.store.value(_series_value(series))
+    roots = {} if value is None else read_snapshot(repo.store, bytes(value["snapshot"].data))
+    return Dataset(repo.store, roots)
 
 
 def _series_value(series: str) -> str:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from voyager.errors import CorruptError, ExistsError, UsageError
+from voyager.formats.records import note_import, taken_before
 from voyager.formats.report import Report
+from voyager.formats.spill import Sorter
 from voyager.repo.dataset import Dataset
 from voyager.repo.import_reports import note_report
 from voyager.repo.keys import check_key, match_keys, shown
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
-from voyager.repo.staging import stage_sorted
+from voyager.repo.staging import edit_map, stage_sorted
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.schema import Image, Label, Sample, decode_sample, encode_sample
 from voyager.schema.sample import Origin, coverage_key, parse_coverage_key
@@ -77,8 +79,8 @@ def import_samples(
         commit = other.resolve(revision)
         version = other.dataset_of(commit)
         name = f"{other.folder.resolve().parent.name}@{commit.hex()[:12]}"
-        with repo.transaction("import", name) as txn, bulk.paused_gc():
-            job = _Transfer(repo, txn, other, version, name, to.strip("/"))
+        with repo.transaction("import", name) as txn, bulk.paused_gc(), Sorter() as taken:
+            job = _Transfer(repo, txn, other, version, name, to.strip("/"), taken)
             chosen = _chosen(version, keys, where)
             job.stage(chosen, dry_run=dry_run, progress=progress)
             new = job.new_keys if not dry_run else []
@@ -118,8 +120,12 @@ class _Transfer:
         version: Dataset,
         name: str,
         to: str,
+        taken: Sorter,
     ) -> None:
         self._repo = repo
+        self._series = f"repository {name.partition('@')[0]}"
+        self._last = taken_before(repo, self._series)
+        self._taken = taken
         self._txn = txn
         self._other = other
         self._version = version
@@ -137,9 +143,10 @@ class _Transfer:
         written = WrittenKeys()
 
         def rows() -> Iterator[tuple[bytes, bytes | None]]:
-            for done, key in enumerate(sorted(keys, key=lambda k: self._target(k).encode())):
+            pairs = sorted((self._target(key).encode(), key) for key in keys)
+            for done, (target, key) in enumerate(pairs):
                 progress(done, len(keys))
-                pair = self._row(key)
+                pair = self._row(key, target.decode())
                 if pair is not None:
                     written.note(pair[0])
                     yield pair
@@ -150,40 +157,63 @@ class _Transfer:
         spaces = {space: sorted(pairs) for space, pairs in late.items()}
         roots = stage_sorted(self._txn, self._staging, {SAMPLES: rows(), **spaces})
         written.check(self.before, Dataset(self._txn, roots))
-        if not dry_run and roots != dict(self.before.roots):
+        if not dry_run and (self.done.added or self.done.updated or late):
+            said = edit_map(self._txn, self._last.roots.get(SAMPLES), self._taken.drain())
+            note_import(self._txn, self._repo, self._series, {SAMPLES: said})
             if self.done.report:
                 note_report(self._txn, self._repo, self.done.as_report())
             self._txn.commit()
 
     def _target(self, key: str) -> str:
+        """The key that a sample has here, or will have."""
+        if self.before.count(SAMPLES):
+            here = self.before.lookups.key_of(self._version[key].uid)
+            if here is not None:
+                return here
         return f"{self._to}/{key}" if self._to else key
 
-    def _row(self, key: str) -> tuple[bytes, bytes] | None:
+    def _row(self, key: str, target: str) -> tuple[bytes, bytes] | None:
         self.done.samples += 1
-        theirs = self._version[key]
-        here = self.before.lookups.key_of(theirs.uid)
-        target = self._target(key) if here is None else here
-        sample = self._translated(theirs, key, target)
-        row = encode_sample(sample)
+        sample = self._translated(self._version[key], key, target)
         known = self.before.row(SAMPLES, target.encode())
-        if known == row:
+        if known is not None:
+            return self._newer_row(target, decode_sample(known), sample)
+        check_key(target)
+        self.done.added += 1
+        self.new_keys.append(target)
+        return self._taken_row(target, sample)
+
+    def _newer_row(self, target: str, ours: Sample, theirs: Sample) -> tuple[bytes, bytes] | None:
+        """The row of a sample that is here already; None where it stays as it is."""
+        if ours.uid != theirs.uid:
+            raise ExistsError(
+                f"'{shown(target)}' is another sample here", hint="vgr import --to FOLDER"
+            )
+        if self._version_of_origin(theirs):
+            theirs = theirs.replace(origin=ours.origin)
+        last = self._last.row(SAMPLES, target.encode())
+        if theirs == ours or encode_sample(theirs) == last:
             self.done.unchanged += 1
             return None
-        if known is not None:
-            old = decode_sample(known)
-            if old.uid != theirs.uid:
-                raise ExistsError(
-                    f"'{shown(target)}' is another sample here", hint="vgr import --to FOLDER"
-                )
+        if encode_sample(ours) != last:
             self.done.report.add(
                 "lost", "a sample is here with other labels: left as it is", target
             )
             self.done.unchanged += 1
             return None
-        check_key(target)
+        self.done.updated += 1
+        if theirs.image != ours.image:
+            self.new_keys.append(target)
+        return self._taken_row(target, theirs)
+
+    def _version_of_origin(self, sample: Sample) -> bool:
+        """Whether the origin only says from which commit a sample was taken."""
+        return sample.origin is not None and sample.origin.import_ == self.done.name
+
+    def _taken_row(self, target: str, sample: Sample) -> tuple[bytes, bytes]:
+        row = encode_sample(sample)
         self._copy_blobs(row)
-        self.done.added += 1
-        self.new_keys.append(target)
+        self._taken.add(target.encode(), row)
         return target.encode(), row
 
     def _copy_blobs(self, row: bytes) -> None:
