@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
-from xml.sax.saxutils import escape, quoteattr
 
 from voyager.formats.attributes import JOINT, with_answers
 from voyager.formats.cvat.shapes import Fields, number_text, shape_fields
 from voyager.formats.writing import Writing
+from voyager.formats.xml_text import escape, quoteattr
 from voyager.schema import Keypoints, Mask, Polygon, Region, Sample, rle
 from voyager.schema.geometry import Flat
 from voyager.schema.outline import signed_area

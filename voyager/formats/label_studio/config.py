@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
-from xml.sax.saxutils import quoteattr
 
 from voyager.errors import InvalidDataError
+from voyager.formats.xml_text import quoteattr
 
 NAME = "label_config.xml"
 
