@@ -180,7 +180,7 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
     for change in done.renames:
         verb = "renamed to" if change.kind == "renamed" else "merged into"
         ctx.say(
-            f"class {change.old} {verb} {change.new} ({counted(change.regions, 'region')} agree)"
+            f"class {change.old} {verb} {change.new} (by {counted(change.regions, 'region')})"
         )
     if done.trust[1] and done.updated:
         agree, of = done.trust

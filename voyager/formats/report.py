@@ -78,6 +78,6 @@ class Report:
             if strict and loss in _STRICT:
                 where = f" ({entry.examples[0]})" if entry.examples else ""
                 raise InvalidDataError(
-                    f"{loss}: {kind}, {entry.count} times{where}",
+                    f"{loss}: {entry.count:,} × {kind}{where}",
                     hint="without --strict it is done and reported",
                 )

@@ -108,7 +108,7 @@ class RowMaker:
         self, key: str, sample: Sample, ids: list[int | str | None], rows: list[_Row]
     ) -> None:
         if sample.labels:
-            found = list(self._image_labels(sample))
+            found = list(self._image_labels(key, sample))
             ids += [None] * len(found)
             rows += found
         for region in sample.regions:
@@ -124,13 +124,17 @@ class RowMaker:
                 ids.append(None if origin is None else origin.id)
                 rows.append(row)
 
-    def _image_labels(self, sample: Sample) -> Iterator[dict[str, Any]]:
+    def _image_labels(self, key: str, sample: Sample) -> Iterator[dict[str, Any]]:
         """Captions, and the classes of the image as annotations without a shape."""
         for label in self._writing.categories(sample.labels):
             yield {"category_id": self._category_id(label)}
         for label in self._writing.vocabulary.answer(CAPTION, sample.labels).labels:
             if label.value is not None:
                 yield {"caption": str(label.value)}
+        for name in {label.task for label in sample.labels} - {CAPTION}:
+            task = self._writing.vocabulary.tasks.get(name)
+            if task is not None and task.kind == "text":  # COCO has one kind of text
+                self._writing.report.add("lost", f"a label of task '{name}'", key)
 
     def _category_id(self, label: Label) -> int | str:
         node = self._writing.live(label.node)
