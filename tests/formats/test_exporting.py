@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 from label_repos import (
     Coco,
     change,
@@ -30,6 +32,7 @@ from voyager.formats.base import RECORD_NAME, Format
 from voyager.formats.difference import difference
 from voyager.formats.exporting import export
 from voyager.formats.projection import Projection
+from voyager.formats.random_versions import versions
 from voyager.formats.registry import format_named
 from voyager.formats.torture import Builder, Limits, torture_version
 from voyager.formats.writing import Writing
@@ -141,6 +144,21 @@ def test_law_with_a_base_instead_of_a_record(
     back = take(repo, tmp_path / "out", form.name, base="HEAD")
     assert everything(repo) == before
     assert not back.staged
+
+
+@pytest.mark.deep
+@FORMS
+def test_law_of_random_versions(tmp_path: Path, _author: None, form: Format) -> None:
+    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @given(versions(EVERYTHING) | versions(form.holds))
+    def check(version: Dataset) -> None:
+        with tempfile.TemporaryDirectory() as name, Repository.init(Path(name) / "work") as repo:
+            load(repo, version)
+            if form.holds.group:  # samples without a group are left out, here all of them
+                return
+            check_law(repo, Path(name) / "out", form)
+
+    check()
 
 
 # -- edited exports -------------------------------------------------------------------------------
