@@ -5,8 +5,7 @@ from __future__ import annotations
 import heapq
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterator
 from operator import itemgetter
 from types import TracebackType
 from typing import IO
@@ -16,7 +15,6 @@ Pair = tuple[bytes, bytes]
 _key = itemgetter(0)
 _HEAD = struct.Struct("<II")
 _MEMORY = 256 * 1024 * 1024
-_VALUE_COST = 60
 _PAIR_COST = 150  # bytes of Python objects around a pair
 
 
@@ -95,72 +93,6 @@ class Sorter:
             pair = pairs[place]
             pairs[place] = (b"", b"")
             yield pair
-
-
-class Groups:
-    """Values by the number or word they belong to; those of one key in their order.
-
-    Up to `memory` bytes stay in memory, which costs no sorting; more are sorted through files.
-    """
-
-    def __init__(self, memory: int = _MEMORY) -> None:
-        self._memory = memory
-        self._values: dict[int | str, list[bytes]] = {}
-        self._size = 0
-        self._sorter: Sorter | None = None
-
-    def __enter__(self) -> Groups:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._values.clear()
-        if self._sorter is not None:
-            self._sorter.__exit__(None, None, None)
-
-    def add_all(self, keys: Iterable[int | str], values: Iterable[bytes]) -> None:
-        """Take many values, each with its key."""
-        groups = self._values
-        for key, value in zip(keys, values, strict=True):
-            group = groups.get(key)
-            if group is None:
-                groups[key] = [value]
-            else:
-                group.append(value)
-            self._size += len(value) + _VALUE_COST
-        if self._size > self._memory:
-            self._spill()
-
-    def _spill(self) -> None:
-        if self._sorter is None:
-            self._sorter = Sorter(self._memory)
-        for key, values in self._values.items():
-            name = _name_of(key)
-            for value in values:
-                self._sorter.add(name, value)
-        self._values.clear()
-        self._size = 0
-
-    def drain(self) -> Iterator[tuple[int | str, list[bytes]]]:
-        """Every key with its values, once: memory is given back on the way."""
-        if self._sorter is None:
-            groups = self._values
-            for key in list(groups):
-                yield key, groups.pop(key)
-            return
-        self._spill()
-        for name, group in groupby(self._sorter.drain(), key=_key):
-            yield _key_of(name), [value for _, value in group]
-
-
-def _name_of(key: int | str) -> bytes:
-    """The bytes of a key: numbers and words are told apart."""
-    return b"n%d" % key if type(key) is int else f"w{key}".encode(errors="surrogateescape")
-
-
-def _key_of(name: bytes) -> int | str:
-    if name.startswith(b"n"):
-        return int(name[1:])
-    return name[1:].decode(errors="surrogateescape")
 
 
 def _read_run(run: IO[bytes]) -> Iterator[Pair]:

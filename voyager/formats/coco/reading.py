@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -19,9 +18,9 @@ from voyager.formats.coco.annotations import decode_annotations
 from voyager.formats.coco.categories import Categories
 from voyager.formats.coco.files import LabelFile
 from voyager.formats.coco.regions import RegionMaker
+from voyager.formats.groups import Groups, Part
 from voyager.formats.json_stream import Value, Window, stream
 from voyager.formats.reading import Reading
-from voyager.formats.spill import Groups
 from voyager.schema import Image, Label, Region, Sample
 from voyager.schema.values import EMPTY, unsettled
 
@@ -103,7 +102,7 @@ def _group(window: Window, groups: Groups, file: LabelFile) -> None:
         except msgspec.MsgspecError:
             refs = None
     if refs is not None:
-        groups.add_all([ref.image_id for ref in refs], map(bytes, window.elements))
+        groups.add_all([ref.image_id for ref in refs], window.elements)
         return
     elements = [bytes(element) for element in window.elements]
     places = range(window.first, window.first + len(elements))
@@ -177,44 +176,37 @@ class _FileReader:
     def items(self, groups: Groups, *, others: bool = True) -> Iterator[Item | Batch]:
         """The images of the file: those with annotations in batches, then the `others`."""
         left = dict(self.tables.images)
-        drained = groups.drain()
-        while batch := list(islice(drained, _BATCH)):
-            images = [self._image(image_id, left, elements) for image_id, elements in batch]
-            cost = sum(len(element) for _, elements in batch for element in elements)
-            yield Batch(partial(self._make, images, batch), cost)
+        for part in groups.drain(_BATCH):
+            images = self._images(part, left)
+            make = partial(self._make, images, part)
+            if part.in_memory:
+                yield Batch(make, part.cost)
+            else:
+                yield from make()
         for image_id, image in left.items() if others else ():
             yield self._item(image_id, image, (), ())
 
-    def _image(
-        self,
-        image_id: int | str,
-        left: dict[int | str, dict[str, Any]],
-        elements: list[bytes],
-    ) -> dict[str, Any]:
-        image = left.pop(image_id, None)
-        if image is None:
-            first = decode_annotations(elements[:1], self.file.name)[0].id
-            called = "a result" if first is None else f"annotation {first}"
-            raise InvalidDataError(
-                f"{called}: image_id {image_id} is no image of the file",
-                path=self.file.name,
-            )
-        return image
-
-    def _make(
-        self, images: list[dict[str, Any]], batch: list[tuple[int | str, list[bytes]]]
-    ) -> Iterator[Item]:
-        """The items of some images with their annotations."""
-        annotations = decode_annotations(
-            [element for _, elements in batch for element in elements], self.file.name
+    def _images(self, part: Part, left: dict[int | str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """The images of a part, taken out of those that are left."""
+        try:
+            return [left.pop(image_id) for image_id in part.keys]
+        except KeyError as error:
+            image_id = error.args[0]
+        place = sum(part.counts[: part.keys.index(image_id)])
+        first = decode_annotations([part.load()[place]], self.file.name)[0].id
+        called = "a result" if first is None else f"annotation {first}"
+        raise InvalidDataError(
+            f"{called}: image_id {image_id} is no image of the file", path=self.file.name
         )
-        made = self.maker.make(annotations)
+
+    def _make(self, images: list[dict[str, Any]], part: Part) -> Iterator[Item]:
+        """The items of some images with their annotations."""
+        made = self.maker.make(decode_annotations(part.load(), self.file.name))
         at = 0
-        for image, (image_id, elements) in zip(images, batch, strict=True):
-            end = at + len(elements)
-            regions, labels = made.of(at, end)
+        for image, image_id, count in zip(images, part.keys, part.counts, strict=True):
+            regions, labels = made.of(at, at + count)
             yield self._item(image_id, image, tuple(regions), labels)
-            at = end
+            at += count
 
     def _item(
         self,
