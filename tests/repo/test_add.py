@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from photo_repos import KEYS, PHOTOS, files_of, is_clean, place, said, save, say, take
@@ -19,7 +20,12 @@ from voyager.errors import (
 from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
+from voyager.repo.snapshot import SAMPLES, TASKS
+from voyager.repo.staging import stage
 from voyager.repo.status import status
+from voyager.schema import Box, Image, Region, Sample, encode_sample
+from voyager.schema.task import Task
+from voyager.schema.vocabulary_rows import encode_task
 from voyager.store import files
 
 IMAGE_EDGE = Path(__file__).parents[1] / "data" / "image_edge"
@@ -373,6 +379,79 @@ def test_splits(empty_repo: Repository) -> None:
     take(empty_repo, options=Options(split="holdout"))
     assert empty_repo.staged()["g.jpg"].split == "holdout"
     assert empty_repo.staged()["e/f.jpg"].split is None
+
+
+def test_classes_from_folders(empty_repo: Repository) -> None:
+    keys = ["train/hat/1.jpg", "hat/test/2.jpg", "a/b/3.jpg", "val/4.jpg", "5.jpg"]
+    for number, key in enumerate(keys):
+        place(empty_repo, key, number)
+    done = take(empty_repo, options=Options(split_from_folder=True, class_task="wear"))
+    assert (done.added, done.labeled) == (5, 3)
+    words = "lies in no folder that names a class"
+    assert done.noted == [("5.jpg", words), ("val/4.jpg", words)]
+    staged = empty_repo.staged()
+    task = staged.vocabulary.tasks["wear"]
+    assert (task.kind, task.asks("image")) == ("category", True)
+    found = {}
+    for key in keys:
+        sample = staged[key]
+        assert {label.source for label in sample.labels} <= {"human"}
+        found[key] = sample.split, [staged.vocabulary.word(label) for label in sample.labels]
+    assert found == {
+        "train/hat/1.jpg": ("train", ["hat"]),
+        "hat/test/2.jpg": ("test", ["hat"]),
+        "a/b/3.jpg": (None, ["b"]),
+        "val/4.jpg": ("val", []),
+        "5.jpg": (None, []),
+    }
+    assert take(empty_repo, options=Options(class_task="wear")).labeled == 0
+
+
+def test_classes_from_folders_of_a_task_that_has_none(empty_repo: Repository) -> None:
+    staging = empty_repo.staging
+    with empty_repo.transaction("stage", "task") as txn:
+        stage(txn, staging, [(TASKS, b"note", encode_task(Task(kind="text")))])
+        txn.commit()
+    place(empty_repo, "hat/1.jpg", 0)
+    with pytest.raises(UsageError, match="'note' is a text task"):
+        take(empty_repo, options=Options(class_task="note"))
+    assert len(empty_repo.staged()) == 0
+
+
+def wait_for(repo: Repository, *keys: str, **image: Any) -> None:
+    """Stage samples with a region that wait for their images."""
+    regions = (Region(id=b"r" * 16, geometries={"box": Box(1, 2, 3, 4)}),)
+    staging = repo.staging
+    with repo.transaction("stage", "labels first") as txn:
+        rows = [
+            Sample(uid=key.encode().ljust(16), image=Image(**image), regions=regions)
+            for key in keys
+        ]
+        pairs = zip(keys, rows, strict=True)
+        stage(txn, staging, [(SAMPLES, key.encode(), encode_sample(row)) for key, row in pairs])
+        txn.commit()
+
+
+def test_an_image_below_a_folder_is_the_one_that_labels_wait_for(empty_repo: Repository) -> None:
+    wait_for(empty_repo, "1.jpg", "b/2.jpg", "2.jpg", "3.jpg")
+    for number, key in enumerate(["x/1.jpg", "x/b/2.jpg", "x/3.jpg", "y/3.jpg"]):
+        place(empty_repo, key, number)
+    done = take(empty_repo, options=Options(split="train"))
+    assert done.renamed == [("1.jpg", "x/1.jpg"), ("b/2.jpg", "x/b/2.jpg")]
+    assert done.added == 2  # 3.jpg may be either
+    staged = empty_repo.staged()
+    assert set(staged) == {"x/1.jpg", "x/b/2.jpg", "2.jpg", "3.jpg", "x/3.jpg", "y/3.jpg"}
+    sample = staged["x/1.jpg"]
+    assert (sample.uid, sample.split) == (b"1.jpg".ljust(16), "train")
+    assert sample.image.state == "stored"
+    assert len(sample.regions) == 1
+
+
+def test_labels_of_another_size_wait_on(empty_repo: Repository) -> None:
+    wait_for(empty_repo, "1.jpg", width=10, height=20)
+    place(empty_repo, "x/1.jpg", 0)
+    assert take(empty_repo).renamed == []
+    assert empty_repo.staged()["1.jpg"].image.state == "pending"
 
 
 def test_a_dry_run_stages_and_stores_nothing(photos_repo: Repository) -> None:

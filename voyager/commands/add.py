@@ -13,6 +13,7 @@ from voyager.commands.sizes import counted
 from voyager.errors import UsageError
 from voyager.repo.add import Added, Options, add
 from voyager.repo.bound import STUCK
+from voyager.schema.vocabulary import CATEGORY
 
 
 def run(
@@ -35,6 +36,13 @@ def run(
         Literal["folder"] | None,
         typer.Option(help="take the split from a folder named train, val or test"),
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="(--class-from) the task (category)")
+    ] = None,
+    class_from: Annotated[
+        Literal["folder"] | None,
+        typer.Option(help="label new images with the class that their folder is called"),
+    ] = None,
     as_file: Annotated[
         bool, typer.Option("--as-file", help="keep label files as files, unread")
     ] = False,
@@ -52,11 +60,11 @@ def run(
 
     Images become samples, other files are kept as they are; the key is the path. An image that
     moved keeps its labels. Files that are gone stay in the next version unless -A or -u says
-    otherwise. A file of labels (COCO, VOC, …) is skipped, and --as-file keeps it as it is; of one
-    that is bound (vgr bind) the edits are staged as labels. With something skipped the exit code is
-    10.
+    otherwise. An image that labels wait for is theirs. A file of labels (COCO, VOC, …) is skipped,
+    and --as-file keeps it as it is; of one that is bound (vgr bind) the edits are staged as labels.
+    With something skipped the exit code is 10.
 
-    JSON: {"added", "modified", "removed", "labels", "renamed": [{"from", "to"}], "left",
+    JSON: {"added", "labeled", "modified", "removed", "labels", "renamed": [{"from", "to"}], "left",
     "skipped": [{"path", "reason"}], "noted", "label_files": [{"path", "format"}], "bound": as in
     vgr status}; `labels` counts those that go with removed samples, `left` files that are gone and
     were left in.
@@ -65,9 +73,12 @@ def run(
       $ vgr add .
       $ vgr add -A train
       $ vgr add --to 2026-03 --split val ~/camera
+      $ vgr add train test --split-from folder --class-from folder
     """
     if not paths and not (everything or update):
         raise UsageError("vgr add wants PATH", hint="vgr add .")
+    if task is not None and class_from is None:
+        raise UsageError("--task says whose classes folders are", hint="--class-from folder")
     repo = ctx.open_repository()
     done = add(
         repo,
@@ -76,7 +87,13 @@ def run(
         all=everything or update,
         tracked_only=update,
         to=to,
-        options=Options(split, split_from == "folder", as_file, strict),
+        options=Options(
+            split,
+            split_from == "folder",
+            as_file,
+            strict,
+            (task or CATEGORY) if class_from is not None else None,
+        ),
         force=force,
         dry_run=dry_run,
         progress=ctx.progress("adding"),
@@ -90,6 +107,7 @@ def run(
 def _as_json(done: Added) -> dict[str, object]:
     return {
         "added": done.added,
+        "labeled": done.labeled,
         "modified": done.modified,
         "removed": done.removed,
         "labels": done.removed_labels,
@@ -141,6 +159,8 @@ def _summary(done: Added) -> str:
         "removed": done.removed,
     }
     parts = [f"{count:,} {word}" for word, count in counts.items() if count]
+    if done.labeled:
+        parts[0] += f" ({done.labeled:,} labeled)"
     if done.removed_labels:
         parts[-1] += f" (with {counted(done.removed_labels, 'label')})"
     return ", ".join(parts) or "nothing"

@@ -17,6 +17,7 @@ from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerE
 from voyager.images import IMAGE_EXTENSIONS, ImageInfo
 from voyager.repo.bound import STUCK, BoundFile, bindings, bound_below
 from voyager.repo.dataset import Dataset
+from voyager.repo.folder_names import FolderClasses, split_of
 from voyager.repo.ignore import Ignore
 from voyager.repo.intake import Source, Taken, take_all
 from voyager.repo.keys import KeyPattern, key_of_path, key_problem, shown
@@ -26,6 +27,7 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import FileStat
 from voyager.repo.snapshot import FILES, SAMPLES
 from voyager.repo.staging import RowChange, stage
+from voyager.repo.vocabulary import vocabulary_changes
 from voyager.repo.worktree import changes_in, folding_pairs
 from voyager.schema import (
     FileRow,
@@ -43,26 +45,17 @@ from voyager.store.small_blobs import choose_dictionary
 from voyager.store.transaction import Transaction
 from voyager.wire import blob_ref
 
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-
 
 @dataclass(slots=True)
 class Added:
     """What an add staged. `skipped` could not be taken, `noted` was taken with a remark.
 
-    `left` counts vanished files whose rows stay, for want of `all`.
+    `left` counts vanished files whose rows stay, for want of `all`; `labeled` are those of the
+    added that have the class of their folder.
     """
 
     added: int = 0
+    labeled: int = 0
     modified: int = 0
     removed: int = 0
     removed_labels: int = 0
@@ -81,12 +74,20 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How files are taken: which split new samples get, label files as plain ones, strictness."""
+    """How files are taken: which split new samples get, label files as plain ones, strictness.
+
+    `class_task` is the task whose class is the folder that a new image lies in.
+    """
 
     split: str | None = None
     split_from_folder: bool = False
     as_file: bool = False
     strict: bool = False
+    class_task: str | None = None
+
+    def split_of(self, key: str) -> str | None:
+        """The split of a new sample."""
+        return split_of(key) if self.split is None and self.split_from_folder else self.split
 
 
 def add(
@@ -188,8 +189,8 @@ def _add_files(
         del found  # a large add should not keep every list it went through
     deleted = vanished if all else []
     with repo.transaction("add", " ".join(paths)[:200]) as txn, bulk.paused_gc():
-        stager = _Stager(repo, txn, dataset, options, result)
         usable = _usable(dataset, sources, options, result)
+        stager = _Stager(repo, txn, dataset, options, result, [source.key for source in usable])
         changes = _take(repo, txn, stager, usable, result, progress)
         changes += _deletions(dataset, deleted, {key for _, key, _ in changes}, result)
         moved = {old for old, _ in result.renamed}
@@ -198,7 +199,7 @@ def _add_files(
         _refuse_folders(dataset, changes, vanished, outside=outside)
         if dry_run or not changes:
             return result
-        stage(txn, staging, changes)
+        stage(txn, staging, [*changes, *stager.new_classes()])
         txn.commit()
     if repo.root is not None and outside:
         _lay_out(repo, dataset, [key.decode() for _, key, row in changes if row is not None])
@@ -366,6 +367,7 @@ class _Stager:
         dataset: Dataset,
         options: Options,
         result: Added,
+        keys: list[str],
     ) -> None:
         self._repo = repo
         self._txn = txn
@@ -373,9 +375,13 @@ class _Stager:
         self._is_empty = not dataset.count(SAMPLES) and not dataset.count(FILES)
         self._options = options
         self._result = result
+        self._keys = keys
         self._rows = ImageRows()
+        task = options.class_task
+        self._classes = None if task is None else FolderClasses.of(dataset.vocabulary, task)
         self._changes: list[RowChange] = []
         self._seen_before: list[Taken] = []
+        self._arrived: set[str] = set()
         self.stats: list[tuple[str, FileStat, bytes]] = []
 
     def stage(self, taken: Taken) -> None:
@@ -386,7 +392,7 @@ class _Stager:
             self._result.noted.append((key, taken.info.problem))
         if not self._is_empty and self._stage_edit(taken):
             return
-        awaited = self._awaited.pop(taken.blob, None) if taken.info is not None else None
+        awaited = self._sample_that_waits(taken)
         if awaited is not None:
             self._stage_awaited(taken, *awaited)
             return
@@ -417,24 +423,50 @@ class _Stager:
             return True
         return False
 
-    @cached_property
-    def _awaited(self) -> dict[bytes, tuple[str, Sample]]:
-        """Blob → (key, sample) of the images that are waited for by their hash."""
-        if self._is_empty:
-            return {}
-        found: dict[bytes, tuple[str, Sample]] = {}
-        for key, row in self._dataset.rows(SAMPLES):
-            if b"blake3:" in row:  # most rows need not be decoded
-                sample = decode_sample(row)
-                blob = _declared_blob(sample.image.hash)
-                if blob is not None and sample.image.state == "pending":
-                    found[blob] = (key.decode(), sample)
+    def _sample_that_waits(self, taken: Taken) -> tuple[str, Sample] | None:
+        """(key, sample) that has labels and waits for these bytes, or for an image of this name."""
+        if taken.info is None or self._is_empty:
+            return None
+        by_hash, by_name = self._awaited
+        named = by_name.get(taken.source.key)
+        size = (taken.info.width, taken.info.height)
+        if named and (named[1].image.width, named[1].image.height) not in ((None, None), size):
+            named = None  # another image
+        found = by_hash.get(taken.blob) or named
+        if found is None or found[0] in self._arrived:
+            return None
+        self._arrived.add(found[0])
         return found
 
+    @cached_property
+    def _awaited(self) -> tuple[dict[bytes, tuple[str, Sample]], dict[str, tuple[str, Sample]]]:
+        """The samples that wait for an image: by its blob, and by the new key that ends in theirs.
+
+        Names count where one new key alone ends so; of several that wait the longest name does.
+        """
+        ends = _ends_of(self._keys)
+        by_hash: dict[bytes, tuple[str, Sample]] = {}
+        by_name: dict[str, tuple[str, Sample]] = {}
+        for key_bytes, row in self._dataset.rows(SAMPLES):
+            key = key_bytes.decode()
+            meant = ends.get(key)
+            if meant is None and b"blake3:" not in row:  # most rows need not be decoded
+                continue
+            sample = decode_sample(row)
+            if sample.image.state != "pending":
+                continue
+            blob = _declared_blob(sample.image.hash)
+            if blob is not None:
+                by_hash[blob] = key, sample
+            elif meant and len(key) > len(by_name.get(meant, ("",))[0]):
+                by_name[meant] = key, sample
+        return by_hash, by_name
+
     def _stage_awaited(self, taken: Taken, key: str, sample: Sample) -> None:
-        """Let a new file be the image of a sample that waits for these bytes, at the file's key."""
+        """Let a new file be the image of a sample that waits for it, at the file's key."""
         image = image_of(taken.blob, taken.size, taken.info).replace(uri=sample.image.uri)
-        row = encode_sample(sample.replace(image=image))
+        split = sample.split or self._options.split_of(taken.source.key)
+        row = encode_sample(sample.replace(image=image, split=split))
         self._rename(taken, (SAMPLES, key, row))
 
     def _note_size(self, taken: Taken, sample: Sample) -> None:
@@ -464,13 +496,23 @@ class _Stager:
             )
             self._changes.append((FILES, key.encode(), encode_file(file)))
             return
-        split = self._options.split
-        if split is None and self._options.split_from_folder:
-            split = _split_of(key)
-        look = Look(info.type, info.width or None, info.height or None, info.orientation, split)
         uid = sample_uid(taken.blob, key, n)
-        row = self._rows.encode(look, taken.blob, taken.size, uid)
+        split = self._options.split_of(key)
+        said = () if self._classes is None else self._classes.labels(key)
+        if self._classes is not None and not said:
+            self._result.noted.append((key, "lies in no folder that names a class"))
+        if said:
+            image = image_of(taken.blob, taken.size, info)
+            row = encode_sample(Sample(uid=uid, image=image, split=split, labels=said))
+            self._result.labeled += 1
+        else:
+            look = Look(info.type, info.width or None, info.height or None, info.orientation, split)
+            row = self._rows.encode(look, taken.blob, taken.size, uid)
         self._changes.append((SAMPLES, key.encode(), row))
+
+    def new_classes(self) -> list[RowChange]:
+        """The rows of tasks and classes that labels by folder made."""
+        return [] if self._classes is None else vocabulary_changes(self._classes.draft)
 
     def finish(self) -> list[RowChange]:
         """Settle renames and copies; every staged row."""
@@ -538,6 +580,17 @@ class _Stager:
         self._result.renamed.append((key, taken.source.key))
 
 
+def _ends_of(keys: Iterable[str]) -> dict[str, str]:
+    """What a key ends in, from a folder on → the key; empty where several do."""
+    found: dict[str, str] = {}
+    for key in keys:
+        _, slash, rest = key.partition("/")
+        while slash:
+            found[rest] = "" if rest in found else key
+            _, slash, rest = rest.partition("/")
+    return found
+
+
 def _declared_blob(text: str | None) -> bytes | None:
     """The blob that a declared hash names, where blobs are known by such hashes."""
     found = re.fullmatch(r"blake3:([0-9a-f]{64})", text or "")
@@ -556,15 +609,6 @@ def image_of(blob: bytes, size: int, info: ImageInfo | None) -> Image:
         type=info.type,
         width=info.width or None,
     )
-
-
-def _split_of(key: str) -> str | None:
-    """The split that a folder on the way to a key names, the outermost first."""
-    for part in key.split("/")[:-1]:
-        split = _SPLIT_FOLDERS.get(part.lower())
-        if split is not None:
-            return split
-    return None
 
 
 def _deletions(
