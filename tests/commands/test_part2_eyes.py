@@ -231,3 +231,20 @@ def test_negatives_are_shown(photos: World) -> None:
     assert run(photos, "negatives", "pics/0.jpg") == "pics/0.jpg: category=dog\n"
     [line] = lines(photos, "negatives", "pics/0.jpg")
     assert line == {"key": "pics/0.jpg", "negatives": {"category": ["dog"]}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("import ../nowhere@main", 3, "'../nowhere@main' names no file or folder"),
+        ("import ../other", 2, "vgr import '../other@HEAD' takes its samples"),
+        ("import ../other@HEAD --format coco --strict", 2, "--format, --strict: only of label"),
+        ("edit pics/0.jpg --from nothing.json", 3, "'nothing.json' names no file"),
+    ],
+)
+def test_places_that_are_something_else(
+    photos: World, arguments: str, code: int, message: str
+) -> None:
+    run(photos, "init", "-q", "../other")
+    result = photos.vgr(*arguments.split())
+    assert (result.code, message in result.err) == (code, True), result.text

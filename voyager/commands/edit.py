@@ -12,7 +12,7 @@ from voyager.commands.choosing import chosen_samples
 from voyager.commands.context import Context
 from voyager.commands.editor import run_editor
 from voyager.commands.labels import tell_changed
-from voyager.errors import InvalidDataError, StateError, UsageError
+from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
 from voyager.repo import label_edits
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
@@ -98,6 +98,8 @@ def _ask(
 def _read(source: str) -> tuple[str, str | None]:
     if source == "-":
         return sys.stdin.read(), None
+    if not Path(source).exists():
+        raise NotFoundError(f"'{source}' names no file", hint="ls")
     return Path(source).read_text("utf-8", errors="replace"), source
 
 

@@ -12,8 +12,10 @@ from voyager.commands.format_options import parse_settings, show_report
 from voyager.commands.reports import shown_pairs
 from voyager.commands.sizes import counted
 from voyager.errors import NotFoundError, UsageError
+from voyager.repo.layout import FOLDER
 
 if TYPE_CHECKING:
+    from voyager.formats.base import Format
     from voyager.formats.importing import Imported
 
 
@@ -109,7 +111,23 @@ def run(
         predictions=predictions,
         settings=parse_settings(settings),
     )
-    if not path.exists() and "@" in source:
+    if not path.exists() and "@" in source and Path(source.rpartition("@")[0]).is_dir():
+        of_files = {
+            "--format": format,
+            "--images": images,
+            "--split": split,
+            "--task": task != "category",
+            "--source": voice != "import",
+            "--base": base,
+            "--frame": frame != "auto",
+            "--origin": origin,
+            "--name": name,
+            "--predictions": predictions,
+            "--set": settings,
+            "--assume-exhaustive": assume_exhaustive,
+            "--strict": strict,
+        }
+        _refuse_options([option for option, given in of_files.items() if given])
         _import_repository(ctx, source, keys or [], where, to, dry_run=dry_run)
         return
     if keys or where is not None:
@@ -119,13 +137,8 @@ def run(
     if not path.exists():
         raise NotFoundError(f"'{source}' names no file or folder", hint="ls")
     from voyager.formats.importing import import_labels
-    from voyager.formats.registry import detect, format_named
 
-    if format is not None:
-        form, why = format_named(format), "as --format says"
-    else:
-        form, detection = detect(path)
-        why = detection.why
+    form, why = _format_of(path, format)
     done = import_labels(
         repo,
         path,
@@ -143,6 +156,31 @@ def run(
         return
     ctx.say(f"{form.title}: {why}")
     _tell(ctx, done, dry_run=dry_run, predictions=predictions)
+
+
+def _refuse_options(options: list[str]) -> None:
+    if options:
+        raise UsageError(
+            f"{', '.join(options)}: only of label files, not of a repository",
+            hint="vgr import REPO@REV KEY… --where EXPR --to PREFIX",
+        )
+
+
+def _format_of(path: Path, name: str | None) -> tuple[Format, str]:
+    """The format of a source, and how it was known."""
+    from voyager.formats.registry import detect, format_named
+
+    if name is not None:
+        return format_named(name), "as --format says"
+    try:
+        form, detection = detect(path)
+    except NotFoundError:
+        if (path / FOLDER).is_dir():
+            raise UsageError(
+                f"'{path}' is a repository", hint=f"vgr import '{path}@HEAD' takes its samples"
+            ) from None
+        raise
+    return form, detection.why
 
 
 def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | None) -> None:
@@ -179,9 +217,7 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
         ctx.say(f"regions of samples that were here: {', '.join(changed)}")
     for change in done.renames:
         verb = "renamed to" if change.kind == "renamed" else "merged into"
-        ctx.say(
-            f"class {change.old} {verb} {change.new} (by {counted(change.regions, 'region')})"
-        )
+        ctx.say(f"class {change.old} {verb} {change.new} (by {counted(change.regions, 'region')})")
     if done.trust[1] and done.updated:
         agree, of = done.trust
         ctx.say(f"ids of the source agree for {agree:,} of {of:,} equal regions")
