@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections import Counter
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -521,3 +522,15 @@ def test_detection(tmp_path: Path) -> None:
     assert detect(FIXTURES / "coco_captions" / "annotations" / "captions_train.json")[0] is COCO
     (tmp_path / "x.json").write_text('[{"a": 1}]')
     assert COCO.detect(Source(tmp_path / "x.json")) is None
+
+
+@pytest.mark.parametrize("order", list(permutations(["images", "annotations", "categories"])))
+def test_detection_of_large_files(tmp_path: Path, order: tuple[str, ...]) -> None:
+    """Whatever comes first and last: what tells them may lie where nobody looks."""
+    rows = {
+        "images": [{"id": n, "file_name": f"{n}.jpg"} for n in range(5000)],
+        "annotations": [{"id": n, "image_id": n, "category_id": 1} for n in range(5000)],
+        "categories": [{"id": n, "name": f"class {n}"} for n in range(5000)],
+    }
+    (tmp_path / "x.json").write_text(json.dumps({name: rows[name] for name in order}))
+    assert detect(tmp_path / "x.json")[0] is COCO

@@ -19,6 +19,7 @@ from voyager.errors import (
 )
 from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
+from voyager.repo.label_files import label_format
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES, TASKS
 from voyager.repo.staging import stage
@@ -221,6 +222,30 @@ def test_label_files_are_left_to_import(photos_repo: Repository) -> None:
     path.write_text(COCO + "\n")
     done = take(photos_repo)  # it is a file now, by choice
     assert (done.modified, done.label_files) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        (
+            "a.json",
+            '[{"annotations": [{"result": [{"from_name": "a", "to_name": "b"}]}]}]',
+            "Label Studio",
+        ),
+        ("a.jsonl", '{"vgr":"jsonl","version":1}\n', "JSON lines"),
+        ("a.xml", '<annotations><track id="0"></track></annotations>', "CVAT"),
+        (
+            "a.json",
+            '{"images": [], "about": "' + "." * 200_000 + '", "x": {"image_id": 1}}',
+            "COCO",
+        ),
+        ("a.jsonl", '{"a": 1}\n', None),
+        ("a.json", '{"images": ["a.png"]}', None),
+    ],
+)
+def test_what_is_a_label_file(tmp_path: Path, name: str, text: str, form: str | None) -> None:
+    (tmp_path / name).write_text(text)
+    assert label_format(tmp_path / name) == form
 
 
 def test_strict_stages_nothing(photos_repo: Repository) -> None:

@@ -21,7 +21,7 @@ from voyager.repo.folder_names import FolderClasses, split_of
 from voyager.repo.ignore import Ignore
 from voyager.repo.intake import Source, Taken, take_all
 from voyager.repo.keys import KeyPattern, key_of_path, key_problem, shown
-from voyager.repo.label_files import label_format
+from voyager.repo.label_files import LABEL_EXTENSIONS, label_format
 from voyager.repo.namespace import folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import FileStat
@@ -336,7 +336,7 @@ def _usable(
         if problem is not None:
             result.skipped.append((source.key, problem))
             continue
-        if source.key.endswith((".json", ".xml")) and not options.as_file:
+        if source.key.endswith(LABEL_EXTENSIONS) and not options.as_file:
             form = label_format(Path(source.path))
             if form is not None and dataset.space_of(source.key) is None:
                 result.label_files.append((source.key, form))

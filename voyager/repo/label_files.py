@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 _HEAD_BYTES = 64 * 1024
+LABEL_EXTENSIONS = (".json", ".jsonl", ".xml")
+_JSON_LISTS = re.compile(rb'"(\w+)"\s*:\s*\[')
 _XML_ROOT = re.compile(rb"<(?!\?|!)([A-Za-z_][\w.-]*)")
 
 
@@ -34,14 +36,19 @@ def _xml_format(head: bytes) -> str | None:
         and (b"<object>" in head or b"<size>" in head)
     ):
         return "Pascal VOC"
-    if name == b"annotations" and b"<image " in head:
+    if name == b"annotations" and (b"<image " in head or b"<track " in head):
         return "CVAT"
     return None
 
 
 def _json_format(text: bytes) -> str | None:
-    if re.search(rb'"annotations"\s*:\s*\[', text) and re.search(rb'"images"\s*:\s*\[', text):
+    names = frozenset(_JSON_LISTS.findall(text))
+    if names & {b"images", b"categories"} and (b"annotations" in names or b'"image_id"' in text):
         return "COCO"
-    if re.search(rb'"shapes"\s*:\s*\[', text) and b'"imagePath"' in text:
+    if b"shapes" in names and b'"imagePath"' in text:
         return "LabelMe"
+    if text.lstrip().startswith(b"[") and b'"from_name"' in text and b'"to_name"' in text:
+        return "Label Studio"
+    if text.startswith(b'{"vgr":"jsonl"'):
+        return "JSON lines"
     return None

@@ -22,6 +22,15 @@ HOLDS = Holds(
     extra=True,
 )
 
+_PAIRS = (
+    {"images", "annotations"},
+    {"images", "categories"},
+    {"images", "image_id"},
+    {"categories", "image_id"},
+    {"annotations", "image_id"},
+)
+"""Fields that tell COCO; only the ends of a file are looked at, and the rest may lie between."""
+
 _RESULT = frozenset({"image_id", "category_id", "score"})
 
 
@@ -33,7 +42,7 @@ def detect(source: Source) -> Detection | None:
     for name in names[:50]:
         keys = source.json_keys(name)
         where = name or source.path.name
-        named = {"images", "annotations"} <= keys or {"images", "categories"} <= keys
+        named = any(pair <= keys for pair in _PAIRS)
         if named and "shapes" not in keys and _opens(source, name, b"{"):
             return Detection(0.95, f"{where} has images, annotations and categories")
         if _is_results(source, name, keys):
