@@ -22,12 +22,12 @@ HOLDS = Holds(
     extra=True,
 )
 
-_PAIRS = (
+_TELLING = (
     {"images", "annotations"},
     {"images", "categories"},
     {"images", "image_id"},
     {"categories", "image_id"},
-    {"annotations", "image_id"},
+    {"annotations", "image_id", "category_id"},
 )
 """Fields that tell COCO; only the ends of a file are looked at, and the rest may lie between."""
 
@@ -42,7 +42,7 @@ def detect(source: Source) -> Detection | None:
     for name in names[:50]:
         keys = source.json_keys(name)
         where = name or source.path.name
-        named = any(pair <= keys for pair in _PAIRS)
+        named = any(names <= keys for names in _TELLING)
         if named and "shapes" not in keys and _opens(source, name, b"{"):
             return Detection(0.95, f"{where} has images, annotations and categories")
         if _is_results(source, name, keys):
