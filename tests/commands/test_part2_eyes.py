@@ -109,7 +109,9 @@ def test_an_export_into_the_folder_where_one_stands(photos: World) -> None:
 def test_labels_that_waited_move_to_the_images_that_are_found(world: World) -> None:
     run(world, "init", "-q")
     source = coco(world.root / "cats.json", "0.jpg", "1.jpg", "gone.jpg")
-    assert "3 × an image is not here" in run(world, "import", str(source))
+    told = run(world, "import", str(source))
+    assert "3 × an image is not here" in told
+    assert "waiting for 3 images: vgr add at the key, or vgr import with --images DIR" in told
     run(world, "label", "0.jpg#1", "--verify")
     run(world, "commit", "-q", "-m", "labels")
     (world.cwd / "pics").mkdir()

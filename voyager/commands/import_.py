@@ -230,6 +230,11 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
         for line in shown_pairs(done.matched_elsewhere):
             ctx.say(line)
     show_report(ctx, done.report)
+    if done.pending:
+        ctx.say(
+            f"waiting for {counted(done.pending, 'image')}: vgr add at the key,"
+            " or vgr import with --images DIR, brings one"
+        )
 
 
 def _import_repository(
