@@ -88,8 +88,9 @@ def test_regions_without_geometry() -> None:
         [region(None, id=7), region(None, id=8)],
         [region(None, id=8), region(Box(0, 0, 1, 1))],
     )
-    assert said(pair(old, new)) == []
+    assert said(pair(old, new)) == [(0, 0, "exact")]
     assert said(pair(old, new, trust_ids=True)) == [(1, 0, "id")]
+    assert said(pair(old, [region(None, "dog")])) == []
 
 
 def test_nothing_on_one_side() -> None:

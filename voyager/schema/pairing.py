@@ -76,6 +76,7 @@ def pair_regions(
     _pair_exact(found, old, new, classes)
     if trust_ids and found.old_left and found.new_left:
         _pair_equal(found, [_id(region) for region in old], [_id(region) for region in new], "id")
+    _pair_shapeless(found, old, new)
     if size is not None and found.old_left and found.new_left:
         _pair_turned(found, old, new, size, load)
     if found.old_left and found.new_left:
@@ -121,6 +122,19 @@ def _pair_exact(
     _pair_equal(found, both[0], both[1], "exact")
     if found.old_left and found.new_left:
         _pair_equal(found, *shapes, "geometry")
+
+
+def _pair_shapeless(found: Pairing, old: Sequence[Region], new: Sequence[Region]) -> None:
+    """Pair regions without a geometry that say the same."""
+    if any(old[place].geometry is None for place in found.old_left):
+        _pair_equal(found, list(map(_said, old)), list(map(_said, new)), "exact")
+
+
+def _said(region: Region) -> str | None:
+    """All that a region without a geometry says; None for others."""
+    if region.geometry is not None:
+        return None
+    return repr(region.replace(id=bytes(len(region.id)), origin=None))
 
 
 def _shape(region: Region) -> bytes | None:
