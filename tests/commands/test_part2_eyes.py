@@ -163,6 +163,7 @@ def test_a_new_file_says_more_when_the_images_come(world: World) -> None:
         ("link rm pics/0.jpg#1 pics/1.jpg#1", "--rm takes a link away"),
         ("ls --where area>100", "key in (select key from regions where area …)"),
         ("ls --where split=train", "a text is in quotes: 'train'"),
+        ("label pics/0.jpg #1 category=cat", "hint: KEY#1, without a space"),
         ("show nope.jpg", "no key matches 'nope.jpg'"),
         ("show nope", "unknown revision 'nope'"),
     ],
@@ -250,3 +251,9 @@ def test_places_that_are_something_else(
     run(photos, "init", "-q", "../other")
     result = photos.vgr(*arguments.split())
     assert (result.code, message in result.err) == (code, True), result.text
+
+
+def test_a_region_of_no_sample_in_a_folder(photos: World) -> None:
+    photos.monkeypatch.chdir(photos.cwd / "pics")
+    assert "'#*' is of no sample" in refused(photos, "region", "rm", "#*")
+    assert len(lines(photos, "region", "ls", ".")) == 3

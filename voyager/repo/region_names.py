@@ -46,6 +46,8 @@ def parse_region_name(text: str, is_key: Callable[[str], bool]) -> RegionName:
             "or * for all",
             hint="vgr show KEY numbers the regions of a sample",
         )
+    if not key or key.endswith("/"):  # as of KEY '#1' in two words: nobody means every sample
+        raise UsageError(f"'#{region}' is of no sample", hint=f"KEY#{region}, without a space")
     return RegionName(key, region.lower())
 
 
