@@ -33,7 +33,7 @@ from voyager.formats.difference import difference
 from voyager.formats.exporting import export
 from voyager.formats.projection import Projection
 from voyager.formats.random_versions import versions
-from voyager.formats.registry import format_named
+from voyager.formats.registry import detect, format_named
 from voyager.formats.torture import Builder, Limits, torture_version
 from voyager.formats.writing import Writing
 from voyager.repo.dataset import Dataset
@@ -52,6 +52,7 @@ def check_law(repo: Repository, folder: Path, form: Format, **options: Any) -> N
     """Export, import, and nothing changed."""
     before = everything(repo)
     assert give(repo, folder, form.name, **options).samples
+    assert detect(folder)[0] is form
     back = take(repo, folder, form.name)
     assert back.base == repo.at("HEAD").commit.hex()  # type: ignore[union-attr]
     assert everything(repo) == before
@@ -456,6 +457,14 @@ def test_the_record(repo: Repository, exported: Path) -> None:
     )
     (name,) = repo.store.values("exports/")
     assert json.loads(repo.store.value(name)["record"]) == record
+
+
+def test_an_export_without_classes_is_known_by_its_record(repo: Repository, tmp_path: Path) -> None:
+    builder = Builder(EVERYTHING, Limits())
+    load(repo, builder.version({key: builder.sample(key, []) for key in ("a.png", "b.png")}))
+    check_law(repo, tmp_path / "out", format_named("folders"))
+    assert RECORD_NAME in detect(tmp_path / "out")[1].why
+    assert not kinds(take(repo, tmp_path / "out", "folders").report, "lost")
 
 
 def test_an_exporter_that_writes_otherwise_now(repo: Repository, exported: Path) -> None:

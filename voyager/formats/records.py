@@ -282,6 +282,12 @@ def record_path(folder: Path, file_name: str | None) -> Path:
 
 def read_record(path: Path, form: Format) -> ExportRecord | None:
     """The record beside a file or in a folder, if it is of this format."""
+    record = find_record(path)
+    return record if record is not None and record.format == form.name else None
+
+
+def find_record(path: Path) -> ExportRecord | None:
+    """The record beside a file or in a folder; InvalidDataError for a damaged one."""
     candidates = (
         [record_path(path, None)]
         if path.is_dir()
@@ -299,8 +305,7 @@ def read_record(path: Path, form: Format) -> ExportRecord | None:
                 raise InvalidDataError(
                     "not a record of an export: no JSON", path=candidate, hint=f"rm {candidate}"
                 ) from None
-            record = ExportRecord.from_json(value, candidate)
-            return record if record.format == form.name else None
+            return ExportRecord.from_json(value, candidate)
     return None
 
 

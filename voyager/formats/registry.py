@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from voyager.errors import NotFoundError, UsageError
-from voyager.formats.base import Detection, Format, Source
+from voyager.formats.base import RECORD_NAME, Detection, Format, Source
 from voyager.images import IMAGE_EXTENSIONS
 
 FORMATS: dict[str, str] = {
@@ -59,6 +59,10 @@ def detect(path: Path) -> tuple[Format, Detection]:
     Raises NotFoundError when no format knows it, UsageError naming both when two are as likely.
     """
     found = detections(Source(path))
+    if len(found) != 1:
+        recorded = _recorded(path)
+        if recorded is not None and (not found or recorded in (form for form, _ in found)):
+            return recorded, Detection(1.0, f"its {RECORD_NAME} says so")
     if not found:
         hint = f"--format {'|'.join(FORMATS)}"
         if _holds_images(path):
@@ -72,6 +76,14 @@ def detect(path: Path) -> tuple[Format, Detection]:
                 hint=f"--format {best.name}, or --format {other.name}",
             )
     return best, detection
+
+
+def _recorded(path: Path) -> Format | None:
+    """The format that an export was made in."""
+    from voyager.formats.records import find_record
+
+    record = find_record(path)
+    return None if record is None or record.format not in FORMATS else format_named(record.format)
 
 
 def _holds_images(path: Path) -> bool:
