@@ -651,7 +651,7 @@ def test_sources_speak_for_themselves() -> None:
 
 def test_who_says_so_may_be_no_difference() -> None:
     quiet = Terms(DRAFT, DRAFT, voices=False)
-    old = with_regions(region(0), region(1, "person"))
+    old = with_regions(region(0, extra={"source_area": 5}), region(1, "person"))
     new = with_regions(
         region(0, labels=(said("chair", source="model:m", score=0.5),), source="model:m"),
         region(1, labels=(said("chair", source="model:m"),), score=0.25),

@@ -298,8 +298,8 @@ def _facts(
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             yield about._replace(kind=kind, before=was, after=now)
-    if old.extra != new.extra or old.unknown != new.unknown:
-        yield about._replace(kind="details")
+    if terms.voices and (old.extra != new.extra or old.unknown != new.unknown):
+        yield about._replace(kind="details")  # what only one of two voices knows is no difference
 
 
 _PLAIN_PARTS = (
