@@ -197,12 +197,12 @@ def with_box(**fields: Any) -> dict[str, Any]:
         (with_region(links=[{"uid": "0"}]), r"regions\[0\].links\[0\].uid: expected 32 hex"),
         (with_region(geometries={"a": {}}), r"regions\[0\].geometries.a: type: expected one of"),
         (with_box(type="boxx"), r"regions\[0\].geometries.box: type: expected one of box, "),
-        (with_box(xyxy=[1, 2, 3]), r"regions\[0\].geometries.box: Missing required argument"),
+        (with_box(xyxy=[1, 2, 3]), r"regions\[0\].geometries.box.xyxy: expected 4 numbers"),
         (with_box(xyxy=[1, 2, 3, "4"]), r"regions\[0\].geometries.box: y1: expected a number"),
-        (with_box(xyxy=5), r"regions\[0\].geometries.box: "),
-        (with_box(x0=1), r"regions\[0\].geometries.box: "),
+        (with_box(xyxy=5), r"regions\[0\].geometries.box.xyxy: expected 4 numbers"),
+        (with_box(x0=1), r"regions\[0\].geometries.box.x0: there is no such field"),
         (with_box(type="mask"), r"regions\[0\].geometries.box: counts: expected the text"),
-        (with_box(type="unknown", encoded=[1]), r"regions\[0\].geometries.box: "),
+        (with_box(type="unknown", encoded=[1]), r"regions\[0\].geometries.box.xyxy: there is no"),
     ],
 )
 def test_a_fault_is_named_with_its_path(written: Any, message: str) -> None:

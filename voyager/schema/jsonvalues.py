@@ -101,6 +101,7 @@ def _odd(value: dict[Any, Any]) -> bool:
 _NAMES: Final = {
     Box.name: (("xyxy",), ("xyxy",)),
     Mask.name: (("height", "width", "counts", "blob"), ("height", "width")),
+    UnknownGeometry.name: (("encoded",), ("encoded",)),
 }
 """Geometry → fields that it may have and must have, where they are not those of its class."""
 
@@ -141,20 +142,21 @@ def read_geometry(value: Json, path: str) -> Geometry:
 
 def _check_names(word: str, fields: dict[str, Json], path: str) -> None:
     """Refuse fields that a geometry has not, and the lack of those that it must have."""
-    kind = GEOMETRY_NAMES[word]
-    known, needed = _NAMES.get(kind.name) or (_names_of(kind), _names_of(kind, needed=True))
+    known, needed = _NAMES.get(word) or _names_of(GEOMETRY_NAMES[word])
     for name in fields:
         if name not in (*known, "type"):
             raise InvalidDataError(f"{path}.{name}: there is no such field")
     for name in needed:
         if name not in fields:
             raise InvalidDataError(f"{path}: there is no '{name}'")
-    if kind is Box and not (isinstance(fields["xyxy"], list) and len(fields["xyxy"]) == 4):
+    if word == Box.name and not (isinstance(fields["xyxy"], list) and len(fields["xyxy"]) == 4):
         raise InvalidDataError(f"{path}.xyxy: expected 4 numbers")
 
 
-def _names_of(kind: type[Geometry], *, needed: bool = False) -> tuple[str, ...]:
-    return tuple(field.name for field in structs.fields(kind) if not needed or field.required)
+def _names_of(kind: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields that a class may have, and those that it must have."""
+    fields = structs.fields(kind)
+    return tuple(f.name for f in fields), tuple(f.name for f in fields if f.required)
 
 
 def _build_geometry(word: Json, fields: dict[str, Json]) -> Geometry:
