@@ -739,7 +739,8 @@ def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:
 
     They are set in place: the reader made these regions a moment ago, and nobody has seen them.
     """
-    if all(region.id == NEW_ID for region in regions):
+    given = [region.id for region in regions]
+    if given.count(NEW_ID) == len(given):
         for region, own in zip(regions, mint_region_ids(anchor, regions), strict=True):
             force_setattr(region, "id", own)
         return
@@ -753,7 +754,7 @@ def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:
 def _own_links(sample: Sample) -> None:
     """Give links within a new sample its uid, where the reader wrote NEW_ID for it."""
     for region in sample.regions:
-        if any(link.uid == NEW_ID for link in region.links):
+        if region.links and any(link.uid == NEW_ID for link in region.links):
             links = (
                 link.replace(uid=sample.uid) if link.uid == NEW_ID else link
                 for link in region.links

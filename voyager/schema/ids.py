@@ -66,17 +66,20 @@ def mint_region_id(anchor: bytes | str, region: Region, taken: Container[bytes])
 
 def mint_region_ids(anchor: bytes | str, regions: Sequence[Region]) -> list[bytes]:
     """The ids of the new regions of one image, in their order; as `mint_region_id`, all at once."""
-    encode, hasher, odd = wire.encoder.encode, _region_hash, wire.may_hold_odd_float
+    encode, hasher = wire.encoder.encode, _region_hash
     head = b"\x94" + encode(anchor)
     tails: dict[bytes | None, bytes] = {}
     found: list[bytes] = []
     taken: set[bytes] = set()
     for region in regions:
-        shape = region.geometry
+        shapes = region.geometries
+        shape = shapes[region.primary] if region.primary else next(iter(shapes.values()), None)
         if shape is None:
             geometry = b""
-        elif type(shape) is UnknownGeometry or odd(geometry := encode(shape)):
-            geometry = encode_geometry(shape)  # a zero has no sign
+        elif type(shape) is UnknownGeometry:
+            geometry = encode_geometry(shape)
+        else:
+            geometry = encode(shape)
         category = None
         for label in region.labels:
             category = label.node

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from voyager.errors import InvalidDataError
-from voyager.formats.base import Batch, Item, clean_name
+from voyager.formats.base import NEW_ID, Batch, Item, clean_name
 from voyager.formats.coco.annotations import decode_annotations
 from voyager.formats.coco.categories import Categories
 from voyager.formats.coco.files import LabelFile
@@ -21,7 +22,7 @@ from voyager.formats.coco.regions import RegionMaker
 from voyager.formats.groups import Groups, Part
 from voyager.formats.json_stream import Value, Window, stream
 from voyager.formats.reading import Reading
-from voyager.schema import Image, Label, Region, Sample
+from voyager.schema import Image, Label, Origin, Region, Sample
 from voyager.schema.values import EMPTY, unsettled
 
 _BATCH: Final = 256
@@ -133,9 +134,21 @@ def _parse(element: bytes | Raw, file: LabelFile, where: str) -> dict[str, Any]:
 
 
 def _objects(window: Window, file: LabelFile) -> Iterator[tuple[str, dict[str, Any]]]:
-    for place, element in enumerate(window.elements, window.first):
-        where = f"{window.name}[{place}]"
-        yield where, _parse(element, file, where)
+    values = _parse_all(window)
+    for place, element in enumerate(window.elements):
+        where = f"{window.name}[{window.first + place}]"
+        yield where, _parse(element, file, where) if values is None else values[place]
+
+
+def _parse_all(window: Window) -> list[dict[str, Any]] | None:
+    """All elements at once, where they are objects."""
+    if window.data is None:
+        return None
+    try:
+        values = json.loads(window.data)
+    except (ValueError, RecursionError):
+        return None
+    return values if all(isinstance(value, dict) for value in values) else None
 
 
 def note_images(window: Window, tables: Tables, file: LabelFile) -> None:
@@ -172,6 +185,7 @@ class _FileReader:
         self.categories = Categories(tables.categories, reading, file.name)
         self.categories.note_tables(tables.others)
         self.maker = RegionMaker(file, reading, self.categories)
+        self._origin = Origin(import_=reading.name)
 
     def items(self, groups: Groups, *, others: bool = True) -> Iterator[Item | Batch]:
         """The images of the file: those with annotations in batches, then the `others`."""
@@ -223,12 +237,13 @@ class _FileReader:
         name = clean_name(name, self.file.name)
         path = self.reading.images.find_file(name, self.file.folders)
         extra = {key: value for key, value in image.items() if key not in _IMAGE_FIELDS}
-        extra.update(self.tables.by_image.get(image_id, {}))
-        for table in self.tables.by_image.get(image_id, ()):
-            self.reading.report.add("extra", f"a table '{table}' was kept as it is", name)
+        if image_id in self.tables.by_image:
+            extra.update(self.tables.by_image[image_id])
+            for table in self.tables.by_image[image_id]:
+                self.reading.report.add("extra", f"a table '{table}' was kept as it is", name)
         url = image.get("coco_url")
         sample = _new_sample(
-            uid=bytes(16),
+            uid=NEW_ID,
             image=_new_image(
                 width=_side(image.get("width")),
                 height=_side(image.get("height")),
@@ -237,7 +252,7 @@ class _FileReader:
             labels=tuple(labels),
             regions=regions,
             split=self.file.split,
-            origin=self.reading.origin(image_id),
+            origin=replace(self._origin, id=image_id),
             extra=extra or EMPTY,
             coverage=self._coverage(),
         )

@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from voyager.errors import InvalidDataError
 from voyager.formats.base import NEW_ID
 from voyager.formats.coco.annotations import Annotation, Ring, Rle
@@ -21,7 +23,7 @@ from voyager.formats.coco.files import LabelFile
 from voyager.formats.reading import Reading
 from voyager.schema import Box, Geometry, Keypoints, Label, Mask, Polygon, Region, rle
 from voyager.schema.sample import Origin
-from voyager.schema.values import EMPTY, BadValueError, unsettled
+from voyager.schema.values import EMPTY, BadValueError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +37,6 @@ AGREES: Final = 1e-3
 """A stated box or area that is as close to what follows from the shape says nothing of its own."""
 
 _CROWD = ("crowd",)
-_new_region, _new_polygon = unsettled(Region), unsettled(Polygon)
-_new_origin = unsettled(Origin)
 
 
 @dataclass(slots=True)
@@ -66,6 +66,8 @@ class RegionMaker:
         self.reading = reading
         self.categories = categories
         self._voices: dict[int | str | None, tuple[Label, ...]] = {None: ()}
+        self._likes: dict[int | str | None, Region] = {}
+        self._polygon, self._origin = Polygon(()), Origin(import_=reading.name)
         self._segments: Segments | None = None
         self._captions: dict[int | str, int] = {}
 
@@ -73,22 +75,28 @@ class RegionMaker:
         """The regions and labels of a batch, in order."""
         derived = derive(annotations)
         made = Made()
-        add, source, name = made.regions.append, self.reading.source, self.reading.name
-        for place, annotation in enumerate(annotations):
-            if derived.plain[place]:
-                shape = _new_polygon(tuple([(ring,) for ring in annotation.segmentation]))  # type: ignore[union-attr]
-                add(
-                    _new_region(
-                        geometries={"polygon": shape},
-                        id=NEW_ID,
-                        labels=self._voice(annotation),
-                        origin=_new_origin(import_=name, id=annotation.id),
-                        source=source,
-                    )
-                )
+        add, polygon, origin = made.regions.append, self._polygon, self._origin
+        for place, (annotation, is_plain) in enumerate(
+            zip(annotations, derived.plain, strict=True)
+        ):
+            if is_plain:
+                rings: Any = annotation.segmentation
+                parts = (rings,) if len(rings) == 1 else tuple([(ring,) for ring in rings])
+                shapes = {"polygon": replace(polygon, parts=parts)}
+                own = replace(origin, id=annotation.id)
+                add(replace(self._like(annotation), geometries=shapes, origin=own))
             else:
                 add(self._unusual(annotation, derived, place, made))
         return made
+
+    def _like(self, annotation: Annotation) -> Region:
+        """A region of the annotation's category: a copy of it is several times quicker to make."""
+        found = self._likes.get(annotation.category_id)
+        if found is None:
+            labels = self._voice(annotation)
+            found = Region(geometries={}, id=NEW_ID, labels=labels, source=self.reading.source)
+            self._likes[annotation.category_id] = found
+        return found
 
     def _unusual(
         self, annotation: Annotation, derived: Derived, place: int, made: Made
@@ -341,9 +349,14 @@ class Derived:
 
 def derive(annotations: Sequence[Annotation]) -> Derived:
     """Bounds and areas of all polygons at once; zeros where there is no polygon."""
+    import numpy as np
+
     shapes = [_rings_of(annotation) for annotation in annotations]
     bounds, areas = measure(shapes)
     agrees = _agreeing(annotations, bounds, areas)
+    for place in np.flatnonzero((bounds[:, :2] <= 0).any(axis=1)).tolist():
+        if any(map(_has_signed_zero, shapes[place])):
+            agrees[place] = False  # a constructor has to settle that
     plain = [
         agrees[place]
         and bool(shapes[place])
@@ -371,6 +384,10 @@ def _rings_of(annotation: Annotation) -> Sequence[Ring]:
         if len(ring) & 1 or not ring:
             return ()
     return shape
+
+
+def _has_signed_zero(ring: Ring) -> bool:
+    return any(not number and math.copysign(1.0, number) < 0 for number in ring)
 
 
 def measure(shapes: Sequence[Sequence[Ring]]) -> tuple[NDArray[Any], NDArray[Any]]:
