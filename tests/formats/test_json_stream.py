@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from voyager.errors import InvalidDataError
@@ -62,6 +62,7 @@ def as_read(document: Any) -> Any:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@example({"a": [{}, None, 12, True]}, None, (",", ":"), False)
 @given(
     documents,
     st.sampled_from([None, 1]),

@@ -286,7 +286,8 @@ def _elements(buffer: bytes, at: int, stop: int) -> tuple[list[tuple[int, int]],
         elif ends:
             return ends, None
         end = _value_end(buffer, at)
-        if end is None or at >= len(buffer):
+        cut_short = end == len(buffer) and buffer[at : at + 1] not in (b'"', b"{", b"[")
+        if end is None or at >= len(buffer) or cut_short:
             return ends, None
         ends.append((at, end))
         at = end
