@@ -26,6 +26,7 @@ from voyager.schema import Sample
 from voyager.store import bulk, files
 
 CONFLICTS = "conflicts"
+_CHUNK = 1 << 20
 
 
 @dataclass(slots=True)
@@ -255,9 +256,11 @@ def digest_of(writing: Writing) -> str:
     """The hash of the label files of an export: their names and bytes, images left out."""
     hasher = blake3()
     for name in sorted(writing.label_files):
-        data = (writing.folder / name).read_bytes()
-        hasher.update(f"{name}\0{len(data)}\0".encode())
-        hasher.update(data)
+        with open(f"{writing.folder}/{name}", "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            hasher.update(f"{name}\0{size}\0".encode())
+            while chunk := file.read(_CHUNK):
+                hasher.update(chunk)
     return hasher.hexdigest()
 
 
