@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-_SPELLINGS: Final = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
+from voyager.repo.folder_names import split_of as split_of_path
+from voyager.repo.folder_names import standard_split
+
+__all__ = ["STANDARD", "is_split", "split_of", "split_of_path", "standard_split"]
 
 STANDARD: Final = ("train", "val", "test")
 """The parts that most sources know, in their usual order."""
-
-
-def standard_split(word: str) -> str | None:
-    """train, val or test for a spelling of it, None for any other word."""
-    return _SPELLINGS.get(word.strip().lower())
 
 
 def is_split(word: str) -> bool:
@@ -36,12 +25,3 @@ def split_of(word: str | None) -> str | None:
     """
     word = (word or "").strip()
     return standard_split(word) or word or None
-
-
-def split_of_path(path: str) -> str | None:
-    """The split that a folder of a relative path names, the outermost first."""
-    for word in path.split("/")[:-1]:
-        found = standard_split(word)
-        if found is not None:
-            return found
-    return None

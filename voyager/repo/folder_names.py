@@ -21,10 +21,15 @@ _SPLITS = {
 }
 
 
+def standard_split(word: str) -> str | None:
+    """train, val or test for a spelling of it, None for any other word."""
+    return _SPLITS.get(word.strip().lower())
+
+
 def split_of(key: str) -> str | None:
     """The split that a folder on the way to a key names, the outermost first."""
     for part in key.split("/")[:-1]:
-        split = _SPLITS.get(part.lower())
+        split = standard_split(part)
         if split is not None:
             return split
     return None
@@ -33,7 +38,7 @@ def split_of(key: str) -> str | None:
 def class_of(key: str) -> str | None:
     """The innermost folder on the way to a key that names no split."""
     parts = reversed(key.split("/")[:-1])
-    return next((part for part in parts if part.lower() not in _SPLITS), None)
+    return next((part for part in parts if standard_split(part) is None), None)
 
 
 @dataclass(slots=True)
