@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from photo_repos import KEYS, place, save, take
 
+from voyager.commands.commits import report_text
 from voyager.formats.importing import import_labels
 from voyager.formats.registry import format_named
 from voyager.formats.repository import import_samples
@@ -145,13 +146,21 @@ def test_samples_of_another_repository(photos_repo: Repository, tmp_path: Path) 
         place(other, "hat/new.jpg", 9)
         place(other, "hat/newer.jpg", 10)
         take(other)
-        commit(other, "theirs")
+        theirs = commit(other, "theirs").commit
         import_samples(photos_repo, source, ["hat/new.jpg"])
-        assert not pending_reports(photos_repo)
+        made = commit(photos_repo, "taken").commit
+        assert told(photos_repo) == [(f"other@{theirs.hex()[:12]}", {})]
+        (report,) = reports_of(photos_repo.store, read_commit(photos_repo.store, made))
+        assert list(report_text([report]))[-1].endswith(f": import other@{theirs.hex()[:12]}")
+        value = json.loads(photos_repo.store.get(report.blob, Kind.BLOB))
+        assert (value["repository"], value["commit"]) == ("other", theirs.hex())
+        assert (value["revision"], value["samples"], value["added"]) == ("main", 1, 1)
         with other.edit(message="to the test") as edit:
             edit["hat/new.jpg"] = edit["hat/new.jpg"].replace(split="test")
+    with photos_repo.edit(message="here") as edit:
+        edit["hat/new.jpg"] = edit["hat/new.jpg"].replace(split="val")
     import_samples(photos_repo, source)
-    commit(photos_repo, "taken")
+    commit(photos_repo, "taken again")
     ((name, counts),) = told(photos_repo)
     assert name is not None and name.startswith("other@")
     assert counts == {"lost": 1}

@@ -116,7 +116,8 @@ def report_text(reports: Sequence[ImportReport]) -> Iterator[str]:
         yield ""
     for report in reports:
         counts = ", ".join(f"{count:,} {loss}" for loss, count in report.counts.items())
-        told = f"import {shown(report.name)} ({counts})" if report.name else "it is not here"
+        counts = f" ({counts})" if counts else ""
+        told = f"import {shown(report.name)}{counts}" if report.name else "it is not here"
         yield f"Report {short_id(report.blob)}: {told}"
 
 

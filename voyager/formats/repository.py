@@ -31,9 +31,14 @@ from voyager.wire import BLOB_EXT, iter_references
 
 @dataclass(slots=True)
 class Taken:
-    """What was taken from another repository; `name` says from which commit of it."""
+    """What was taken from another repository; `name` says from which commit of it.
+
+    `commit` is that commit in full, `revision` what the user called it.
+    """
 
     name: str
+    commit: bytes = b""
+    revision: str = ""
     samples: int = 0
     added: int = 0
     updated: int = 0
@@ -42,7 +47,14 @@ class Taken:
 
     def as_report(self) -> dict[str, Any]:
         """What is kept of it with the commit: where from, and its findings."""
-        return {"import": self.name, "format": "voyager", **self.as_json()}
+        return {
+            "import": self.name,
+            "format": "voyager",
+            "repository": self.name.rpartition("@")[0],
+            "commit": self.commit.hex(),
+            "revision": self.revision,
+            **self.as_json(),
+        }
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `vgr import REPO@REV`."""
@@ -81,6 +93,7 @@ def import_samples(
         name = f"{other.folder.resolve().parent.name}@{commit.hex()[:12]}"
         with repo.transaction("import", name) as txn, bulk.paused_gc(), Sorter() as taken:
             job = _Transfer(repo, txn, other, version, name, to.strip("/"), taken)
+            job.done.commit, job.done.revision = commit, revision
             chosen = _chosen(version, keys, where)
             job.stage(chosen, dry_run=dry_run, progress=progress)
             new = job.new_keys if not dry_run else []
@@ -160,8 +173,7 @@ class _Transfer:
         if not dry_run and (self.done.added or self.done.updated or late):
             said = edit_map(self._txn, self._last.roots.get(SAMPLES), self._taken.drain())
             note_import(self._txn, self._repo, self._series, {SAMPLES: said})
-            if self.done.report:
-                note_report(self._txn, self._repo, self.done.as_report())
+            note_report(self._txn, self._repo, self.done.as_report())
             self._txn.commit()
 
     def _target(self, key: str) -> str:
