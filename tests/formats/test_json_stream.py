@@ -57,7 +57,7 @@ def as_read(document: Any) -> Any:
 
 
 @settings(
-    max_examples=70,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

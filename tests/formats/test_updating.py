@@ -83,7 +83,7 @@ samples = st.builds(
     st.sampled_from(["train", "val"]),
     st.lists(drawn_regions, max_size=4),
 )
-LAW = settings(max_examples=150, deadline=None, derandomize=True)
+LAW = settings(max_examples=80, deadline=None, derandomize=True)
 
 
 def said(found: Sample) -> Any:
