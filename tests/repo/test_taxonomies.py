@@ -252,6 +252,24 @@ def test_a_task_gets_a_taxonomy(photos_repo: Repository) -> None:
         add_task(photos_repo, "note", {"kind": "text", "answer": ("bob",)})
 
 
+def test_regions_that_a_task_wants_apart(labeled: Repository) -> None:
+    with labeled.edit(message="a second one on top") as edit:
+        sample = next(edit[key] for key in KEYS if edit[key].regions)
+        key = next(key for key in KEYS if edit[key].regions)
+        first = sample.regions[0].replace(geometries={"box": Box(0, 0, 20, 20)})
+        second = first.replace(id=bytes(range(16)), geometries={"box": Box(5, 5, 30, 30)})
+        edit[key] = sample.replace(regions=(first, second))
+    task = first.labels[0].task
+    with pytest.raises(StateError, match=f"1 place would violate task '{task}'"):
+        set_task(labeled, task, {"overlap": "partition"})
+    assert set_task(labeled, task, {"overlap": "forbidden"}, force=True).violations == 1
+    found = find_violations(labeled.staged())
+    assert found.counts == {"overlap": 1}
+    assert found.first["overlap"].message.startswith("it shares 225 px²")
+    assert set_task(labeled, task, {"overlap": "allowed", "scope": "both"}).violations == 0
+    assert find_violations(labeled.staged()).counts == {}
+
+
 def test_narrowing_counts_what_does_not_agree(labeled: Repository) -> None:
     with pytest.raises(StateError, match="1 place would violate task 'kind'"):
         set_task(labeled, "kind", {"scope": "image"})

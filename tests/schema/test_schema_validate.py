@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from schema_strategies import samples
 
-from voyager.schema import Image, Label, Link, Region, Sample, coverage_key
+from voyager.schema import (
+    Box,
+    Ellipse,
+    Geometry,
+    Image,
+    Label,
+    Link,
+    Mask,
+    Polygon,
+    Polyline,
+    Region,
+    Sample,
+    coverage_key,
+)
+from voyager.schema.rle import mask_of_array
 from voyager.schema.taxonomy_merge import merge
 from voyager.schema.taxonomy_paths import find_place
 from voyager.schema.taxonomy_verbs import bury
 from voyager.schema.validate import Validator, violations
 from voyager.schema.vocabulary import Draft, Vocabulary
+from voyager.wire import blob_ref
 
 UID = bytes(16)
 
@@ -171,3 +187,57 @@ def test_any_sample_can_be_looked_at(said: Sample) -> None:
     for one in violations("k", said, KNOWN, leads=lambda uid, region: False):
         assert one.message
         assert one.hint.startswith("vgr ")
+
+
+def drawn(number: int, shape: Geometry, *labels: Label, **fields: Any) -> Region:
+    said = labels or (kind(CAR),)
+    return Region(id=bytes([number]) * 16, geometries={"main": shape}, labels=said, **fields)
+
+
+def apart(overlap: str, *regions: Region, load: Any = None) -> list[tuple[str, str]]:
+    known = vocabulary()
+    known.put_task("kind", known.tasks["kind"].replace(overlap=overlap))
+    validator = Validator(known, load=load)
+    return [(one.kind, one.path) for one in validator.violations("k", sample(regions=regions))]
+
+
+BOX = Box(0, 0, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "overlap"),
+    [
+        (Box(5, 5, 15, 15), True),
+        (Box(10, 0, 20, 10), False),  # a border is no area
+        (Box(9, 9.5, 19, 19), False),  # half a pixel
+        (Box(9.8, 0, 109.8, 300), True),  # 2 of 100: more than 1 % of the smaller one
+        (Polygon((((5, 5, 30, 5, 5, 30),),)), True),
+        (Polygon((((12, 12, 30, 5, 11, 30),),)), False),
+        (Ellipse(10, 10, 4, 4, 0), True),
+        (Polyline((0, 0, 10, 10)), False),
+        (mask_of_array(np.tri(20, dtype=bool)), True),
+    ],
+)
+def test_regions_of_one_task_that_overlap(shape: Geometry, overlap: bool) -> None:
+    expected = [("overlap", "regions[1]")] * overlap
+    for pair in ((BOX, shape), (shape, BOX)):
+        regions = [drawn(n, one) for n, one in enumerate(pair, 1)]
+        assert apart("forbidden", *regions) == expected
+        assert apart("partition", *regions) == expected
+        assert apart("allowed", *regions) == []
+
+
+def test_overlaps_of_what_does_not_answer_together() -> None:
+    assert apart("forbidden", drawn(1, BOX), drawn(2, BOX, Label(task="note", value="x"))) == []
+    assert apart("forbidden", drawn(1, BOX), drawn(2, BOX, kind(CAR, state="proposed"))) == []
+    assert apart("forbidden", drawn(1, BOX), drawn(2, BOX, state="rejected")) == []
+    many = [drawn(n, Box(n, 0, n + 2, 10)) for n in range(1, 6)]
+    assert apart("forbidden", *many) == [("overlap", f"regions[{n}]") for n in range(1, 5)]
+
+
+def test_the_overlap_of_masks_in_blobs_wants_their_bytes() -> None:
+    mask = mask_of_array(np.ones((20, 20), bool))
+    stored = Mask(counts=blob_ref(bytes(32)), width=20, height=20)
+    regions = (drawn(1, BOX), drawn(2, stored))
+    assert apart("forbidden", *regions) == []
+    assert apart("forbidden", *regions, load=lambda _: mask.counts) == [("overlap", "regions[1]")]

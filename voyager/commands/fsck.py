@@ -35,7 +35,7 @@ def run(
     Every problem is named, and the exit code is then 7. --rebuild makes the index anew from packs,
     journal and log: branches, tags, stashes and what is staged come back with it.
 
-    Of what is staged it also counts violations: labels that its tasks and taxonomies do not allow.
+    Of what is staged it also counts violations: labels and overlaps that its tasks do not allow.
     They are nothing corrupt, and leave the exit code alone.
 
     JSON: {"ok", "problems": [{"kind", "what", "where", "fixable_by_rebuild"}], "notes", "counts",

@@ -22,6 +22,7 @@ from voyager.schema.taxonomy_paths import find_place, living
 from voyager.schema.validate import Validator
 from voyager.schema.values import BadValueError
 from voyager.schema.vocabulary import Draft, Vocabulary
+from voyager.store.ids import Kind
 
 _EVERY = 1024
 
@@ -155,13 +156,17 @@ def _narrows(before: Task, after: Task) -> bool:
         or after.kind != before.kind
         or after.taxonomy != before.taxonomy
         or after.applies_to not in (None, before.applies_to)
+        or (before.overlap == "allowed") > (after.overlap == "allowed")
     )
 
 
 def _new_violations(version: Dataset, draft: Vocabulary, name: str, progress: Progress) -> int:
     """How many more violations of a task there are with the draft."""
-    old, new = (Validator(known, task=name) for known in (version.vocabulary, draft))
-    wanted, decode = name.encode(), checked_part()
+    old, new = (
+        Validator(known, task=name, load=lambda blob: version.objects.get(blob, Kind.BLOB))
+        for known in (version.vocabulary, draft)
+    )
+    wanted, decode = name.encode(), checked_part(version.vocabulary, draft)
     total, count = len(version), 0
     for done, (key, row) in enumerate(version.rows(SAMPLES)):
         if done % _EVERY == 0:

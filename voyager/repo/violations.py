@@ -11,8 +11,10 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.partial import partial_decoder
-from voyager.schema.validate import Validator, Violation, ViolationKind
+from voyager.schema.validate import Validator, Violation, ViolationKind, tasks_apart
+from voyager.schema.vocabulary import Vocabulary
 from voyager.store import bulk
+from voyager.store.ids import Kind
 
 _EVERY = 1024
 _LOOKED_AT = (
@@ -25,7 +27,8 @@ _LOOKED_AT = (
     "negatives",
     "coverage",
 )
-"""All of a sample that a validator reads."""
+_SHAPES = ("regions.geometries", "regions.primary")
+"""All of a sample that a validator reads, and what it reads where a task forbids overlaps."""
 
 
 @dataclass(slots=True)
@@ -48,8 +51,12 @@ def find_violations(version: Dataset, *, progress: Progress = no_progress) -> Vi
 def iter_violations(version: Dataset, *, progress: Progress = no_progress) -> Iterator[Violation]:
     """Every violation of a version, in key order; links that lead to no region of it too."""
     there = _linked_regions(version)
-    validator = Validator(version.vocabulary, leads=lambda uid, region: (uid, region) in there)
-    decode = checked_part()
+    validator = Validator(
+        version.vocabulary,
+        leads=lambda uid, region: (uid, region) in there,
+        load=lambda blob: version.objects.get(blob, Kind.BLOB),
+    )
+    decode = checked_part(version.vocabulary)
     total = len(version)
     for done, (key, row) in enumerate(version.rows(SAMPLES)):
         if done % _EVERY == 0:
@@ -57,9 +64,9 @@ def iter_violations(version: Dataset, *, progress: Progress = no_progress) -> It
         yield from validator.violations(key.decode(), decode(row))
 
 
-def checked_part() -> Callable[[bytes], Any]:
-    """The decoder of all that a validator reads of a sample's row."""
-    return partial_decoder(_LOOKED_AT)
+def checked_part(*known: Vocabulary) -> Callable[[bytes], Any]:
+    """The decoder of all that validators with these vocabularies read of a sample's row."""
+    return partial_decoder(_LOOKED_AT + _SHAPES if any(map(tasks_apart, known)) else _LOOKED_AT)
 
 
 def _linked_regions(version: Dataset) -> set[tuple[bytes, bytes]]:

@@ -8,11 +8,14 @@ but for ellipses and shapes of so many sides that even steps stand for their cro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from voyager.schema import raster, spans
-from voyager.schema.geometry import Ellipse, Geometry
+from voyager.schema import raster, rle, spans
+from voyager.schema.geometry import Box, Ellipse, Geometry, Mask
+from voyager.schema.measures import AREA_SHAPES, bounds
 from voyager.schema.outline import rings_of
+from voyager.schema.rle import Bounds, Load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +28,62 @@ _MOST_CROSSINGS = 1 << 16
 _MOST_TANGLES = 1 << 13
 """Pairs of sides of one shape, to find where it crosses itself."""
 _STEPS = 512
+
+_LEAST_SHARED: Final = 1.0
+_LEAST_SHARE: Final = 0.01
+"""What two shapes have to share to overlap: square pixels, and a part of the smaller one."""
+
+
+def overlaps(
+    shapes: Sequence[Geometry | None], load: Load | None = None
+) -> Iterator[tuple[int, int, float]]:
+    """(place, an earlier place, area of both) of each shape that overlaps an earlier one, once.
+
+    Shapes that share a border, or a square pixel, or a hundredth of the smaller one, do not. A mask
+    in a blob is left out without `load`.
+    """
+    reach = [(_reach(shape, load), place) for place, shape in enumerate(shapes)]
+    told: set[int] = set()
+    open_: list[tuple[Bounds, int]] = []
+    for own, place in sorted((found, place) for found, place in reach if found is not None):
+        open_ = [(other, there) for other, there in open_ if other[2] > own[0]]
+        for other, there in open_:
+            later, earlier = max(place, there), min(place, there)
+            if later not in told and _in_common(own, other) > _LEAST_SHARED:
+                sizes = areas(shapes[place], shapes[there], load)
+                if sizes[2] > max(_LEAST_SHARED, _LEAST_SHARE * min(sizes[:2])):
+                    told.add(later)
+                    yield later, earlier, sizes[2]
+        open_.append((own, place))
+
+
+def _reach(shape: Geometry | None, load: Load | None) -> Bounds | None:
+    return bounds(shape, load=load) if isinstance(shape, AREA_SHAPES) else None
+
+
+def _in_common(a: Bounds, b: Bounds) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+def areas(
+    a: Geometry | None, b: Geometry | None, load: Load | None = None
+) -> tuple[float, float, float]:
+    """(area of a, area of b, area of both) of any shapes; zeros where they cannot be compared."""
+    if not isinstance(a, AREA_SHAPES) or not isinstance(b, AREA_SHAPES):
+        return (0.0, 0.0, 0.0)
+    if isinstance(a, Box) and isinstance(b, Box):
+        one, other = bounds(a), bounds(b)
+        assert one is not None and other is not None
+        return _in_common(one, one), _in_common(other, other), _in_common(one, other)
+    if not isinstance(a, Mask) and not isinstance(b, Mask):
+        return common_area(a, b)
+    size = next((shape.height, shape.width) for shape in (a, b) if isinstance(shape, Mask))
+    drawn = (rle.mask_of(shape, *size, load=load) for shape in (a, b))
+    masks = [mask for mask in drawn if mask is not None]
+    both = rle.intersection(masks, load)
+    first, second, shared = (float(rle.area(rle.runs_of(m, load))) for m in (*masks, both))
+    return first, second, shared
 
 
 def common_area(a: Geometry, b: Geometry) -> tuple[float, float, float]:

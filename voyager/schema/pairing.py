@@ -261,6 +261,8 @@ def _divided(
 
     A row that is as good as one of them was not divided.
     """
+    from voyager.schema.overlap import areas
+
     parts: dict[int, list[int]] = {}
     for row in range(len(scores)):
         touching = [int(column) for column in scores[row].nonzero()[0]]
@@ -270,7 +272,7 @@ def _divided(
         columns: list[int] = []
         for column in touching:
             shape = shapes[1][column]
-            own, other, common = _common(shapes[0][row], shape, load)
+            own, other, common = areas(shapes[0][row], shape, load)
             inside = other > 0 and common >= COVERED * other
             if inside and not any(_overlap(shapes[1][c], shape, load) for c in columns):
                 covered += common / own if own else 0.0
@@ -282,22 +284,7 @@ def _divided(
 
 def _overlap(a: Geometry | None, b: Geometry | None, load: Load | None) -> bool:
     """Whether half of the smaller one lies in the other."""
-    own, other, common = _common(a, b, load)
+    from voyager.schema.overlap import areas
+
+    own, other, common = areas(a, b, load)
     return common >= COVERED * min(own, other)
-
-
-def _common(a: Geometry | None, b: Geometry | None, load: Load | None) -> tuple[float, ...]:
-    """(area of a, area of b, area of both); zeros where they cannot be compared."""
-    from voyager.schema import rle
-    from voyager.schema.measures import AREA_SHAPES
-    from voyager.schema.overlap import common_area
-
-    if not isinstance(a, AREA_SHAPES) or not isinstance(b, AREA_SHAPES):
-        return (0.0, 0.0, 0.0)
-    if not isinstance(a, Mask) and not isinstance(b, Mask):
-        return common_area(a, b)
-    size = next((shape.height, shape.width) for shape in (a, b) if isinstance(shape, Mask))
-    drawn = (rle.mask_of(shape, *size, load=load) for shape in (a, b))
-    masks = [mask for mask in drawn if mask is not None]
-    both = rle.intersection(masks, load)
-    return tuple(float(rle.area(rle.runs_of(mask, load))) for mask in (*masks, both))

@@ -1,7 +1,7 @@
 """Where a sample and the tasks and taxonomies of its version do not agree.
 
 A violation is nothing corrupt: it comes from forcing a change of the schema, or from joining two
-versions, and every one of them names what would mend it. Whether regions overlap is not looked at.
+versions, and every one of them names what would mend it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from voyager.schema.geometry import Geometry
 from voyager.schema.label_edit import contradictions
+from voyager.schema.rle import Load
 from voyager.schema.sample import Label, Region, Sample, parse_coverage_key
-from voyager.schema.task import Task
+from voyager.schema.task import Task, answer
 from voyager.schema.taxonomy import NodeId, Taxonomy, join_path
 from voyager.schema.vocabulary import Vocabulary
 
@@ -28,6 +30,7 @@ ViolationKind: TypeAlias = Literal[
     "not-applicable",
     "contradiction",
     "dangling-link",
+    "overlap",
 ]
 
 Leads: TypeAlias = Callable[[bytes, bytes], bool]
@@ -65,14 +68,24 @@ def violations(
 
 
 class Validator:
-    """Looks at samples of one version, of all tasks or with `task` of one alone."""
+    """Looks at samples of one version, of all tasks or with `task` of one alone.
+
+    Masks that lie in blobs are held against other regions only with `load`.
+    """
 
     def __init__(
-        self, vocabulary: Vocabulary, *, task: str | None = None, leads: Leads | None = None
+        self,
+        vocabulary: Vocabulary,
+        *,
+        task: str | None = None,
+        leads: Leads | None = None,
+        load: Load | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self._only = task
         self._leads = leads
+        self._load = load
+        self._apart = [name for name in tasks_apart(vocabulary) if task in (None, name)]
 
     def violations(self, key: str, sample: Sample) -> Iterator[Violation]:
         """All that does not agree in a sample, its own labels first."""
@@ -87,6 +100,8 @@ class Validator:
                 yield region.id, f"regions[{at}].{path}", found
             if self._leads is not None and self._only is None:
                 yield from self._of_links(key, sample, region, f"regions[{at}]")
+        for name in self._apart if len(sample.regions) > 1 else ():
+            yield from self._of_overlaps(name, sample)
         for path, found in self._of_absences(key, sample):
             yield None, path, found
 
@@ -161,6 +176,22 @@ class Validator:
         message = f"task '{label.task}' applies only to '{path}'"
         return ("not-applicable", message, f"vgr label '{key}' {label.task}=")
 
+    # -- overlaps --------------------------------------------------------------------------------
+
+    def _of_overlaps(self, name: str, sample: Sample) -> Iterator[tuple[bytes | None, str, _Found]]:
+        """Regions that answer a task and overlap an earlier one that does, each once."""
+        from voyager.schema.overlap import overlaps
+
+        task, regions = self.vocabulary.tasks[name], sample.regions
+        places = [at for at, region in enumerate(regions) if _answers(name, task, region)]
+        shapes = [_shape(regions[at]) for at in places]
+        for later, earlier, shared in overlaps(shapes, self._load) if len(places) > 1 else ():
+            region, other = regions[places[later]], regions[places[earlier]]
+            message = f"it shares {shared:,.0f} px² with #{other.id.hex()[:8]}: task '{name}'"
+            message += " parts the image" if task.overlap == "partition" else " forbids overlaps"
+            hint = f"vgr task set {name} --overlap allowed"
+            yield region.id, f"regions[{places[later]}]", ("overlap", message, hint)
+
     # -- links, negatives, coverage --------------------------------------------------------------
 
     def _of_links(
@@ -224,6 +255,24 @@ class Validator:
                 found = frozenset(key for key in taxonomy.nodes if taxonomy.live(key) in inside)
             self._meanings[node] = found
         return found
+
+
+def tasks_apart(vocabulary: Vocabulary) -> list[str]:
+    """The tasks whose regions may not overlap."""
+    return sorted(name for name, task in vocabulary.tasks.items() if task.overlap != "allowed")
+
+
+def _answers(name: str, task: Task, region: Region) -> bool:
+    if region.state in ("rejected", "proposed"):
+        return False
+    found = answer(name, task, region.labels)
+    return bool(found.labels or found.disagree)
+
+
+def _shape(region: Region) -> Geometry | None:
+    """The primary geometry, of a region that was read in part too."""
+    role = region.primary or next(iter(region.geometries), None)
+    return None if role is None else region.geometries[role]
 
 
 def _unknown_task(task: str) -> _Found:
