@@ -107,6 +107,10 @@ class LineWriter:
     def _label(self, label: Label) -> Json | None:
         if label.score is not None or label.node is None or label.unknown is not None:
             return None
+        if label.origin is not None and label.origin.unknown is not None:
+            return None  # of a newer version, and no key of a dict
+        if label.origin is not None and label.origin.unknown is not None:
+            return None
         found = self._labels.get(label)
         if found is None and label.origin is None:
             path = self._resolve(label.task, label.node)

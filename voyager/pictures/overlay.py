@@ -246,7 +246,7 @@ def _visible(line: Array, window: tuple[float, float, float, float]) -> Rings:
         return ()
     start, step = line[:-1], np.diff(line, axis=0)
     low, high = np.array(window[:2]), np.array(window[2:])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         sides = np.sort(((low - start) / step, (high - start) / step), axis=0)
     still = (step == 0) & (start >= low) & (start <= high)
     enter = np.where(still, 0.0, np.where(step == 0, np.inf, sides[0])).max(axis=1)
