@@ -647,6 +647,124 @@ def test_sources_speak_for_themselves() -> None:
     (changed, added) = facts_of(*of_labels(old, new))
     assert (changed.kind, changed.source) == ("changed", "model:a")
     assert (added.kind, added.source) == ("added", "model:b")
+    assert lines_of(diff_of(*of_labels(old, new))) == [
+        "changed  k: category person → chair, model:a; category chair said by model:b too"
+    ]
+
+
+IMPORTED = said("person", source="import")
+
+
+def turn_of(old: tuple[Label, ...], new: tuple[Label, ...]) -> Counter[tuple[str, str]]:
+    """What came (`in`) and left (`out`) by class, the same of a sample and of a region."""
+    tables = []
+    for sides in (of_labels(old, new), [with_regions(region(0, labels=one)) for one in (old, new)]):
+        found = diff_of(*sides)
+        assert found is not None
+        tables.append(stat_of([found], TERMS).classes)
+    assert tables[0] == tables[1]
+    return Counter(
+        {(path, way): n for (_, path), ways in tables[0].items() for way, n in ways.items()}
+    )
+
+
+def test_a_human_relabels_what_was_imported_and_takes_it_back() -> None:
+    alone, both = (IMPORTED,), (IMPORTED, said("chair"))
+    for old, new, before, after in (
+        (alone, both, "person", "chair"),
+        (both, alone, "chair", "person"),
+    ):
+        (fact,) = facts_of(*of_labels(old, new))
+        assert fact.kind == "changed"
+        assert (fact.before, fact.after) == (
+            next(one for one in old if one.node == NODES[before]),
+            next(one for one in new if one.node == NODES[after]),
+        )
+        assert fact.source == fact.after.source
+        found = diff_of(with_regions(region(0, labels=old)), with_regions(region(0, labels=new)))
+        assert found is not None
+        assert lines_of(found)[1:] == [f"  ~ #1 00000000 {after}: category {before} → {after}"]
+        summary = summary_text(stat_of([found], TERMS))
+        assert summary.startswith(f"1 label changed {before} → {after};")
+        assert turn_of(old, new) == {(before, "out"): 1, (after, "in"): 1}
+        chosen = Wanted(sources=Sources(["human"])).choose([found])
+        assert [fact.kind for one in chosen for fact in one] == ["changed"]
+
+
+def test_another_answer_goes_along_the_tree() -> None:
+    old = (said("animal", source="import"),)
+    dog = (*old, said("animal/dog"))
+    assert kinds_of(*of_labels(old, dog)) == ["refined"]
+    assert kinds_of(*of_labels(dog, old)) == ["coarsened"]
+
+
+def test_a_human_confirms_what_was_imported() -> None:
+    sides = of_labels((IMPORTED,), (IMPORTED, said("person")))
+    assert kinds_of(*sides) == ["added"]
+    assert lines_of(diff_of(*sides)) == ["changed  k: category person said by human too"]
+    assert lines_of(diff_of(*sides[::-1])) == [
+        "changed  k: category person no longer said by human"
+    ]
+    assert turn_of((IMPORTED,), (IMPORTED, said("person"))) == {}
+
+
+def test_a_model_that_says_otherwise_changes_no_answer() -> None:
+    new = (IMPORTED, said("chair", source="model:m"))
+    sides = with_regions(region(0, labels=new[:1])), with_regions(region(0, labels=new))
+    assert lines_of(diff_of(*sides))[1:] == [
+        "  ~ #1 00000000 person: category chair added, model:m"
+    ]
+    assert turn_of(new[:1], new) == {}
+    assert turn_of(new, new[1:]) == {("person", "out"): 1, ("chair", "in"): 1}
+
+
+def test_an_import_that_no_longer_answers_is_named() -> None:
+    old, new = (IMPORTED, said("chair")), (said("animal", source="import"), said("chair"))
+    sides = with_regions(region(0, labels=old)), with_regions(region(0, labels=new))
+    assert lines_of(diff_of(*sides))[1:] == [
+        "  ~ #1 00000000 chair: category person → animal, import"
+    ]
+    assert turn_of(old, new) == {}
+
+
+def test_two_that_disagree_leave_no_answer() -> None:
+    ann, bo = said("chair", source="human:ann"), said("animal/cat", source="human:bo")
+    assert kinds_of(*of_labels((IMPORTED,), (IMPORTED, ann, bo))) == ["added", "added"]
+    assert turn_of((IMPORTED,), (IMPORTED, ann, bo)) == {("person", "out"): 1}
+    (fact,) = facts_of(*of_labels((ann,), (ann, bo)))
+    assert (fact.kind, fact.source) == ("added", "human:bo")
+    assert turn_of((ann,), (ann, bo)) == {("chair", "out"): 1}
+    assert turn_of((ann, bo), (bo,)) == {("animal/cat", "in"): 1}
+    tied = with_regions(region(0, labels=(ann,))), with_regions(region(0, labels=(ann, bo)))
+    assert "chair, animal/cat: category" in lines_of(diff_of(*tied))[1]
+
+
+def test_what_is_rejected_answers_no_more() -> None:
+    chair = said("chair")
+    rejected = chair.replace(state="rejected")
+    facts = facts_of(*of_labels((IMPORTED, chair), (IMPORTED, rejected)))
+    assert [fact.kind for fact in facts] == ["changed", "rejected"]
+    assert (facts[0].before, facts[0].after) == (chair, IMPORTED)
+
+
+def test_another_policy_gives_other_answers() -> None:
+    draft = Draft(DRAFT)
+    draft.put_task("category", draft.tasks["category"].replace(answer=("import", "human")))
+    terms = Terms(draft, draft)
+    found = diff_of(*of_labels((IMPORTED,), (IMPORTED, said("chair"))), terms)
+    assert found is not None
+    assert [fact.kind for fact in found] == ["added"]
+    assert not stat_of([found], terms).classes
+
+
+def test_texts_and_many_answers_of_other_sources() -> None:
+    text = Label(task="caption", value="a cat", source="import")
+    better = Label(task="caption", value="a grey cat")
+    (fact,) = facts_of(*of_labels((text,), (text, better)))
+    assert (fact.kind, fact.before, fact.after) == ("changed", text, better)
+    red, blue = color("red", source="import"), color("blue")
+    assert kinds_of(*of_labels((red,), (red, blue))) == ["added"]
+    assert kinds_of(*of_labels((red, blue), (red,))) == ["removed"]
 
 
 def test_who_says_so_may_be_no_difference() -> None:
@@ -877,6 +995,17 @@ def reorder(draft: Draft) -> None:
         (
             lambda draft: move(draft, ["category/chair"], "category/armchair"),
             ["class renamed: chair → armchair (category), 18 labels"],
+        ),
+        (
+            lambda draft: draft.put_nodes(
+                "category",
+                {
+                    NODES["chair"]: draft.taxonomies["category"]
+                    .nodes[NODES["chair"]]
+                    .replace(name="armchair", aliases=("chair",), extra={"coco": 1})
+                },
+            ),
+            ["class renamed: chair → armchair (category), alias chair, 18 labels"],
         ),
         (
             lambda draft: move(draft, ["category/chair"], "category/animal/"),

@@ -14,6 +14,8 @@ from voyager.schema import FileRow, Image, Label, Region
 from voyager.schema.geometry import GEOMETRY_NAMES, Geometry
 from voyager.schema.measures import AREA_SHAPES
 from voyager.schema.task import Task
+from voyager.schema.taxonomy import NodeId
+from voyager.schema.vocabulary import Vocabulary
 
 ARROW = "→"
 
@@ -64,9 +66,10 @@ def likeness_text(score: float, shape: Geometry) -> str:
 
 
 def region_name(region: Region, terms: Terms, *, old: bool = False) -> str:
-    """The classes of a region; empty where nobody said any."""
+    """The class of a region in each task, all that is said where nothing answers; may be empty."""
     word = terms.was if old else terms.now
-    names = (word(label) for label in region.labels if label.node is not None)
+    labels = terms.answering(region.labels, old=old)
+    names = (word(label) for label in labels if label.node is not None)
     return ", ".join(plain(name) for name in dict.fromkeys(names))
 
 
@@ -257,7 +260,7 @@ def _links(before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
 
 def _label(fact: Fact, terms: Terms) -> str:
     task = plain(fact.task)
-    voice = "" if fact.source is None or _is_plain(fact.source) else f", {plain(fact.source)}"
+    voice = f", {plain(fact.source)}" if fact.source is not None and _is_named(fact) else ""
     if fact.kind.startswith("negative"):
         node = fact.after or fact.before
         verb = "verified not there" if fact.after else "no longer verified not there"
@@ -266,8 +269,12 @@ def _label(fact: Fact, terms: Terms) -> str:
     old = None if was is None else _said(was, terms.was)
     new = None if now is None else _said(now, terms.now)
     match fact.kind:
+        case "added" if _agrees(fact, now):
+            return f"{task} {new} said by {plain(now.source)} too{_certainty(now)}"
         case "added":
             return f"{task} {new} added{voice}{_certainty(now)}"
+        case "removed" if _agrees(fact, was):
+            return f"{task} {old} no longer said by {plain(was.source)}"
         case "removed":
             return f"{task} {old} removed{voice}"
         case "changed":
@@ -279,6 +286,29 @@ def _label(fact: Fact, terms: Terms) -> str:
         case "details":
             return f"{task} {new}: details changed{voice}"
     return f"{task} {new} {was.state} {ARROW} {now.state}{voice}"
+
+
+def _is_named(fact: Fact) -> bool:
+    """Whether the source has to be said: it is no plain one, or another one answers."""
+    if fact.source is None or not _is_plain(fact.source):
+        return True
+    if fact.answers is None:
+        return False
+    label, answering = fact.after, fact.answers[1]
+    if label is None:
+        label, answering = fact.before, fact.answers[0]
+    return bool(answering) and not any(one is label for one in answering)
+
+
+def _agrees(fact: Fact, label: Label) -> bool:
+    """Whether a label says what the answer was, and is, with it or without it."""
+    return fact.answers is not None and all(
+        any(_same_value(label, one) for one in side) for side in fact.answers
+    )
+
+
+def _same_value(one: Label, other: Label) -> bool:
+    return (one.node, one.value, one.ordinal) == (other.node, other.value, other.ordinal)
 
 
 def _certainty(label: Label) -> str:
@@ -336,7 +366,21 @@ def _class(fact: Fact, terms: Terms) -> str:
         for path in dict.fromkeys(filter(None, (fact.before, fact.after)))
     ]
     arrow = " into " if fact.kind == "merged" else f" {ARROW} "
-    return f"class {fact.kind}: {arrow.join(sides)} ({taxonomy})"
+    return f"class {fact.kind}: {arrow.join(sides)} ({taxonomy}){_new_aliases(fact, terms)}"
+
+
+def _new_aliases(fact: Fact, terms: Terms) -> str:
+    """`, alias fig` of a class that has another name or place, and that alias besides."""
+    if fact.kind not in ("renamed", "moved") or fact.node is None:
+        return ""
+    old, new = (_aliases(vocabulary, fact.node) for vocabulary in (terms.before, terms.after))
+    come = [plain(alias) for alias in new if alias not in old]
+    return f", alias {' and '.join(come)}" if come else ""
+
+
+def _aliases(vocabulary: Vocabulary, node: NodeId) -> tuple[str, ...]:
+    found = (one.nodes[node] for one in vocabulary.taxonomies.values() if node in one.nodes)
+    return next((known.aliases for known in found), ())
 
 
 _WORDS: dict[str, Callable[[Fact, Terms], str]] = {

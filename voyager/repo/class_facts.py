@@ -90,7 +90,8 @@ def _class_facts(change: VocabularyChange, old: Vocabulary, new: Vocabulary) -> 
         name=(change.after or change.before or "").partition("/")[0],
     )
     if change.kind != "changed":
-        yield fact
+        yield fact  # an alias or detail that comes with it is no change of its own
+        return
     was, now = _nodes_of(fact, old, new)
     if "aliases" in change.parts and was is not None and now is not None:
         yield fact._replace(kind="aliased", before=was, after=now)

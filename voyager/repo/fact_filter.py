@@ -101,12 +101,14 @@ class Wanted:
         """Whether a fact of a label, negative or coverage is of the class, task and source."""
         if self.tasks is not None and fact.task not in self.tasks:
             return False
-        if self.sources is not None and fact.source not in self.sources:
-            return False
+        sides = [side for side in (fact.before, fact.after) if isinstance(side, Label)]
+        if self.sources is not None:
+            voices = {side.source for side in sides} | {fact.source}
+            if not any(voice in self.sources for voice in voices):
+                return False
         if self.nodes is None:
             return True
-        sides = (fact.before, fact.after)
-        said = {side.node for side in sides if isinstance(side, Label)} | {fact.node}
+        said = {side.node for side in sides} | {fact.node}
         return any(node is not None and node in self.nodes for node in said)
 
     def _about(self, found: RegionDiff) -> bool:

@@ -6,7 +6,7 @@ of it together with both of their sides, for those who count, show or draw them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -95,6 +95,8 @@ class Fact(NamedTuple):
     `before` and `after` are values of the schema (a label, a geometry, a region, text…), None for
     what was or is not there. `name` tells which of several: a meta or attribute name, a geometry
     role, a field of a task. `old_region` is the id that a region had before, where it has another.
+    `answers` are, of a label of a task with one answer, the labels that answered it before and that
+    answer it after; None where nothing does, or any number may.
     """
 
     scope: Scope
@@ -110,6 +112,7 @@ class Fact(NamedTuple):
     after: Any = None
     name: str | None = None
     old_region: bytes | None = None
+    answers: tuple[tuple[Label, ...], tuple[Label, ...]] | None = None
 
 
 Facts: TypeAlias = tuple[Fact, ...]
@@ -212,6 +215,17 @@ class Terms:
         """Whether one source may give several answers."""
         known = self.after.tasks.get(task) or self.before.tasks.get(task)
         return known is not None and known.many
+
+    def answering(self, labels: Sequence[Any], *, old: bool = False) -> Sequence[Any]:
+        """Of the labels of one thing those that answer; all of a task that has no answer."""
+        if len(labels) < 2:
+            return labels
+        vocabulary = self.before if old else self.after
+        found: list[Any] = []
+        for task in dict.fromkeys(label.task for label in labels):
+            said = tuple(label for label in labels if label.task == task)
+            found += vocabulary.answer(task, said).labels or said
+        return found
 
     def relation(self, task: str, old: bytes, new: bytes) -> Relation:
         """How a class stands to the one that it was."""

@@ -23,7 +23,11 @@ TASK_COLUMNS = (
     "added", "removed", "changed", "refined", "coarsened", "rescored", "state", "negative",
 )  # fmt: skip
 _STATES = ("proposed", "accepted", "verified", "rejected")
-_PARTS = ("labels.task", "labels.node", "regions.labels.task", "regions.labels.node")
+_PARTS = tuple(
+    f"{place}.{name}"
+    for place in ("labels", "regions.labels")
+    for name in ("task", "node", "value", "ordinal", "language", "source", "state")
+)
 
 
 @dataclass(slots=True)
@@ -85,11 +89,13 @@ class Stat:
         kind, way = ("added", "in") if found.before is None else ("removed", "out")
         self.whole[kind, "region"] += len(sample.regions)
         self.whole[kind, "label"] += len(sample.labels)
+        old = kind == "removed"
         for label in sample.labels:
-            self._class(label, way)
             self._task(label.task, kind)
+        for label in self.terms.answering(sample.labels, old=old):
+            self._class(label, way)
         for region in sample.regions:
-            self._classes_of(region, kind)
+            self._classes_of(region, kind, old=old)
             for label in region.labels:
                 self._task(label.task, kind)
 
@@ -102,20 +108,22 @@ class Stat:
                 shape = fact.after.name
                 score = -1.0 if fact.similarity is None else fact.similarity
                 self.shapes[kind, shape].append(score)
-            self.regions[kind][self._name(found.region)] += 1
-            self._classes_of(found.region, kind if kind in COLUMNS else "other")
+            old = found.after is None
+            self.regions[kind][self._name(found.region, old=old)] += 1
+            self._classes_of(found.region, kind if kind in COLUMNS else "other", old=old)
             if kind in ("added", "removed"):
                 for label in found.region.labels:
                     self._task(label.task, kind)
         self._add_said(found.facts)
 
-    def _name(self, region: Region) -> str:
-        label = next((label for label in region.labels if label.node is not None), None)
+    def _name(self, region: Region, *, old: bool) -> str:
+        labels = self.terms.answering(region.labels, old=old)
+        label = next((label for label in labels if label.node is not None), None)
         return "" if label is None else self.terms.now(label)
 
-    def _classes_of(self, region: Any, column: str) -> None:
-        """Count a region under each class that it is said to be, whoever says it."""
-        labels = region.labels
+    def _classes_of(self, region: Any, column: str, *, old: bool) -> None:
+        """Count a region under its class in each task, under several where nothing answers."""
+        labels = self.terms.answering(region.labels, old=old)
         if len(labels) == 1:
             self._class(labels[0], column)
             return
@@ -134,6 +142,8 @@ class Stat:
         self.tasks[task][column] += 1
 
     def _add_said(self, facts: Iterable[Fact]) -> None:
+        """Count what is said of one thing; classes by the answers, each task's once."""
+        answered = set()
         for fact in facts:
             if fact.scope != "label" or fact.task is None:
                 continue
@@ -141,12 +151,41 @@ class Stat:
             if fact.kind in ("changed", "refined", "coarsened"):
                 words = self.terms.was(was), self.terms.now(now)
                 self.changed[fact.task, fact.kind, *words] += 1
-                self._class(was, "out")
-                self._class(now, "in")
-            elif fact.kind in ("added", "removed") and isinstance(now or was, Label):
-                self._class(now or was, "in" if was is None else "out")
+            if fact.answers is None:
+                self._in_and_out(fact)
+            elif fact.task not in answered:
+                answered.add(fact.task)
+                self._turn(*fact.answers)
             kind = "state" if fact.kind in _STATES else fact.kind.partition("-")[0]
             self._task(fact.task, kind if kind in TASK_COLUMNS else "state")
+
+    def _in_and_out(self, fact: Fact) -> None:
+        """Count a label that counts for itself: nothing answers, or any number may."""
+        if fact.kind in ("changed", "refined", "coarsened"):
+            self._turn((fact.before,), (fact.after,))
+        elif fact.kind == "added":
+            self._class(fact.after, "in")
+        elif fact.kind == "removed":
+            self._class(fact.before, "out")
+
+    def _turn(self, was: tuple[Label, ...], now: tuple[Label, ...]) -> None:
+        if not _same_classes(was, now, self.terms):
+            for label in was:
+                self._class(label, "out")
+            for label in now:
+                self._class(label, "in")
+
+
+def _same_classes(was: tuple[Label, ...], now: tuple[Label, ...], terms: Terms) -> bool:
+    return len(was) == len(now) and all(
+        old.node == new.node
+        or (
+            old.node is not None
+            and new.node is not None
+            and terms.relation(old.task, old.node, new.node) == "same"
+        )
+        for old, new in zip(was, now, strict=True)
+    )
 
 
 @lru_cache(maxsize=1)
