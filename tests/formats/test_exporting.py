@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from label_repos import (
@@ -41,6 +42,7 @@ from voyager.repo.repository import Repository
 from voyager.repo.rows import move
 from voyager.repo.switch import switch
 from voyager.schema import Box, Ellipse, Group, Label, Points, Polygon, Sample
+from voyager.schema.rle import mask_of_array
 from voyager.store.ids import Kind
 from voyager.store.refs import Head
 
@@ -72,6 +74,47 @@ def small(form: Format, keys: tuple[str, ...] = ("a.png", "b.png", "c.png", "d.p
         regions = [builder.region(shape, number) for shape in shapes]
         samples[key] = builder.sample(key, regions, **fields)
     return builder.version(samples)
+
+
+# -- what is counted ------------------------------------------------------------------------------
+
+
+@FORMS
+def test_counts_are_of_what_was_written(repo: Repository, tmp_path: Path, form: Format) -> None:
+    load(repo, torture_version(EVERYTHING))
+    version = repo.at("HEAD")
+    done = give(repo, tmp_path / "out", form.name)
+    kept = Projection(
+        form.holds,
+        version.vocabulary,
+        "category",
+        lambda blob: version.objects.get(blob, Kind.BLOB),
+    )
+    found = [kept.project(sample) for _, sample in version.items() if kept.keeps(sample)]
+    assert done.samples == len(found)
+    assert done.regions == sum(len(sample.regions) for sample in found)
+    if not form.holds.other_tasks:  # else some are written as attributes
+        said = [one for sample in found for one in (sample, *sample.regions)]
+        assert done.labels == sum(len(one.labels) for one in said)
+
+
+def test_regions_that_have_no_place_are_not_counted(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    done = give(repo, tmp_path / "out", "folders")
+    assert (done.samples, done.regions, done.labels) == (4, 0, 0)
+    assert done.report.count("lost") == 4
+    assert done.as_json()["regions"] == 0
+
+
+def test_what_a_writer_leaves_out_is_not_counted(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("coco")))
+    key = next(iter(repo.staged()))
+    changed_region(repo, key, 0, geometries={"mask": mask_of_array(np.zeros((48, 64), bool))})
+    save(repo)
+    done = give(repo, tmp_path / "out", "yolo")
+    assert done.report.count("lost", "a geometry that covers nothing") == 1
+    written = [path.read_text() for path in (tmp_path / "out").rglob("labels/**/*.txt")]
+    assert done.regions == done.labels == sum(text.count("\n") for text in written) == 3
 
 
 # -- the law: export, no edit, import is empty ----------------------------------------------------

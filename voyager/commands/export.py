@@ -50,8 +50,8 @@ def run(
     """Write a version in the format of another tool.
 
     What is written are answers: of several labels of a task the one that its policy chooses. What
-    the format cannot hold is reported. An export of a commit is recorded (vgr-export.json), so that
-    vgr import takes back only what was edited.
+    the format cannot hold is reported, and not counted. An export of a commit is recorded
+    (vgr-export.json), so that vgr import takes back only what was edited.
 
     JSON: {"path", "commit", "samples", "regions", "labels", "report": [{"class", "kind", "count",
     "examples"}]}.

@@ -31,7 +31,7 @@ _CHUNK = 1 << 20
 
 @dataclass(slots=True)
 class Exported:
-    """What an export wrote."""
+    """What an export wrote; what is lost is not in the counts."""
 
     path: Path
     commit: bytes | None
@@ -175,7 +175,7 @@ class _Unedited:
 
 
 class _Tally(Watch):
-    """Counts what is exported, and what of it the format has no place for."""
+    """Counts what is written, and what the format has no place for."""
 
     def __init__(self, form: Format, writing: Writing, done: Exported) -> None:
         self._form = form
@@ -189,15 +189,20 @@ class _Tally(Watch):
         return Losses(form.holds, writing.vocabulary, task, writing.load)
 
     def note(self, key: str, sample: Sample) -> None:
-        """Count a sample."""
+        """Count what is written of a sample."""
         done = self._done
-        done.samples += 1
-        done.regions += len(sample.regions)
+        gone = self._losses.count(key, sample, done.report)
         labels = len(sample.labels)
         for region in sample.regions:
             labels += len(region.labels)
-        done.labels += labels
-        self._losses.count(key, sample, done.report)
+        done.samples += 1 - gone.samples
+        done.regions += len(sample.regions) - gone.regions
+        done.labels += labels - gone.labels
+
+    def lose(self, *, regions: int = 0, labels: int = 0) -> None:
+        """Take back what was counted and is not written."""
+        self._done.regions -= regions
+        self._done.labels -= labels
 
     def forget(self) -> None:
         """Count from nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from voyager.formats.base import Holds
 from voyager.formats.projection import DERIVED, Projection, choose, is_derived
@@ -21,6 +21,17 @@ def losses(
     found = Losses(holds, vocabulary, task)
     found.count(key, sample, report)
     found.finish(report)
+
+
+class Gone(NamedTuple):
+    """How many samples, regions and labels are not written."""
+
+    samples: int = 0
+    regions: int = 0
+    labels: int = 0
+
+
+_NOTHING: Final = Gone()
 
 
 class Losses:
@@ -41,23 +52,28 @@ class Losses:
         known = vocabulary.tasks.get(task)
         self._hears_all = holds.region_labels != "none" and not (known and known.answer)
 
-    def count(self, key: str, sample: Sample, report: Report) -> None:
-        """Count what the format does not keep of a sample."""
+    def count(self, key: str, sample: Sample, report: Report) -> Gone:
+        """Count what the format does not keep of a sample; how much of it is not written at all."""
         holds = self._holds
         if holds.whole:
-            return
+            return _NOTHING
         if sample.image.state != "stored" and not holds.pending:
             report.add("lost", "an image that is not here", key)
-            return
-        if not holds.empty and not self._projection.keeps(sample):
+            return _all_of(sample)
+        unkept = not holds.empty and not self._projection.keeps(sample)
+        if unkept:
             report.add("lost", "an image without labels", key)
         for loss, kind in self._sample_losses(sample):
             report.add(loss, kind, key)
+        regions = labels = 0
         if sample.labels:
-            self._label_losses(key, sample.labels, holds.image_labels, report, holds.meta)
+            labels = self._label_losses(key, sample.labels, holds.image_labels, report, holds.meta)
         for region in sample.regions:
             if region.state != "rejected" and not self._is_plain(region):
-                self._region_losses(key, region, report)
+                gone = self._region_losses(key, region, report)
+                regions += gone.regions
+                labels += gone.labels
+        return _all_of(sample) if unkept else Gone(0, regions, labels)
 
     def _is_plain(self, region: Region) -> bool:
         """Whether a region has nothing but a held geometry and a known class: most are so."""
@@ -92,33 +108,40 @@ class Losses:
 
     def _label_losses(
         self, key: str, labels: tuple[Label, ...], limit: str, report: Report, as_fields: bool
-    ) -> None:
+    ) -> int:
+        """Report what is lost of labels; how many of them are not written."""
         kept = list(self._projection.labels(labels, limit))
+        gone = 0
         for task in dict.fromkeys(label.task for label in labels):
             said = [label for label in labels if label.task == task and label.state != "rejected"]
             held = sum(label.task == task for label in kept)
             if len(said) > held:
-                self._report_unheld(key, task, said, held, report, as_fields=as_fields)
+                gone += self._report_unheld(key, task, said, held, report, as_fields=as_fields)
             for label in said:
                 self._voice_losses(key, label, report)
+        return gone + sum(label.state == "rejected" for label in labels)
 
     def _report_unheld(
         self, key: str, task: str, said: list[Label], held: int, report: Report, *, as_fields: bool
-    ) -> None:
+    ) -> int:
         missing = len(said) - held
+        gone = 0
         answers = len(self._vocabulary.answer(task, tuple(said)).labels)
         if answers and task != self._task and as_fields and self._holds.other_tasks:
             missing = len(said) - answers
         elif held and held < answers:
-            report.add("approximated", "one of several classes was kept", key, answers - held)
+            gone = answers - held
+            report.add("approximated", "one of several classes was kept", key, gone)
             missing = len(said) - answers
-        elif answers:
-            report.add("lost", f"a label of task '{task}'", key, answers)
+        elif answers and not held:
+            gone = answers
+            report.add("lost", f"a label of task '{task}'", key, gone)
             missing = len(said) - answers
         if missing > 0:
             report.add(
                 "lost", "a label that answers nothing (proposed, a tie, outvoted)", key, missing
             )
+        return gone + max(missing, 0)
 
     def _voice_losses(self, key: str, label: Label, report: Report) -> None:
         holds = self._holds
@@ -148,19 +171,19 @@ class Losses:
         if nested and path != name:
             self.nested[node] = path or ""
 
-    def _region_losses(self, key: str, region: Region, report: Report) -> None:
+    def _region_losses(self, key: str, region: Region, report: Report) -> Gone:
         holds = self._holds
         place = f"{key}#{region.id.hex()[:8]}"
         chosen = choose(region, holds)
         if not chosen:
             words = " and ".join(sorted({shape.name for shape in region.geometries.values()}))
             report.add("lost", f"a region ({words or 'without a geometry'})", place)
-            return
+            return Gone(0, 1, len(region.labels))
         labels = list(self._projection.labels(region.labels, holds.region_labels))
         if not (holds.unlabeled or labels):
             report.add("lost", "a region without a class", place)
-            return
-        self._label_losses(place, region.labels, holds.region_labels, report, holds.attrs)
+            return Gone(0, 1, len(region.labels))
+        gone = self._label_losses(place, region.labels, holds.region_labels, report, holds.attrs)
         node = region.labels[0].node if region.labels else None
         if node is not None and labels and self._hears_all and region.labels[0].task == self._task:
             self._plain_nodes.add(node)
@@ -179,6 +202,7 @@ class Losses:
         for flag in region.flags:
             if flag not in holds.flags:
                 report.add("lost", f"the flag '{flag}'", place)
+        return Gone(0, 0, gone)
 
     def _shape_losses(self, place: str, region: Region, chosen: list[str], report: Report) -> None:
         holds = self._holds
@@ -206,3 +230,8 @@ class Losses:
             if isinstance(shape, Box) and is_derived({**kept, "box": shape}, DERIVED, load):
                 continue
             report.add("lost", f"a second geometry of a region ({shape.name})", place)
+
+
+def _all_of(sample: Sample) -> Gone:
+    labels = len(sample.labels) + sum(len(region.labels) for region in sample.regions)
+    return Gone(1, len(sample.regions), labels)

@@ -46,6 +46,9 @@ class Watch:
     def note(self, key: str, sample: Sample) -> None:
         """Hear of a sample."""
 
+    def lose(self, *, regions: int = 0, labels: int = 0) -> None:
+        """Hear that the writer left out what the format has a place for."""
+
     def forget(self) -> None:
         """Know nothing any more."""
 

@@ -135,6 +135,7 @@ class RowMaker:
             task = self._writing.vocabulary.tasks.get(name)
             if task is not None and task.kind == "text":  # COCO has one kind of text
                 self._writing.report.add("lost", f"a label of task '{name}'", key)
+                self._writing.watch.lose(labels=1)
 
     def _category_id(self, label: Label) -> int | str:
         node = self._writing.live(label.node)

@@ -131,6 +131,9 @@ class _Writer:
         writing = self._writing
         if sample.regions and not (sample.image.width and sample.image.height):
             self._report.add("lost", "no size is known, so labels cannot be written", key)
+            held = [one for one in sample.regions if self._held(sample, one)]
+            classed = sum(writing.category(one.labels) is not None for one in held)
+            writing.watch.lose(regions=classed, labels=classed)
             return
         width, height = float(sample.image.width or 1), float(sample.image.height or 1)
         for region in sample.regions:
@@ -141,6 +144,8 @@ class _Writer:
             if numbers is None:
                 shapes = self._held(sample, region)
                 numbers = self._shape(key, shapes, width, height) if shapes else None
+                if shapes and numbers is None:
+                    writing.watch.lose(regions=1, labels=1)
             if numbers is not None:
                 score = region.score if self._scores else None
                 scored = [] if score is None else [float(f"{score:.6g}")]
