@@ -192,14 +192,13 @@ class Draft(Vocabulary):
     def rename(self, taxonomy: str, node: NodeId, *, into: NodeId) -> None:
         """Give a node the name of one that was minted here, which goes; the old name is an alias.
 
-        Labels of the old node need no change then.
+        Labels of the old node need no change then, and it keeps its place among the classes.
         """
         nodes = dict(self.taxonomies[taxonomy].nodes)
         old, new = nodes[node], nodes.pop(into)
         nodes[node] = old.replace(
             name=new.name,
             parent=new.parent,
-            order=new.order,
             aliases=(*old.aliases, *new.aliases, old.name),
             extra={**old.extra, **new.extra},
         )
