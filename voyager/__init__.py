@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         VoyagerError,
     )
     from voyager.formats.exporting import Exported
-    from voyager.formats.importing import Imported
+    from voyager.formats.imported import Imported
     from voyager.repo.dataset import Dataset
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
@@ -120,7 +120,7 @@ _FROM = {
         "RefMoved RemoteError StateError UsageError VoyagerError"
     ),
     "voyager.formats.exporting": "Exported",
-    "voyager.formats.importing": "Imported",
+    "voyager.formats.imported": "Imported",
     "voyager.repo.dataset": "Dataset",
     "voyager.repo.diff": "Change",
     "voyager.repo.edit": "Edit",

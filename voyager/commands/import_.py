@@ -16,7 +16,7 @@ from voyager.repo.layout import FOLDER
 
 if TYPE_CHECKING:
     from voyager.formats.base import Format
-    from voyager.formats.importing import Imported
+    from voyager.formats.imported import Imported
 
 
 def run(

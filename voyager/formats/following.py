@@ -23,7 +23,8 @@ from voyager.errors import (
 )
 from voyager.formats.bound_cache import BoundCache, Look, WithBlobs, Written
 from voyager.formats.exporting import losses_of, write_again
-from voyager.formats.importing import Imported, ImportJob, import_labels
+from voyager.formats.imported import Imported
+from voyager.formats.importing import ImportJob, import_labels
 from voyager.formats.reading import ReadOptions
 from voyager.formats.records import Base, ExportBase, ExportRecord, export_base
 from voyager.formats.registry import format_named

@@ -8,23 +8,24 @@ trusted and classes renamed only on evidence. Then all rows are staged.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import force_setattr
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerError
 from voyager.formats.base import NEW_ID, Batch, Format, Item, Source
 from voyager.formats.batches import Batches, refuse_blob
-from voyager.formats.classes import ClassChange, Evidence, apply_renames
-from voyager.formats.difference import same_geometry
+from voyager.formats.classes import Evidence, apply_renames
+from voyager.formats.comparing import Updater
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.frames import in_stored_frame
+from voyager.formats.import_rows import give_ids, join_rows, joined_row, own_links, with_nodes
+from voyager.formats.imported import Imported
 from voyager.formats.placing import Placed, Placer
 from voyager.formats.reading import IMPORT, Reading, ReadOptions
 from voyager.formats.records import (
@@ -41,7 +42,6 @@ from voyager.formats.records import (
 )
 from voyager.formats.report import Report
 from voyager.formats.spill import Sorter
-from voyager.formats.updating import Speaks, Triple, joined, merge_sample
 from voyager.formats.writing import Writing
 from voyager.repo.dataset import Dataset
 from voyager.repo.import_reports import note_report
@@ -51,9 +51,8 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import edit_map, overlay_of, stage_sorted
 from voyager.repo.vocabulary import vocabulary_changes
-from voyager.schema import Label, Region, Sample, decode_sample, encode_sample, sample_uid
-from voyager.schema.ids import image_anchor, mint_region_id, mint_region_ids
-from voyager.schema.pairing import Pairing, pair_exact, pair_regions
+from voyager.schema import Sample, decode_sample, encode_sample, sample_uid
+from voyager.schema.ids import image_anchor
 from voyager.schema.vocabulary import CATEGORY, Draft
 from voyager.store import bulk
 from voyager.store.ids import Kind
@@ -65,74 +64,6 @@ FindBase = Callable[["ImportJob", ExitStack], tuple[Base, dict[str, str]]]
 
 _MOST_NAMED = 5
 _first = itemgetter(0)
-
-
-@dataclass(slots=True)
-class Imported:
-    """What an import staged (or with `dry_run` would stage).
-
-    `samples`, `regions` and `labels` count what the source holds; the rest what it changed here.
-    `attached` counts images that came to labels which waited for them.
-    `trust` is (ids that agree, exact pairs with ids); `renames` what became of classes.
-    """
-
-    format: str
-    title: str
-    why: str
-    report: Report
-    samples: int = 0
-    regions: int = 0
-    labels: int = 0
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    pending: int = 0
-    attached: int = 0
-    regions_added: int = 0
-    regions_changed: int = 0
-    regions_removed: int = 0
-    divided: int = 0
-    matched_elsewhere: list[tuple[str, str]] = field(default_factory=list)
-    trust: tuple[int, int] = (0, 0)
-    renames: list[ClassChange] = field(default_factory=list)
-    turned: list[str] = field(default_factory=list)
-    base: str | None = None
-    staged: bool = False
-    view: Dataset | None = None
-    """Of a dry run: what would be staged; its new blobs are not in the store."""
-    new_blobs: dict[bytes, bytes] = field(default_factory=dict)
-
-    def as_report(self, name: str) -> dict[str, Any]:
-        """What is kept of it with the commit: what it was, and its findings."""
-        fields = ("format", "samples", "regions", "labels", "added", "updated", "report")
-        whole = self.as_json()
-        return {"import": name, **{field: whole[field] for field in fields}}
-
-    def as_json(self) -> dict[str, Any]:
-        """The JSON of `vgr import`."""
-        return {
-            "format": self.format,
-            "samples": self.samples,
-            "regions": self.regions,
-            "labels": self.labels,
-            "added": self.added,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "pending": self.pending,
-            "attached": self.attached,
-            "changed_regions": {
-                "added": self.regions_added,
-                "changed": self.regions_changed,
-                "removed": self.regions_removed,
-                "divided": self.divided,
-            },
-            "matched_elsewhere": [{"name": a, "key": b} for a, b in self.matched_elsewhere],
-            "source_ids": {"agree": self.trust[0], "of": self.trust[1]},
-            "classes": [change.as_json() for change in self.renames],
-            "base": self.base,
-            "staged": self.staged,
-            "report": self.report.as_json(),
-        }
 
 
 def import_labels(
@@ -179,8 +110,8 @@ def import_labels(
         job.find_base(base, based, stack)
         job.read_into(sorter, path)
         job.refuse_nothing(sorter)
-        job.compare(sorter)
         job.said = stack.enter_context(Sorter())
+        job.compare(sorter)
         changes = job.rows(sorter)
         job.stage(changes, strict=strict, dry_run=dry_run)
     if job.result.staged:
@@ -236,8 +167,6 @@ class ImportJob:
         self._new_files: list[str] = []
         self._base: Base = series_base(repo, name)
         self._names: dict[str, str] = {}
-        self._trusted = False
-        self._substitutes: dict[bytes, bytes] = {}
         self._is_empty = not self.version.count(SAMPLES)
         self.is_projection = False
         self.said = Sorter()
@@ -296,7 +225,7 @@ class ImportJob:
         with Sorter() as sorter:
             job.read_into(sorter, path)
             grouped = groupby(sorter.pairs(), key=_first)
-            return {key: _joined_row([row for _, row in group]) for key, group in grouped}
+            return {key: joined_row([row for _, row in group]) for key, group in grouped}
 
     def read_into(self, sorter: Sorter, path: Path) -> None:
         """Place every item of the source, mint its ids, and sort it by key."""
@@ -416,10 +345,10 @@ class ImportJob:
             sample = in_stored_frame(sample, image, self.options.frame, item, self.report)
         anchor = image_anchor(image, placed.key)
         if sample.regions:
-            _give_ids(anchor, sample.regions)
+            give_ids(anchor, sample.regions)
         if sample.uid == NEW_ID:
             force_setattr(sample, "uid", sample_uid(anchor, placed.key))
-            _own_links(sample)
+            own_links(sample)
         if self.options.split is not None:
             force_setattr(sample, "split", self.options.split)
         if not placed.laid_out:
@@ -444,6 +373,7 @@ class ImportJob:
 
     def compare(self, sorter: Sorter) -> None:
         """Look at what is there already: whether ids can be trusted, which classes were renamed."""
+        self._updater = self._new_updater()
         if self._is_empty:
             return
         evidence = Evidence(self.draft, self.options.task)
@@ -458,11 +388,29 @@ class ImportJob:
                 kept, gone = kept + is_here, gone + (not is_here)
         if gone > kept and not self._base.complete:  # of another branch, or taken back
             self._base = OwnBase(self.name)
+            self._updater = self._new_updater()
             return
         self.result.trust = evidence.trust
         no_evidence = not evidence.trust[1]
-        self._trusted = evidence.ids_are_trusted or (self._base.complete and no_evidence)
-        self.result.renames, self._substitutes = apply_renames(self.draft, evidence)
+        trusted = evidence.ids_are_trusted or (self._base.complete and no_evidence)
+        self.result.renames, substitutes = apply_renames(self.draft, evidence)
+        self._updater = self._new_updater(trusted, substitutes)
+
+    def _new_updater(
+        self, trusted: bool = False, substitutes: Mapping[bytes, bytes] | None = None
+    ) -> Updater:
+        return Updater(
+            self.form.holds,
+            self.options.task,
+            self._base,
+            self.draft,
+            self._voices,
+            trusted=trusted,
+            substitutes=substitutes or {},
+            load=self.load,
+            result=self.result,
+            said=self.said,
+        )
 
     def _known_samples(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes, Sample]]:
         """(key, row here, what the source says) of samples that are here and seem to differ."""
@@ -470,7 +418,7 @@ class ImportJob:
             row = self._here.row(SAMPLES, key)
             rows = [new for _, new in group]
             if row is not None and rows not in ([row], [self._projected(key)]):
-                yield key, row, _join(rows)
+                yield key, row, join_rows(rows)
 
     def _projected(self, key: bytes) -> bytes | None:
         return self._base.row(key) if isinstance(self._base, ExportBase) else None
@@ -479,15 +427,14 @@ class ImportJob:
 
     def rows(self, sorter: Sorter) -> Iterator[tuple[bytes, bytes]]:
         """(key, row) of every sample that the import changes, in key order."""
-        conflicts: list[str] = []
-        result = self.result
+        result, conflicts = self.result, self._updater.conflicts
         seen: set[bytes] = set()
         for key, group in groupby(sorter.drain(), key=_first):
             result.samples += 1
             if not result.samples % 500:
                 self.progress(result.samples, sorter.count)
             rows = [row for _, row in group]
-            row = self._merged(key, rows, conflicts)
+            row = self._merged(key, rows)
             if self._base.complete:
                 seen.add(key)
             if row is not None:
@@ -501,139 +448,26 @@ class ImportJob:
         self.result.added += 1
         return row
 
-    def _merged(self, key: bytes, rows: list[bytes], conflicts: list[str]) -> bytes | None:
+    def _merged(self, key: bytes, rows: list[bytes]) -> bytes | None:
         known = None if self._is_empty else self._here.row(SAMPLES, key)
-        projected = self._projected(key)
-        if known is None and projected is None and len(rows) == 1 and not self._substitutes:
+        projected, substitutes = self._projected(key), self._updater.substitutes
+        if known is None and projected is None and len(rows) == 1 and not substitutes:
             return self._fresh(rows[0])
         if rows in ([known], [projected]):
             self.result.unchanged += 1
             return None
-        theirs = _substituted(_join(rows), self._substitutes)
+        theirs = with_nodes(join_rows(rows), substitutes)
         if known is None and projected is not None:
-            conflicts.append(f"{key.decode()} (removed here)")
+            self._updater.conflicts.append(f"{key.decode()} (removed here)")
             return None
         if known is None:
             return self._fresh(encode_sample(theirs))
-        row = self._update(key, decode_sample(known), theirs, conflicts)
+        row = self._updater.update(key, decode_sample(known), theirs)
         if row == known:
             self.result.unchanged += 1
             return None
         self.result.updated += 1
         return row
-
-    def _update(self, key: bytes, ours: Sample, theirs: Sample, conflicts: list[str]) -> bytes:
-        base = self._base.sample(key, ours, theirs)
-        start = ours.replace(image=theirs.image) if ours.image.blob is None else ours
-        if base is None:
-            base = ours.replace(labels=(), regions=(), meta={}, split=None)
-        was = self._base.original(key) or base
-        triples = list(self._triples(key, ours, base, theirs, was))
-        merged = merge_sample(start, base, theirs, triples, self.speaks, was)
-        self._note_said(key, merged.sample, theirs, triples)
-        conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
-        result = self.result
-        result.attached += ours.image.state == "pending" and theirs.image.state == "stored"
-        result.regions_added += merged.added
-        result.regions_changed += merged.changed
-        result.regions_removed += merged.removed
-        return encode_sample(merged.sample)
-
-    def _note_said(self, key: bytes, sample: Sample, theirs: Sample, triples: list[Triple]) -> None:
-        """Note what the source said, its regions by the ids that they have here."""
-        own = (
-            t.theirs.replace(id=(t.ours or t.was or t.base or t.theirs).id)
-            for t in triples
-            if t.theirs
-        )
-        said = theirs.replace(uid=sample.uid, image=sample.image, regions=tuple(own))
-        if said != sample:
-            self.said.add(key, encode_sample(said))
-
-    def _triples(
-        self, key: bytes, ours: Sample, base: Sample, theirs: Sample, was: Sample
-    ) -> Iterator[Triple]:
-        """Pair the file's regions with those of the base, and these with the ones that are here."""
-        here = {region.id: region for region in ours.regions}
-        before = {region.id: region for region in was.regions}
-        counterparts = self._base.counterparts(key)
-        pairing = self._pair(base.regions, theirs.regions, ours)
-        self.result.divided += len(pairing.divided)
-        if pairing.turn is not None:
-            self.result.turned.append(key.decode())
-        for pair in pairing.pairs:
-            old, new = base.regions[pair.old], theirs.regions[pair.new]
-            own = counterparts.get(old.id, old.id)
-            yield Triple(old, here.pop(own, None), new, before.get(own))
-        gone = {
-            counterparts.get(old.id, old.id): old
-            for old in (base.regions[place] for place in pairing.old_left)
-        }
-        left = [theirs.regions[place] for place in pairing.new_left]
-        for triple in self._additions(left, here, gone):
-            drawn = triple.ours
-            yield triple if drawn is None else replace(triple, was=before.get(drawn.id))
-        for own_id, old in gone.items():
-            yield Triple(old, here.get(own_id), None, before.get(own_id))
-
-    def _pair(self, old: tuple[Region, ...], new: tuple[Region, ...], sample: Sample) -> Pairing:
-        image = sample.image
-        size = (image.width, image.height) if image.width and image.height else None
-        return pair_regions(
-            old,
-            new,
-            class_of=self._class_of,
-            trust_ids=self._trusted,
-            same_ids=self.form.holds.whole,
-            size=size,
-            load=self.load,
-        )
-
-    def _additions(
-        self, new: list[Region], here: dict[bytes, Region], gone: dict[bytes, Region]
-    ) -> Iterator[Triple]:
-        """Regions that the file has and the base had not; one that somebody drew here is the same.
-
-        Only exact equals are: what is merely close is a second opinion, not a second import. Of
-        `gone`, regions of the base that the file lacks, those are taken that were redrawn alike.
-        """
-        free = list(here.values())
-        pairing = pair_exact(free, new, class_of=self._class_of)
-        equal = {pair.new: free[pair.old] for pair in pairing.pairs}
-        left = [free[place] for place in pairing.old_left]
-        for place, region in enumerate(new):
-            own = equal.get(place) or here.get(region.id) or self._nearly(region, left)
-            base = None if own is None else gone.pop(own.id, own)
-            yield Triple(base, own, region)
-
-    def _nearly(self, region: Region, free: list[Region]) -> Region | None:
-        """The free region that differs by no more than the format's rounding; taken out."""
-        quantum, shape = self.form.holds.quantum, region.geometry
-        if not quantum or shape is None:
-            return None
-        for place, other in enumerate(free):
-            alike = other.geometry is not None and same_geometry(other.geometry, shape, quantum)
-            if alike and self._class_of(other) == self._class_of(region):
-                return free.pop(place)
-        return None
-
-    def _class_of(self, region: Region) -> bytes | None:
-        for label in region.labels:
-            if label.task == self.options.task and label.node is not None:
-                return self._substitutes.get(label.node, label.node)
-        return None
-
-    @property
-    def speaks(self) -> Speaks:
-        """What the import has a say in."""
-        tasks = self.draft.tasks
-        many = frozenset(name for name, task in tasks.items() if task.many)
-        said, sources = zip(*self._voices, strict=True)
-        answers = self._answers if self._base.complete else None
-        return Speaks(self.form.holds, frozenset(said), frozenset(sources), many, answers)
-
-    def _answers(self, task: str, labels: tuple[Label, ...]) -> tuple[Label, ...]:
-        return self.draft.answer(task, labels).labels
 
     def load(self, blob: bytes) -> bytes:
         """The bytes of a stored mask."""
@@ -704,7 +538,7 @@ class ImportJob:
             if row is None:
                 self.report.add("lost", "a prediction for an image that is not here", key.decode())
                 continue
-            theirs = _join(new for _, new in group)
+            theirs = join_rows(new for _, new in group)
             said.append(theirs.replace(uid=decode_sample(row).uid))
         self.result.samples = len(said)
         self.report.refuse_if_strict(strict=strict)
@@ -732,64 +566,6 @@ class ImportJob:
         found = (after.tracked_at(key) for key in sorted(set(self._new_files)))
         write = [tracked for tracked in found if tracked is not None]
         update(self.repo, Plan(write, []), after, before_token=self.version.token)
-
-
-def _give_ids(anchor: bytes | str, regions: tuple[Region, ...]) -> None:
-    """Mint the ids that a reader left open, in the order of the regions.
-
-    They are set in place: the reader made these regions a moment ago, and nobody has seen them.
-    """
-    given = [region.id for region in regions]
-    if given.count(NEW_ID) == len(given):
-        for region, own in zip(regions, mint_region_ids(anchor, regions), strict=True):
-            force_setattr(region, "id", own)
-        return
-    taken = {region.id for region in regions if region.id != NEW_ID}
-    for region in regions:
-        if region.id == NEW_ID:
-            force_setattr(region, "id", mint_region_id(anchor, region, taken))
-            taken.add(region.id)
-
-
-def _own_links(sample: Sample) -> None:
-    """Give links within a new sample its uid, where the reader wrote NEW_ID for it."""
-    for region in sample.regions:
-        if region.links and any(link.uid == NEW_ID for link in region.links):
-            links = (
-                link.replace(uid=sample.uid) if link.uid == NEW_ID else link
-                for link in region.links
-            )
-            force_setattr(region, "links", tuple(links))
-
-
-def _joined_row(rows: list[bytes]) -> bytes:
-    return rows[0] if len(rows) == 1 else encode_sample(_join(rows))
-
-
-def _join(rows: Iterable[bytes]) -> Sample:
-    """Several descriptions of one image as one; equal regions get ids of their own."""
-    first, *others = map(decode_sample, rows)
-    for other in others:
-        first = joined(first, other)
-    return first
-
-
-def _substituted(sample: Sample, nodes: dict[bytes, bytes]) -> Sample:
-    """The sample with the ids of renamed classes in place of the newly minted ones."""
-    if not nodes or not sample.regions:
-        return sample
-    regions = tuple(
-        region.replace(
-            labels=tuple(
-                label.replace(node=nodes[label.node]) if label.node in nodes else label
-                for label in region.labels
-            )
-        )
-        if any(label.node in nodes for label in region.labels)
-        else region
-        for region in sample.regions
-    )
-    return sample.replace(regions=regions)
 
 
 def _conflicts(conflicts: list[str], base: Base) -> VoyagerError:

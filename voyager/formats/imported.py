@@ -1,0 +1,78 @@
+"""What an import staged, in numbers and words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from voyager.formats.classes import ClassChange
+from voyager.formats.report import Report
+from voyager.repo.dataset import Dataset
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import staged (or with `dry_run` would stage).
+
+    `samples`, `regions` and `labels` count what the source holds; the rest what it changed here.
+    `attached` counts images that came to labels which waited for them.
+    `trust` is (ids that agree, exact pairs with ids); `renames` what became of classes.
+    """
+
+    format: str
+    title: str
+    why: str
+    report: Report
+    samples: int = 0
+    regions: int = 0
+    labels: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    pending: int = 0
+    attached: int = 0
+    regions_added: int = 0
+    regions_changed: int = 0
+    regions_removed: int = 0
+    divided: int = 0
+    matched_elsewhere: list[tuple[str, str]] = field(default_factory=list)
+    trust: tuple[int, int] = (0, 0)
+    renames: list[ClassChange] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
+    base: str | None = None
+    staged: bool = False
+    view: Dataset | None = None
+    """Of a dry run: what would be staged; its new blobs are not in the store."""
+    new_blobs: dict[bytes, bytes] = field(default_factory=dict)
+
+    def as_report(self, name: str) -> dict[str, Any]:
+        """What is kept of it with the commit: what it was, and its findings."""
+        fields = ("format", "samples", "regions", "labels", "added", "updated", "report")
+        whole = self.as_json()
+        return {"import": name, **{field: whole[field] for field in fields}}
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON of `vgr import`."""
+        return {
+            "format": self.format,
+            "samples": self.samples,
+            "regions": self.regions,
+            "labels": self.labels,
+            "added": self.added,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "pending": self.pending,
+            "attached": self.attached,
+            "changed_regions": {
+                "added": self.regions_added,
+                "changed": self.regions_changed,
+                "removed": self.regions_removed,
+                "divided": self.divided,
+            },
+            "matched_elsewhere": [{"name": a, "key": b} for a, b in self.matched_elsewhere],
+            "source_ids": {"agree": self.trust[0], "of": self.trust[1]},
+            "classes": [change.as_json() for change in self.renames],
+            "base": self.base,
+            "staged": self.staged,
+            "report": self.report.as_json(),
+        }
