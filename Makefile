@@ -12,7 +12,7 @@ help:
 	@echo 'make test    the quick tests'
 	@echo 'make check   format, lint, types, layers, and the quick tests'
 	@echo 'make deep    all tests, the long ones too'
-	@echo 'make bench   compare with Git and Git LFS, and time a million rows'
+	@echo 'make bench   compare with Git and Git LFS; a million rows; labels in, out, edited, compared'
 	@echo 'make clean   remove .venv'
 
 demo: $(VENV)/.installed
@@ -36,6 +36,9 @@ deep: $(VENV)/.installed-dev
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/versions.py
 	$(BIN)/python benchmarks/rows.py
+	$(BIN)/python benchmarks/label_edits.py
+	$(BIN)/python benchmarks/label_diff.py
+	$(BIN)/python benchmarks/formats.py
 
 clean:
 	rm -rf $(VENV)
