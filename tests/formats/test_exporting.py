@@ -106,6 +106,29 @@ def test_regions_that_have_no_place_are_not_counted(repo: Repository, tmp_path: 
     assert done.as_json()["regions"] == 0
 
 
+def test_yolo_of_labels_of_images(repo: Repository, tmp_path: Path) -> None:
+    load(repo, small(format_named("folders")))
+    change(repo, "a.png", split="train")
+    change(repo, "b.png", split="val")
+    change(repo, "c.png", labels=(), split="train")
+    save(repo)
+    done = give(repo, tmp_path / "plain", "yolo")
+    assert (done.labels, done.report.count("lost", "a label of task 'category'")) == (0, 3)
+    assert done.hint is not None and "--set kind=classify" in done.hint
+    done = give(repo, tmp_path / "out", "yolo", settings={"kind": "classify"})
+    assert (done.samples, done.labels, done.hint) == (3, 3, None)
+    assert done.report.count("lost", "an image without labels") == 1
+    version = repo.staged()
+    word = {key: version.vocabulary.word(version[key].labels[0]) for key in ("a.png", "b.png")}
+    assert (tmp_path / "out" / "train" / word["a.png"] / "a.png").is_file()
+    assert (tmp_path / "out" / "val" / word["b.png"] / "b.png").is_file()
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
+    before = everything(repo)
+    assert detect(tmp_path / "out")[0].name == "folders"
+    assert not take(repo, tmp_path / "out", "folders").staged
+    assert everything(repo) == before
+
+
 def test_what_a_writer_leaves_out_is_not_counted(repo: Repository, tmp_path: Path) -> None:
     load(repo, small(format_named("coco")))
     key = next(iter(repo.staged()))

@@ -88,3 +88,5 @@ def run(
         f" {counted(done.labels, 'label')} as {form.title} to {target}"
     )
     show_report(ctx, done.report)
+    if done.hint is not None:
+        ctx.say(f"hint: {done.hint}")

@@ -230,6 +230,10 @@ class Format:
     settings: Mapping[str, str] = field(default_factory=dict)
     one_file: bool = False
     """Whether an export is one file that holds all labels, so that it can be bound."""
+    becomes: Callable[[Mapping[str, str]], tuple[Format, Mapping[str, str]] | None] = (
+        lambda _settings: None
+    )
+    """Of settings that ask for another format to be written: that one, and its settings."""
     looks_at_images: bool = True
     """Whether the names of image files tell a reader what label files do not."""
 

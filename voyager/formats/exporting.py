@@ -6,7 +6,7 @@ import filecmp
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Exported:
     samples: int = 0
     regions: int = 0
     labels: int = 0
+    hint: str | None = None
+    """What the user may have meant instead."""
 
     def as_json(self) -> dict[str, Any]:
         """The JSON of `vgr export`."""
@@ -75,6 +77,9 @@ def export(
     """
     options = options or WriteOptions()
     _check_direction(form, options)
+    other = form.becomes(options.settings)
+    if other is not None:
+        form, options = other[0], replace(options, settings=other[1])
     if version.count(CONFLICTS):
         raise StateError("the version has conflicts", hint="vgr conflicts")
     folder, file_name = _target(path, form, force=force)
@@ -93,6 +98,7 @@ def export(
             form.write(writing)
             writing.finish_watch()
             tally.finish()
+        done.hint = writing.hint
         done.report.refuse_if_strict(strict=strict)
         if record and version.commit is not None:
             noted = _record_of(form, writing, version.commit, where, keys, file_name)
@@ -199,8 +205,9 @@ class _Tally(Watch):
         done.regions += len(sample.regions) - gone.regions
         done.labels += labels - gone.labels
 
-    def lose(self, *, regions: int = 0, labels: int = 0) -> None:
+    def lose(self, *, samples: int = 0, regions: int = 0, labels: int = 0) -> None:
         """Take back what was counted and is not written."""
+        self._done.samples -= samples
         self._done.regions -= regions
         self._done.labels -= labels
 

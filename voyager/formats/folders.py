@@ -177,6 +177,7 @@ def write(writing: Writing) -> None:
     """Copy each image to split/class/name; the list of classes says their order."""
     multi = writing.choice("multi", ("first", "copy"), "first")
     nested = writing.choice("nested", ("first", "path"), "first")
+    skips = writing.choice("unlabeled", ("folder", "skip"), "folder") == "skip"
     with writing.open("classes.txt") as file:
         for node, _ in writing.classes:
             names = _class_names(node, nested, writing)
@@ -186,6 +187,10 @@ def write(writing: Writing) -> None:
         labels = writing.categories(sample.labels)
         if multi == "first":
             labels = labels[:1]
+        if skips and not labels:
+            writing.report.add("lost", "an image without labels", key)
+            writing.watch.lose(samples=1)
+            continue
         for label in labels or (None,):
             folders = _folders(key, sample, label, nested, writing)
             name = _free_name(key, folders, taken)
@@ -265,5 +270,6 @@ FORMAT: Final = Format(
     settings={
         "nested": "of folders in folders, the class: first (default), last, or path for a tree",
         "multi": "an image of several classes goes to its first (default), or copy: to each",
+        "unlabeled": "images without a class go to a folder of that name (default), or skip",
     },
 )

@@ -46,7 +46,7 @@ class Watch:
     def note(self, key: str, sample: Sample) -> None:
         """Hear of a sample."""
 
-    def lose(self, *, regions: int = 0, labels: int = 0) -> None:
+    def lose(self, *, samples: int = 0, regions: int = 0, labels: int = 0) -> None:
         """Hear that the writer left out what the format has a place for."""
 
     def forget(self) -> None:
@@ -94,6 +94,8 @@ class Writing:
         self._watched, self._all_watched = 0, False
         self._chosen = chosen
         self._answers: dict[tuple[str, NodeId, str, str], bool] = {}
+        self.hint: str | None = None
+        """What the user may have meant, set by the writer: a command or an option."""
         self.label_files: list[str] = []
         """What was written but for images, in order."""
         self._written: set[str] = set()

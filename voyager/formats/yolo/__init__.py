@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from voyager.formats.base import Detection, Format, Item, Source
 from voyager.formats.reading import Reading
@@ -50,6 +50,15 @@ def read(source: Source, reading: Reading) -> Iterator[Item]:
     return read_dataset(source, reading)
 
 
+def _becomes(settings: Mapping[str, str]) -> tuple[Format, Mapping[str, str]] | None:
+    """Datasets of classification have no lines: images lie in folders of classes."""
+    if settings.get("kind") != "classify":
+        return None
+    from voyager.formats.folders import FORMAT as FOLDERS
+
+    return FOLDERS, {"unlabeled": "skip"}
+
+
 FORMAT = Format(
     name="yolo",
     title="YOLO",
@@ -57,9 +66,11 @@ FORMAT = Format(
     read=read,
     write=write,
     holds=HOLDS,
+    becomes=_becomes,
     settings={
         "kind": "what lines are: detect, segment, pose or obb; auto: by how many numbers they have "
-        "when reading, by what regions are when writing",
+        "when reading, by what regions are when writing; classify: folders of classes "
+        "of images (only written; they are read as folders)",
         "scores": "yes: write the score of a region after its numbers (no trainer reads that)",
     },
 )

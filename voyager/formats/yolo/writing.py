@@ -108,6 +108,9 @@ class _Writer:
                     if made.labels is not None:
                         writing.put(f"labels/{os.path.splitext(name)[0]}.txt", made.labels)
         self._write_yaml()
+        lost = f"a label of task '{writing.task}'"
+        if not self._found and self._report.count("lost", lost):
+            writing.hint = "--set kind=classify writes images in folders of their classes"
 
     # -- labels ----------------------------------------------------------------------------------
 
