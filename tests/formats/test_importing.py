@@ -126,6 +126,25 @@ def test_a_newer_file_moves_relabels_removes_and_adds(
     assert done.trust == (2, 2)
 
 
+def test_a_newer_file_under_another_name_is_told(
+    repo: Repository, source: Path, coco: Coco
+) -> None:
+    assert take(repo, source).same_as is None
+    save(repo)
+    coco.annotations[0]["bbox"] = [4, 3, 20, 10]
+    newer = coco.write(source.with_name("newer.json"))
+    done = take(repo, newer, dry_run=True)
+    assert done.same_as == source.name
+    assert done.as_json()["same_as"] == source.name
+    done = take(repo, newer, name=source.name)
+    assert (done.same_as, done.regions_added, done.regions_changed) == (None, 0, 1)
+    save(repo)
+    del coco.annotations[1:]
+    coco.annotations[0]["bbox"] = [1, 1, 5, 5]
+    assert take(repo, coco.write(source.with_name("others.json"))).same_as is None
+    assert take(repo, newer).same_as == source.name
+
+
 def test_edits_of_people_survive_a_newer_file(repo: Repository, source: Path, coco: Coco) -> None:
     take(repo, source)
     node = repo.staged()["a.png"].regions[0].labels[0].node

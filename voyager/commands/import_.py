@@ -12,6 +12,7 @@ from voyager.commands.format_options import parse_settings, show_report
 from voyager.commands.reports import shown_pairs
 from voyager.commands.sizes import counted
 from voyager.errors import NotFoundError, UsageError
+from voyager.repo.keys import shown
 from voyager.repo.layout import FOLDER
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ def run(
     REPO@REV takes samples of another repository, with their ids and labels.
 
     JSON: {"format", "samples", "regions", "labels", "added", "updated", "unchanged", "pending",
-    "attached", "changed_regions", "classes", "source_ids", "base", "staged", "report": [{"class",
-    "kind", "count", "examples"}]}.
+    "attached", "changed_regions", "classes", "source_ids", "base", "same_as", "staged", "report":
+    [{"class", "kind", "count", "examples"}]}.
 
     Example:
       $ vgr import annotations/instances_train.json --images train
@@ -230,6 +231,10 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
         for line in shown_pairs(done.matched_elsewhere):
             ctx.say(line)
     show_report(ctx, done.report)
+    if done.same_as is not None:
+        name = f"'{shown(done.same_as)}'"
+        again = f"vgr undo, and vgr import --name {name}" if done.staged else f"--name {name}"
+        ctx.say(f"most regions came with the import {name} before; to update those: {again}")
     if done.pending:
         ctx.say(
             f"waiting for {counted(done.pending, 'image')}: vgr add at the key,"

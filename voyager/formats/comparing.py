@@ -17,6 +17,18 @@ from voyager.schema.rle import Load
 from voyager.schema.vocabulary import Draft
 
 
+def equal_elsewhere(ours: Sample, theirs: Sample, name: str) -> Iterator[str]:
+    """Of each region that imports of other names brought to a sample too, the name of that one."""
+    brought = {
+        region.id: region.origin.import_
+        for region in ours.regions
+        if region.origin is not None and region.origin.import_ not in (None, name)
+    }
+    regions = [region for region in ours.regions if region.id in brought]
+    for pair in pair_exact(regions, theirs.regions, class_of=lambda _: None).pairs:
+        yield str(brought[regions[pair.old].id])
+
+
 class Updater:
     """Takes what a source says of samples into those that are here.
 

@@ -40,6 +40,8 @@ class Imported:
     renames: list[ClassChange] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
     base: str | None = None
+    same_as: str | None = None
+    """The import of another name that brought most of these regions, if this name is new."""
     staged: bool = False
     view: Dataset | None = None
     """Of a dry run: what would be staged; its new blobs are not in the store."""
@@ -73,6 +75,7 @@ class Imported:
             "source_ids": {"agree": self.trust[0], "of": self.trust[1]},
             "classes": [change.as_json() for change in self.renames],
             "base": self.base,
+            "same_as": self.same_as,
             "staged": self.staged,
             "report": self.report.as_json(),
         }

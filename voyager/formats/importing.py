@@ -8,6 +8,7 @@ trusted and classes renamed only on evidence. Then all rows are staged.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,7 +22,7 @@ from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerE
 from voyager.formats.base import NEW_ID, Batch, Format, Item, Source
 from voyager.formats.batches import Batches, refuse_blob
 from voyager.formats.classes import Evidence, apply_renames
-from voyager.formats.comparing import Updater
+from voyager.formats.comparing import Updater, equal_elsewhere
 from voyager.formats.find_images import ImageFinder
 from voyager.formats.frames import in_stored_frame
 from voyager.formats.import_rows import give_ids, join_rows, joined_row, own_links, with_nodes
@@ -378,14 +379,20 @@ class ImportJob:
             return
         evidence = Evidence(self.draft, self.options.task)
         kept = gone = 0
+        is_new = isinstance(self._base, OwnBase)
+        elsewhere: Counter[str] = Counter()
         for key, row, theirs in self._known_samples(sorter):
             ours = decode_sample(row)
+            if is_new:
+                elsewhere.update(equal_elsewhere(ours, theirs, self.name))
             old = self._base.sample(key, ours, theirs) if theirs.regions else None
             if old is not None and old.regions:
                 evidence.add(old.regions, theirs.regions)
                 here = {region.id for region in ours.regions}
                 is_here = any(region.id in here for region in old.regions)
                 kept, gone = kept + is_here, gone + (not is_here)
+        for name, count in elsewhere.most_common(1):
+            self.result.same_as = name if count * 2 > self.result.regions else None
         if gone > kept and not self._base.complete:  # of another branch, or taken back
             self._base = OwnBase(self.name)
             self._updater = self._new_updater()
