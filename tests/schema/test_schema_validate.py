@@ -22,6 +22,7 @@ from voyager.schema import (
     Region,
     Sample,
     coverage_key,
+    overlap,
 )
 from voyager.schema.rle import mask_of_array
 from voyager.schema.taxonomy_merge import merge
@@ -194,9 +195,9 @@ def drawn(number: int, shape: Geometry, *labels: Label, **fields: Any) -> Region
     return Region(id=bytes([number]) * 16, geometries={"main": shape}, labels=said, **fields)
 
 
-def apart(overlap: str, *regions: Region, load: Any = None) -> list[tuple[str, str]]:
+def apart(wanted: str, *regions: Region, load: Any = None) -> list[tuple[str, str]]:
     known = vocabulary()
-    known.put_task("kind", known.tasks["kind"].replace(overlap=overlap))
+    known.put_task("kind", known.tasks["kind"].replace(overlap=wanted))
     validator = Validator(known, load=load)
     return [(one.kind, one.path) for one in validator.violations("k", sample(regions=regions))]
 
@@ -205,7 +206,7 @@ BOX = Box(0, 0, 10, 10)
 
 
 @pytest.mark.parametrize(
-    ("shape", "overlap"),
+    ("shape", "shares"),
     [
         (Box(5, 5, 15, 15), True),
         (Box(10, 0, 20, 10), False),  # a border is no area
@@ -218,8 +219,8 @@ BOX = Box(0, 0, 10, 10)
         (mask_of_array(np.tri(20, dtype=bool)), True),
     ],
 )
-def test_regions_of_one_task_that_overlap(shape: Geometry, overlap: bool) -> None:
-    expected = [("overlap", "regions[1]")] * overlap
+def test_regions_of_one_task_that_overlap(shape: Geometry, shares: bool) -> None:
+    expected = [("overlap", "regions[1]")] * shares
     for pair in ((BOX, shape), (shape, BOX)):
         regions = [drawn(n, one) for n, one in enumerate(pair, 1)]
         assert apart("forbidden", *regions) == expected
@@ -233,6 +234,14 @@ def test_overlaps_of_what_does_not_answer_together() -> None:
     assert apart("forbidden", drawn(1, BOX), drawn(2, BOX, state="rejected")) == []
     many = [drawn(n, Box(n, 0, n + 2, 10)) for n in range(1, 6)]
     assert apart("forbidden", *many) == [("overlap", f"regions[{n}]") for n in range(1, 5)]
+
+
+def test_very_many_shapes_around_each_other_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [Polygon((((0, n, 99, n + 99, 99, n + 99.2),),)) for n in range(0, 60, 2)]
+    regions = [drawn(n, shape) for n, shape in enumerate([*lines, lines[-1]], 1)]
+    assert apart("forbidden", *regions) == [("overlap", "regions[30]")]
+    monkeypatch.setattr(overlap, "_MOST_MEASURED", 10)
+    assert apart("forbidden", *regions) == []
 
 
 def test_the_overlap_of_masks_in_blobs_wants_their_bytes() -> None:
