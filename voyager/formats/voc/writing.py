@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HOLDS: Final = Holds(
+    quantum=1e-9,  # counting from 1 leaves nothing of a number far below a pixel
     geometries=frozenset({"box", "rotated-box", "polygon", "mask"}),
     several=True,
     converts={
