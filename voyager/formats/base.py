@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from voyager.errors import InvalidDataError
+from voyager.errors import InvalidDataError, UsageError
 from voyager.images import IMAGE_EXTENSIONS
 from voyager.schema import Image, Sample
 from voyager.schema.ids import ID_BYTES
@@ -236,6 +236,25 @@ class Format:
     """Of settings that ask for another format to be written: that one, and its settings."""
     looks_at_images: bool = True
     """Whether the names of image files tell a reader what label files do not."""
+
+
+class Settings:
+    """What reading and writing share: the options of the format itself (`--set name=value`)."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = settings
+
+    def setting(self, name: str, default: str = "") -> str:
+        """An option of the format."""
+        return self._settings.get(name, default)
+
+    def choice(self, name: str, choices: Iterable[str], default: str) -> str:
+        """An option of the format that has fixed values; UsageError for another."""
+        value = self.setting(name, default)
+        known = list(choices)
+        if value not in known:
+            raise UsageError(f"--set {name}={value}: expected {', '.join(known)}")
+        return value
 
 
 def iter_items(parts: Iterable[Item | Batch]) -> Iterator[Item]:

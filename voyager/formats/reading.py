@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from voyager.errors import UsageError
-from voyager.formats.base import NEW_ID
+from voyager.formats.base import NEW_ID, Settings
 from voyager.formats.find_images import FoundImage, ImageFinder
 from voyager.formats.report import Report
 from voyager.schema import MASK_INLINE_LIMIT, Geometry, Label, Mask, Origin, Region
@@ -43,7 +42,7 @@ class ReadOptions:
     """Options of the format itself."""
 
 
-class Reading:
+class Reading(Settings):
     """Given to `Format.read`.
 
     A reader calls `category` for the id of a class name, `region` and `label` to make values in
@@ -65,6 +64,7 @@ class Reading:
     ) -> None:
         self.name = name
         """What the import is called in `origin`."""
+        super().__init__(options.settings)
         self.options = options
         self.draft = draft
         self.images = images
@@ -75,18 +75,6 @@ class Reading:
         self.source = options.source
         self._origins: dict[tuple[Any, ...], Origin] = {}
         self._labels: dict[tuple[Any, ...], Label] = {}
-
-    def setting(self, name: str, default: str = "") -> str:
-        """An option of the format."""
-        return self.options.settings.get(name, default)
-
-    def choice(self, name: str, choices: Iterable[str], default: str) -> str:
-        """An option of the format that has fixed values; UsageError for another."""
-        value = self.setting(name, default)
-        known = list(choices)
-        if value not in known:
-            raise UsageError(f"--set {name}={value}: expected {', '.join(known)}")
-        return value
 
     # -- classes and labels ----------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from voyager.errors import InvalidDataError, UsageError
+from voyager.formats.base import Settings
 from voyager.formats.chosen import Chosen
 from voyager.formats.report import Report
 from voyager.formats.shares import Make, spread
@@ -59,7 +60,7 @@ class Watch:
         """Know also what another one was told."""
 
 
-class Writing:
+class Writing(Settings):
     """Given to `Format.write`.
 
     A writer walks `samples()` (twice if it has to), or lets `spread` make what it writes; it asks
@@ -81,6 +82,7 @@ class Writing:
     ) -> None:
         self.version = version
         self.folder = folder
+        super().__init__(options.settings)
         self.options = options
         self.report = report
         self.file_name = file_name
@@ -120,18 +122,6 @@ class Writing:
         if self.options.task is not None and wanted not in tasks:
             raise UsageError(f"there is no category task '{wanted}'", hint="vgr task ls")
         return wanted
-
-    def setting(self, name: str, default: str = "") -> str:
-        """An option of the format."""
-        return self.options.settings.get(name, default)
-
-    def choice(self, name: str, choices: Iterable[str], default: str) -> str:
-        """An option of the format that has fixed values; UsageError for another."""
-        value = self.setting(name, default)
-        known = list(choices)
-        if value not in known:
-            raise UsageError(f"--set {name}={value}: expected {', '.join(known)}")
-        return value
 
     # -- samples ---------------------------------------------------------------------------------
 
