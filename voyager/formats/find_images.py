@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from voyager.formats.version_images import VersionImages
 from voyager.images import probe
 from voyager.repo.dataset import Dataset
-from voyager.repo.snapshot import SAMPLES
-from voyager.schema import Image, decode_sample
+from voyager.schema import Image
 
 _HEAD_BYTES = 256 * 1024
 _SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".bmp", ".webp", ".tif", ".tiff")
@@ -53,6 +53,8 @@ class ImageFinder:
         self._removed = removed or {}
         self._listed: dict[tuple[Path, str], frozenset[str]] = {}
         self._version = version
+        self.known = VersionImages(version)
+        """The images that the version has."""
         self._folders = list(folders)
         self._root = root
         self._to = to
@@ -98,7 +100,7 @@ class ImageFinder:
         if name in self._removed:
             return name
         for key in dict.fromkeys((f"{self._to}/{name}" if self._to else name, name)):
-            if self._version.row(SAMPLES, key.encode()) is not None:
+            if key in self.known:
                 return key
         found = self._by_name.get(os.path.basename(name), ())
         if not found and "." not in os.path.basename(name):
@@ -121,13 +123,9 @@ class ImageFinder:
         return {number: key for number, key in found.items() if number not in twice}
 
     @cached_property
-    def _keys(self) -> list[str]:
-        return list(self._version)
-
-    @cached_property
     def _by_name(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for key in self._keys:
+        for key in self.known.all:
             found.setdefault(key.rpartition("/")[2], []).append(key)
         return found
 
@@ -139,8 +137,7 @@ class ImageFinder:
         return found
 
     def _in_version(self, key: str) -> FoundImage | None:
-        row = self._version.row(SAMPLES, key.encode())
-        image = self._removed.get(key) if row is None else decode_sample(row).image
+        image = self.known.get(key) or self._removed.get(key)
         if image is None:
             return None
         return FoundImage(None, key, image.width, image.height, image.orientation)

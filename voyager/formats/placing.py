@@ -22,7 +22,7 @@ from voyager.repo.add import image_of
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import key_problem, shown
 from voyager.repo.snapshot import SAMPLES
-from voyager.schema import Image, decode_sample
+from voyager.schema import Image
 from voyager.store.transaction import Transaction
 
 _BLAKE3 = "blake3:"
@@ -30,11 +30,10 @@ _BLAKE3 = "blake3:"
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where an item goes: its key, its image, and the row that is there already (or None)."""
+    """Where an item goes: its key and its image."""
 
     key: str
     image: Image
-    row: bytes | None
     laid_out: bool = True
     """Whether the working tree has the file already (or there is none to have)."""
 
@@ -76,7 +75,7 @@ class Placer:
         if self._written_here:  # its names are known
             key = self._names.get(item.name, item.name)
             if key in self._removed:
-                return Placed(key, self._removed[key], None)
+                return Placed(key, self._removed[key])
             known = self._known(key, item)
             if known is not None:
                 return known
@@ -113,21 +112,20 @@ class Placer:
             assert known is not None
             return known
         laid_out = inside is not None
-        return self._arrived(key, image, item, laid_out) or Placed(key, image, None, laid_out)
+        return self._arrived(key, image, item, laid_out) or Placed(key, image, laid_out)
 
     def _arrived(self, key: str, image: Image, item: Item, laid_out: bool) -> Placed | None:
         """The sample that waits for this image under its name, which moves to the image's key."""
         if self._is_empty:
             return None
         for waiting in (self._key_of(item, None), self._finder.find_key(item.name)):
-            row = None if waiting is None else self._version.row(SAMPLES, waiting.encode())
-            if waiting is None or row is None or waiting in self.arrived.values():
+            old = None if waiting is None else self._finder.known.get(waiting)
+            if waiting is None or old is None or waiting in self.arrived.values():
                 continue
-            old = decode_sample(row).image
             size = (old.width, old.height)
             if old.state == "pending" and size in ((None, None), (image.width, image.height)):
                 self.arrived[key] = waiting
-                return Placed(key, image.replace(uri=image.uri or old.uri), row, laid_out)
+                return Placed(key, image.replace(uri=image.uri or old.uri), laid_out)
         return None
 
     def _without_file(self, item: Item) -> Placed:
@@ -142,21 +140,20 @@ class Placer:
 
     def _known(self, key: str, item: Item, image: Image | None = None) -> Placed | None:
         """The sample at a key, its image attached where it was only promised."""
-        row = self._version.row(SAMPLES, key.encode())
-        if row is None:
+        old = self._finder.known.get(key)
+        if old is None:
             return None
-        old = decode_sample(row).image
         attached = image is not None and old.state == "pending"
         if image is not None and not attached and image.blob_id != old.blob_id:
             self._report.add("lost", "the repository has another image at this key", shown(key))
         if attached and image is not None:
-            return Placed(key, image.replace(uri=image.uri or old.uri), row, laid_out=False)
-        return Placed(key, old, row)
+            return Placed(key, image.replace(uri=image.uri or old.uri), laid_out=False)
+        return Placed(key, old)
 
     def _has_image(self, key: str) -> bool:
         """Whether there is a sample at a key that waits for no image."""
-        row = self._version.row(SAMPLES, key.encode())
-        return row is not None and decode_sample(row).image.state != "pending"
+        image = self._finder.known.get(key)
+        return image is not None and image.state != "pending"
 
     def _pending(self, key: str, item: Item) -> Placed:
         image = item.sample.image
@@ -165,7 +162,7 @@ class Placer:
             image = image.replace(blob=None, hash=_BLAKE3 + blob.hex())
         if image.state == "pending":
             self._report.add("extra", "an image is not here: its labels wait for it", shown(key))
-        return Placed(key, image, None)
+        return Placed(key, image)
 
     def _store(self, data: bytes, key: str, item: Item) -> Image:
         """Store bytes; the image of a row for them."""
@@ -221,8 +218,7 @@ class Placer:
     def _marks(self) -> tuple[dict[bytes, list[str]], dict[str, str]]:
         blobs: dict[bytes, list[str]] = {}
         marks: dict[str, str] = {}
-        for key, sample in self._version.items():
-            image = sample.image
+        for key, image in self._finder.known.all.items():
             if image.blob_id is not None:
                 blobs.setdefault(image.blob_id, []).append(key)
                 marks.setdefault(_BLAKE3 + image.blob_id.hex(), key)
