@@ -28,7 +28,7 @@ from label_repos import (
     take,
 )
 
-from voyager.errors import ExistsError, InvalidDataError, StateError, UsageError
+from voyager.errors import ExistsError, InvalidDataError, NotFoundError, StateError, UsageError
 from voyager.formats.base import RECORD_NAME, Format
 from voyager.formats.difference import difference
 from voyager.formats.exporting import export
@@ -665,7 +665,7 @@ def test_settings_and_directions(repo: Repository, tmp_path: Path) -> None:
         give(repo, tmp_path / "out", settings={"nonsense": "1"})
     with pytest.raises(UsageError, match="only be read"):
         export(repo, repo.at("HEAD"), tmp_path / "out", replace(format_named("coco"), write=None))
-    with pytest.raises(UsageError, match="no category task 'size'"):
+    with pytest.raises(NotFoundError, match="no category task 'size'"):
         give(repo, tmp_path / "out", task="size")
     assert not (tmp_path / "out").exists()
 

@@ -40,6 +40,8 @@ class Taken:
     commit: bytes = b""
     revision: str = ""
     samples: int = 0
+    regions: int = 0
+    labels: int = 0
     added: int = 0
     updated: int = 0
     unchanged: int = 0
@@ -61,6 +63,8 @@ class Taken:
         return {
             "from": self.name,
             "samples": self.samples,
+            "regions": self.regions,
+            "labels": self.labels,
             "added": self.added,
             "updated": self.updated,
             "unchanged": self.unchanged,
@@ -187,6 +191,8 @@ class _Transfer:
     def _row(self, key: str, target: str) -> tuple[bytes, bytes] | None:
         self.done.samples += 1
         sample = self._translated(self._version[key], key, target)
+        self.done.regions += len(sample.regions)
+        self.done.labels += len(sample.labels) + sum(len(r.labels) for r in sample.regions)
         known = self.before.row(SAMPLES, target.encode())
         if known is not None:
             return self._newer_row(target, decode_sample(known), sample)

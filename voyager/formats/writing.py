@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from voyager.errors import InvalidDataError, UsageError
+from voyager.errors import InvalidDataError, NotFoundError, UsageError
 from voyager.formats.base import Settings
 from voyager.formats.chosen import Chosen
 from voyager.formats.report import Report
@@ -120,7 +121,9 @@ class Writing(Settings):
                 f"which task? there are {', '.join(sorted(tasks))}", hint="vgr export --task NAME"
             )
         if self.options.task is not None and wanted not in tasks:
-            raise UsageError(f"there is no category task '{wanted}'", hint="vgr task ls")
+            near = get_close_matches(wanted, tasks, 1, 0.5)
+            hint = f"vgr export --task {near[0]}" if near else "vgr task ls"
+            raise NotFoundError(f"there is no category task '{wanted}'", hint=hint)
         return wanted
 
     # -- samples ---------------------------------------------------------------------------------
