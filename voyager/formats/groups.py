@@ -79,10 +79,12 @@ class Groups:
 
     def _spill(self) -> None:
         if self._sorter is None:
-            self._sorter = Sorter(self._memory)
+            self._sorter = Sorter(min(self._memory, _MEMORY))
         names = [_name_of(key) for key in self._numbers]
-        for block, owners, sizes in zip(self._blocks, self._owners, self._sizes, strict=True):
-            at = 0
+        blocks = self._blocks[::-1]
+        self._blocks.clear()
+        for owners, sizes in zip(self._owners, self._sizes, strict=True):
+            block, at = blocks.pop(), 0  # given back as it is sorted
             for owner, size in zip(owners, sizes, strict=True):
                 self._sorter.add(names[owner], block[at : at + size])
                 at += size
