@@ -29,6 +29,7 @@ _LIBRARIES = (
 _EXTRAS = {
     "s3": ("fsspec", "s3fs", "obstore"),
     "search": ("duckdb", "faiss", "pyarrow"),
+    "sql": ("duckdb", "pyarrow"),
     "train": ("simplejpeg", "torch"),
     "web": ("starlette", "uvicorn"),
 }
