@@ -37,6 +37,7 @@ class _Ref(Struct):
 
 
 _new_sample, _new_image = unsettled(Sample), unsettled(Image)
+_dicts = msgspec.json.Decoder(list[dict[str, Any]])
 _refs = msgspec.json.Decoder(list[_Ref])
 _ref = msgspec.json.Decoder(_Ref)
 
@@ -145,10 +146,9 @@ def _parse_all(window: Window) -> list[dict[str, Any]] | None:
     if window.data is None:
         return None
     try:
-        values = json.loads(window.data)
-    except (ValueError, RecursionError):
+        return _dicts.decode(window.data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return values if all(isinstance(value, dict) for value in values) else None
 
 
 def note_images(window: Window, tables: Tables, file: LabelFile) -> None:
