@@ -223,7 +223,7 @@ class _Scanner:
         data = b"[" + self._buffer[self._at : cut + 1] + b"]"
         try:
             elements = _raws.decode(data)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError):
             return None
         self._at = found.end()
         return Window(name, first, elements, data)
@@ -237,7 +237,7 @@ class _Scanner:
         data: bytes | None = b"[" + b",".join(bytes(element) for element in elements) + b"]"
         try:
             _raws.decode(data or b"")
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError):
             data = None
         self._at = ends[-1][1] if closed is None else closed
         if closed is None and self._peek() == b",":

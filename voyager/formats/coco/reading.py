@@ -101,7 +101,7 @@ def _group(window: Window, groups: Groups, file: LabelFile) -> None:
     if window.data is not None:
         try:
             refs = _refs.decode(window.data)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError):
             refs = None
     if refs is not None:
         groups.add_all([ref.image_id for ref in refs], window.elements)
@@ -115,7 +115,7 @@ def _group(window: Window, groups: Groups, file: LabelFile) -> None:
 def _image_id(element: bytes, file: LabelFile, place: int) -> int | str:
     try:
         return _ref.decode(element).image_id
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError):
         value = _parse(element, file, f"annotations[{place}]").get("image_id")
     if isinstance(value, float) and value.is_integer():
         return int(value)
