@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from voyager.schema import Box, Keypoints, Mask, Origin, Polygon, Region
 from voyager.schema.geometry import Geometry
-from voyager.schema.pairing import Pairing, agreeing_ids, pair_exact, pair_regions
+from voyager.schema.pairing import Pairing, pair_exact, pair_regions
 from voyager.schema.rle import array_of, mask_of_array
 from voyager.schema.transform import TURNS, turned
 
@@ -113,12 +113,6 @@ def test_ids_that_lie_join_nothing() -> None:
     new = [region(Box(n * 10 + 1, 0, n * 10 + 9, 8), id=(n + 1) % 5) for n in range(5)]
     assert said(pair(old, new)) == [(n, n, "similar") for n in range(5)]
     assert [p.new for p in pair(old, new, trust_ids=True).pairs] == [4, 0, 1, 2, 3]
-
-
-def test_exact_pairs_tell_whether_ids_agree() -> None:
-    old = [region(Box(n, 0, n + 8, 8), id=n) for n in range(10)]
-    new = [*old[:8], region(Box(8, 0, 16, 8), id=99), region(Box(9, 0, 17, 8))]
-    assert agreeing_ids(old, new, pair(old, new).pairs) == (8, 9)
 
 
 def test_trusted_ids_pair_what_is_far_and_of_another_class() -> None:

@@ -237,6 +237,13 @@ class Format:
     looks_at_images: bool = True
     """Whether the names of image files tell a reader what label files do not."""
 
+    def check_settings(self, settings: Mapping[str, str]) -> None:
+        """UsageError for a setting that the format does not have."""
+        for name in settings:
+            if name not in self.settings:
+                known = ", ".join(self.settings) or "none"
+                raise UsageError(f"{self.title} has no setting '{name}' (it has: {known})")
+
 
 class Settings:
     """What reading and writing share: the options of the format itself (`--set name=value`)."""

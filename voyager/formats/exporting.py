@@ -115,10 +115,7 @@ def export(
 def _check_direction(form: Format, options: WriteOptions) -> None:
     if form.write is None:
         raise UsageError(f"{form.title} can only be read", hint="vgr export --help")
-    for name in options.settings:
-        if name not in form.settings:
-            known = ", ".join(form.settings) or "none"
-            raise UsageError(f"{form.title} has no setting '{name}' (it has: {known})")
+    form.check_settings(options.settings)
 
 
 def _target(path: Path, form: Format, *, force: bool) -> tuple[Path, str | None]:

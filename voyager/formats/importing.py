@@ -51,7 +51,7 @@ from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import edit_map, overlay_of, stage_sorted
-from voyager.repo.vocabulary import vocabulary_changes
+from voyager.repo.vocabulary import vocabulary_changes, vocabulary_rows
 from voyager.schema import Sample, decode_sample, encode_sample, sample_uid
 from voyager.schema.ids import image_anchor
 from voyager.schema.vocabulary import CATEGORY, Draft
@@ -87,13 +87,12 @@ def import_labels(
     `name` is what the import is called in `origin` (its file or folder name): importing a newer
     file of the same name updates what the older one brought. `base` is the revision that an edited
     export came from, where no record tells; `based` finds the base where the caller knows it.
-    `operation` is the kind and message of the operation. Raises
-    InvalidDataError for a malformed source, StateError when the same things changed here and in
-    the file; then nothing is staged.
+    `operation` is the kind and message of the operation. Raises InvalidDataError for a malformed
+    source, StateError when the same things changed here and in the file; then nothing is staged.
     """
     options = _voiced(options or ReadOptions())
     repo.refuse_if_running()
-    _check_settings(form, options)
+    form.check_settings(options.settings)
     if not path.exists():
         raise NotFoundError(f"'{path}' names no file or folder", hint="ls")
     with ExitStack() as stack:
@@ -125,15 +124,6 @@ def _voiced(options: ReadOptions) -> ReadOptions:
     if options.predictions is None or options.source != IMPORT:
         return options
     return replace(options, source=f"model:{options.predictions}")
-
-
-def _check_settings(form: Format, options: ReadOptions) -> None:
-    from voyager.errors import UsageError
-
-    for name in options.settings:
-        if name not in form.settings:
-            known = ", ".join(form.settings) or "none"
-            raise UsageError(f"{form.title} has no setting '{name}' (it has: {known})")
 
 
 class ImportJob:
@@ -495,7 +485,7 @@ class ImportJob:
         if dry_run:
             overlay = dict(self.staging.overlay)
             overlay.update(overlay_of((SAMPLES, key, row) for key, row in self._with_gone(rows)))
-            for space, changes in self._vocabulary_rows().items():
+            for space, changes in vocabulary_rows(self.draft).items():
                 overlay.update(overlay_of((space, key, row) for key, row in changes))
             self.result.view = Dataset(self.repo.store, self.staging.roots, overlay)
             self.result.new_blobs = self.blobs or {}
@@ -509,7 +499,9 @@ class ImportJob:
                     keys.note(key)
                 yield key, row
 
-        roots = stage_sorted(self.txn, self.staging, {SAMPLES: noted()}, self._vocabulary_rows)
+        roots = stage_sorted(
+            self.txn, self.staging, {SAMPLES: noted()}, lambda: vocabulary_rows(self.draft)
+        )
         self.report.refuse_if_strict(strict=strict)
         keys.check(self.version, Dataset(self.txn, roots))
         if self.result.added or self.result.updated or vocabulary_changes(self.draft):
@@ -551,28 +543,18 @@ class ImportJob:
         self.report.refuse_if_strict(strict=strict)
         if dry_run or not said:
             return
-        stage_sorted(self.txn, self.staging, self._vocabulary_rows())
+        stage_sorted(self.txn, self.staging, vocabulary_rows(self.draft))
         put_predictions(self.txn, self.repo, name, said, f"{self.form.title}: {self.name}")
         self.txn.commit()
         self.result.staged = True
-
-    def _vocabulary_rows(self) -> dict[str, list[tuple[bytes, bytes | None]]]:
-        """Rows of tasks and taxonomies, known once all items were read."""
-        found: dict[str, list[tuple[bytes, bytes | None]]] = {}
-        for space, key, row in vocabulary_changes(self.draft):
-            found.setdefault(space, []).append((key, row))
-        return {space: sorted(changes) for space, changes in found.items()}
 
     def lay_out(self) -> None:
         """Write the files of images that came from outside into the working tree."""
         if self.repo.root is None or not self._new_files:
             return
-        from voyager.repo.worktree import Plan, update
+        from voyager.repo.worktree import lay_out
 
-        after = self.repo.staged()
-        found = (after.tracked_at(key) for key in sorted(set(self._new_files)))
-        write = [tracked for tracked in found if tracked is not None]
-        update(self.repo, Plan(write, []), after, before_token=self.version.token)
+        lay_out(self.repo, self.version, self._new_files)
 
 
 def _conflicts(conflicts: list[str], base: Base) -> VoyagerError:

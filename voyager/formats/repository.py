@@ -18,7 +18,8 @@ from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import edit_map, stage_sorted
-from voyager.repo.vocabulary import vocabulary_changes
+from voyager.repo.vocabulary import vocabulary_rows
+from voyager.repo.worktree import lay_out
 from voyager.schema import Image, Label, Sample, decode_sample, encode_sample
 from voyager.schema.sample import Origin, coverage_key, parse_coverage_key
 from voyager.schema.taxonomy import NodeId, Taxonomy
@@ -101,7 +102,8 @@ def import_samples(
             chosen = _chosen(version, keys, where)
             job.stage(chosen, dry_run=dry_run, progress=progress)
             new = job.new_keys if not dry_run else []
-    _lay_out(repo, job.before, new)
+    if repo.root is not None and new:
+        lay_out(repo, job.before, new)
     return job.done
 
 
@@ -113,17 +115,6 @@ def _chosen(version: Dataset, keys: Sequence[str], where: str | None) -> list[st
     if keys:
         return [key for space, key in match_keys(version, keys) if space == SAMPLES]
     return list(version)
-
-
-def _lay_out(repo: Repository, before: Dataset, keys: Sequence[str]) -> None:
-    if repo.root is None or not keys:
-        return
-    from voyager.repo.worktree import Plan, update
-
-    after = repo.staged()
-    found = (after.tracked_at(key) for key in sorted(keys))
-    write = [tracked for tracked in found if tracked is not None]
-    update(repo, Plan(write, []), after, before_token=before.token)
 
 
 class _Transfer:
@@ -168,13 +159,10 @@ class _Transfer:
                     written.note(pair[0])
                     yield pair
 
-        late: dict[str, list[tuple[bytes, bytes | None]]] = {}
-        for space, changed, row in vocabulary_changes(self._draft):
-            late.setdefault(space, []).append((changed, row))
-        spaces = {space: sorted(pairs) for space, pairs in late.items()}
+        spaces = vocabulary_rows(self._draft)
         roots = stage_sorted(self._txn, self._staging, {SAMPLES: rows(), **spaces})
         written.check(self.before, Dataset(self._txn, roots))
-        if not dry_run and (self.done.added or self.done.updated or late):
+        if not dry_run and (self.done.added or self.done.updated or spaces):
             said = edit_map(self._txn, self._last.roots.get(SAMPLES), self._taken.drain())
             note_import(self._txn, self._repo, self._series, {SAMPLES: said})
             note_report(self._txn, self._repo, self.done.as_report())

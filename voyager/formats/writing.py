@@ -18,7 +18,7 @@ from voyager.formats.report import Report
 from voyager.formats.shares import Make, spread
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES
-from voyager.schema import Image, Label, Mask, Region, Sample, decode_sample
+from voyager.schema import Image, Label, Mask, Sample, decode_sample
 from voyager.schema.encoded_geometry import may_have
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import NodeId
@@ -350,8 +350,3 @@ def flat_name(key: str, taken: set[str]) -> str:
         stem = f"{base}_{n}"
     taken.add(stem.lower())
     return stem + suffix
-
-
-def regions_with_geometry(sample: Sample) -> Iterator[Region]:
-    """The regions that have a shape."""
-    return (region for region in sample.regions if region.geometries)

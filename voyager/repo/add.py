@@ -28,7 +28,7 @@ from voyager.repo.scan import FileStat
 from voyager.repo.snapshot import FILES, SAMPLES
 from voyager.repo.staging import RowChange, stage
 from voyager.repo.vocabulary import vocabulary_changes
-from voyager.repo.worktree import changes_in, folding_pairs
+from voyager.repo.worktree import changes_in, folding_pairs, lay_out
 from voyager.schema import (
     FileRow,
     Image,
@@ -202,7 +202,7 @@ def _add_files(
         stage(txn, staging, [*changes, *stager.new_classes()])
         txn.commit()
     if repo.root is not None and outside:
-        _lay_out(repo, dataset, [key.decode() for _, key, row in changes if row is not None])
+        lay_out(repo, dataset, [key.decode() for _, key, row in changes if row is not None])
     elif repo.root is not None:
         _note_stats(repo, dataset, stager.stats, [*deleted, *moved])
     return result
@@ -243,16 +243,6 @@ def _both(key: str) -> StateError:
         f"'{shown(key)}' would be a key and a folder of keys",
         hint="vgr add -A takes the vanished ones out",
     )
-
-
-def _lay_out(repo: Repository, before: Dataset, keys: list[str]) -> None:
-    """Write the files of new rows into the working tree."""
-    from voyager.repo.worktree import Plan, update
-
-    after = repo.staged()
-    found = (after.tracked_at(key) for key in sorted(keys))
-    write = [tracked for tracked in found if tracked is not None]
-    update(repo, Plan(write, []), after, before_token=before.token)
 
 
 def _keys_of(

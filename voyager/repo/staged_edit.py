@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from types import TracebackType
 
@@ -82,10 +81,6 @@ class StagedEdit:
     def put_row(self, key: bytes, row: bytes | None) -> None:
         """Put an encoded row that is known to be right, or take a sample out."""
         self._rows[key] = row
-
-    def put_rows(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Put many encoded rows."""
-        self._rows.update(rows)
 
     def put_blob(self, data: bytes) -> Ext:
         """The reference of a blob that will be stored with the rows (a mask, another file)."""

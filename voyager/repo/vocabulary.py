@@ -64,3 +64,11 @@ def vocabulary_changes(draft: Draft) -> list[RowChange]:
         for name, key, node in draft.changed_nodes()
     ]
     return changes
+
+
+def vocabulary_rows(draft: Draft) -> dict[str, list[tuple[bytes, bytes | None]]]:
+    """The same by space, in key order: what `stage_sorted` takes."""
+    found: dict[str, list[tuple[bytes, bytes | None]]] = {}
+    for space, key, row in vocabulary_changes(draft):
+        found.setdefault(space, []).append((key, row))
+    return {space: sorted(changes) for space, changes in found.items()}

@@ -405,3 +405,11 @@ def refuse_folding(repo: Repository, after: Dataset, plan: Plan) -> None:
             f"this file system cannot hold keys that differ only in case or normal form: {named}",
             hint="vgr mv one of them, or work in a repository made with vgr init --no-worktree",
         )
+
+
+def lay_out(repo: Repository, before: Dataset, keys: Iterable[str]) -> None:
+    """Write the files of rows that were just staged on top of `before`."""
+    after = repo.staged()
+    found = (after.tracked_at(key) for key in sorted(set(keys)))
+    write = [tracked for tracked in found if tracked is not None]
+    update(repo, Plan(write, []), after, before_token=before.token)

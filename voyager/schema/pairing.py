@@ -7,7 +7,7 @@ others cover by half each was divided, and is paired with neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -64,7 +64,7 @@ def pair_regions(
 ) -> Pairing:
     """Pair two lists of regions; `class_of` gives what must agree, `size` is width and height.
 
-    `trust_ids` says that ids of the source mean the same on both sides (see `agreeing_ids`),
+    `trust_ids` says that ids of the source mean the same on both sides,
     `same_ids` that the regions' own ids do: these then go before all else.
     """
     found = Pairing(old_left=list(range(len(old))), new_left=list(range(len(new))))
@@ -90,19 +90,6 @@ def pair_exact(old: Sequence[Region], new: Sequence[Region], *, class_of: ClassO
     if old and new:
         _pair_exact(found, old, new, (list(map(class_of, old)), list(map(class_of, new))))
     return found
-
-
-def agreeing_ids(
-    old: Sequence[Region], new: Sequence[Region], pairs: Iterable[Pair]
-) -> tuple[int, int]:
-    """Of exact pairs with ids on both sides: (those whose ids agree, all of them)."""
-    ids = [
-        (_id(old[pair.old]), _id(new[pair.new]))
-        for pair in pairs
-        if pair.how in ("exact", "geometry")
-    ]
-    known = [(a, b) for a, b in ids if a is not None and b is not None]
-    return sum(a == b for a, b in known), len(known)
 
 
 def _pair_exact(

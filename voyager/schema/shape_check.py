@@ -122,11 +122,7 @@ def _ring_problems(ring: Flat, name: str) -> Iterator[Problem]:
     if len(ring) > 2 and ring[:2] == ring[-2:]:
         yield Problem("closed-ring", f"the last point of the {name} repeats the first")
         ring = ring[:-2]
-    repeats = _repeats(ring)
-    if repeats:
-        yield Problem(
-            "repeated-point", f"points of the {name} that repeat the one before: {repeats}"
-        )
+    yield from _repeated(ring, name)
     if len(ring) < 6:
         yield Problem("few-points", f"the {name} has {len(ring) // 2} points, needs 3")
         return
@@ -137,13 +133,13 @@ def _ring_problems(ring: Flat, name: str) -> Iterator[Problem]:
         yield Problem("no-area", f"the {name} has no area")
 
 
-def _repeats(flat: Flat) -> int:
-    points = list(zip(flat[0::2], flat[1::2], strict=True))
-    return sum(one == other for one, other in pairwise(points))
-
-
-def _repeated(name: str, count: int) -> Problem:
-    return Problem("repeated-point", f"points of the {name} that repeat the one before: {count}")
+def _repeated(flat: Flat, name: str) -> Iterator[Problem]:
+    points = zip(flat[0::2], flat[1::2], strict=True)
+    repeats = sum(one == other for one, other in pairwise(points))
+    if repeats:
+        yield Problem(
+            "repeated-point", f"points of the {name} that repeat the one before: {repeats}"
+        )
 
 
 def _text(x: float, y: float) -> str:
@@ -155,11 +151,7 @@ def _line_problems(line: Polyline) -> Iterator[Problem]:
         yield Problem("no-points", "the polyline has no points")
     elif len(line.points) == 2:
         yield Problem("few-points", "the polyline has 1 point, needs 2")
-    repeats = _repeats(line.points)
-    if repeats:
-        yield Problem(
-            "repeated-point", f"points of the polyline that repeat the one before: {repeats}"
-        )
+    yield from _repeated(line.points, "polyline")
 
 
 def _point_problems(points: Points) -> Iterator[Problem]:
