@@ -371,3 +371,12 @@ def test_many_classes_are_cut(photos: World) -> None:
     assert "… and 10 more classes (--json has them all)" in text
     found = document(photos, "split", "--ratios", "1/1", "--stratify", "color", "-n")
     assert len(found["classes"]) == 30
+
+
+def test_a_shape_that_crosses_itself_is_taken_and_named(photos: World) -> None:
+    key = run(photos, "ls").split("\n")[0]
+    tangled = ["--polygon", "10,10,60,60,60,10,10,50"]
+    result = photos.vgr("region", "add", key, *tangled)
+    assert result.code == 0
+    assert "warning: the outer ring crosses itself near" in result.err
+    assert "the outer ring crosses itself near" in run(photos, "show", key)

@@ -116,7 +116,7 @@ def add(
         if shape is None:
             raise UsageError("nothing is drawn", hint=_SHAPES)
         shape = label_edits.stored_geometry(edit, shape)
-        _warn_outside(ctx, shape, image)
+        _warn_odd(ctx, shape, image)
         region = Region(
             id=random_region_id(),
             geometries={role or shape.name: shape},
@@ -145,16 +145,12 @@ def _read_flags(flags: list[str] | None) -> tuple[str, ...]:
     return tuple(flags or ())
 
 
-def _warn_outside(ctx: Context, shape: Geometry, image: Image) -> None:
-    """Say so when a shape that somebody drew does not lie in its image."""
-    from voyager.schema.measures import bounds
+def _warn_odd(ctx: Context, shape: Geometry, image: Image) -> None:
+    """Say what is odd about a shape that somebody drew; it is taken all the same."""
+    from voyager.schema.shape_check import problems
 
-    around = bounds(shape)
-    if around is None or image.width is None or image.height is None:
-        return
-    x0, y0, x1, y1 = around
-    if x0 < 0 or y0 < 0 or x1 > image.width or y1 > image.height:
-        ctx.warn(f"the {shape.name} reaches beyond the image of {image.width}×{image.height}")
+    for problem in problems(shape, image.width, image.height):
+        ctx.warn(problem.message)
 
 
 @app.command("move")
@@ -210,7 +206,7 @@ def move(
             shape = read_shape(drawn, image)
             assert shape is not None
             shape = label_edits.stored_geometry(edit, shape)
-            _warn_outside(ctx, shape, image)
+            _warn_odd(ctx, shape, image)
             done = label_edits.put_geometry(edit, targets, shape, role)
     tell_changed(ctx, done, dry_run=dry_run)
 

@@ -51,6 +51,29 @@ def sample_text(
     yield _line("regions", len(sample.regions) or "none")
     for number, region in enumerate(sample.regions, 1):
         yield f"  #{number} {region.id.hex()[:8]}  {region_text(words, region)}"
+        for message in _odd(region, sample, version):
+            yield f"     {ctx.style(message, 'yellow')}"
+
+
+def _odd(region: Region, sample: Sample, version: Dataset) -> Iterator[str]:
+    """What is odd about the shapes of a region, which are kept as they came."""
+    from voyager.errors import CorruptError
+    from voyager.schema.shape_check import problems
+    from voyager.store.ids import Kind
+
+    image = sample.image
+    for shape in region.geometries.values():
+        try:
+            found = problems(
+                shape,
+                image.width,
+                image.height,
+                load=lambda blob: version.objects.get(blob, Kind.BLOB),
+            )
+        except CorruptError as error:
+            yield error.message
+        else:
+            yield from (problem.message for problem in found)
 
 
 def _line(name: str, value: object) -> str:
