@@ -16,7 +16,7 @@ from PIL.Image import Transpose
 from voyager.images import ImageInfo, probe
 
 MOST_PIXELS: Final = 1 << 27
-"""Images that claim more pixels than this are not decoded."""
+"""Images and masks that claim more pixels than this are not decoded."""
 
 _WHITE: Final = (255, 255, 255)
 

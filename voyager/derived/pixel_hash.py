@@ -59,7 +59,7 @@ def _hash(data: bytes, info: ImageInfo) -> bytes:
             frame.load()
             kind, levels = _canonical(turned_upright(frame, info, image_format))
             hasher.update(_HEAD(kind, levels.shape[1], levels.shape[0]))
-            hasher.update(memoryview(levels).cast("B"))
+            hasher.update(levels.data.cast("B"))
             if image_format in _ONE_PICTURE:
                 break
     return hasher.digest(BYTES)

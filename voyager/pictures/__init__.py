@@ -6,6 +6,7 @@ Commands import it where they draw, since it loads Pillow and numpy.
 
 from __future__ import annotations
 
+from voyager.derived.decode import MOST_PIXELS
 from voyager.pictures.crops import Side, before_after, crop, data_uri, picture_of, window_around
 from voyager.pictures.frame import Frame, ReadBlob, blank, frame_of, read_frame
 from voyager.pictures.overlay import Mark, Pen, draw
@@ -19,7 +20,7 @@ from voyager.pictures.regions import (
     sample_picture,
     whole,
 )
-from voyager.pictures.view import MOST_PIXELS, Bounds, View
+from voyager.pictures.view import Bounds, View
 
 __all__ = [
     "MOST_PIXELS",

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import numpy as np
 import PIL.Image
-from PIL.Image import Transpose
 
 from voyager import schema
+from voyager.derived.decode import MOST_PIXELS, UNDECODABLE, decode, quietly
 from voyager.errors import VoyagerError
-from voyager.images import ImageInfo, probe
+from voyager.images import probe
 from voyager.pictures.captions import write_middle
-from voyager.pictures.palette import WHITE, Colour
-from voyager.pictures.view import MOST_PIXELS, Bounds, View
+from voyager.pictures.palette import Colour
+from voyager.pictures.view import Bounds, View
 
 ReadBlob: TypeAlias = Callable[[bytes], bytes]
 """The bytes of a blob by its id; a VoyagerError where they cannot be had."""
@@ -26,29 +22,6 @@ ReadBlob: TypeAlias = Callable[[bytes], bytes]
 GREY: Final[Colour] = (118, 122, 128)
 _UNKNOWN_SIZE: Final = (640, 480)
 _UNPROMISED: Final = {"pending": "image is not here yet", "purged": "image was purged"}
-
-_TURNS: Final = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
-
-_UNDECODABLE: Final = (  # what Pillow's decoders raise for bytes that are no image after all
-    ArithmeticError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    PIL.Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +99,9 @@ def read_frame(data: bytes, image: schema.Image | None = None, *, most: int | No
     if width * height == 0:
         return blank(f"{info.type} image cannot be read: {info.problem}", image)
     try:
-        pixels = _decoded(data, info, most)
-    except _UNDECODABLE:
+        with quietly():
+            pixels = decode(data, info, most=most)
+    except UNDECODABLE:
         return blank(f"{info.type} image cannot be read: {info.problem or 'damaged'}", image)
     view = View.upright(info.orientation, width, height)
     if info.orientation > 4:
@@ -144,32 +118,3 @@ def blank(words: str, image: schema.Image | None = None) -> Frame:
     if image.orientation > 4:
         width, height = height, width
     return Frame(width, height, view, missing=words)
-
-
-def _decoded(data: bytes, info: ImageInfo, most: int | None) -> PIL.Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata, and of sizes that were checked here
-        with PIL.Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise PIL.Image.DecompressionBombError
-            if most is not None:
-                scale = most / max(image.size)
-                image.draft("RGB", (int(image.width * scale), int(image.height * scale)))
-            image.load()
-            pixels = _as_rgb(image)
-            turned = image.format == "TIFF"  # Pillow turns these while it decodes
-    return pixels if turned or info.orientation == 1 else pixels.transpose(_TURNS[info.orientation])
-
-
-def _as_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Colours as a screen shows them: deep greys from their least to their most, clear as white."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        levels = np.nan_to_num(np.asarray(image, np.float32), nan=0, posinf=0, neginf=0)
-        low, high = float(levels.min()), float(levels.max())
-        grey = (levels - low) * (255 / (high - low) if high > low else 0)
-        return PIL.Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        paper = PIL.Image.new("RGBA", clear.size, WHITE)
-        return PIL.Image.alpha_composite(paper, clear).convert("RGB")
-    return image.convert("RGB")

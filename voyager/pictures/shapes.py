@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from voyager.pictures.view import MOST_PIXELS, Array, Bounds, View, near
+from voyager.derived.decode import MOST_PIXELS
+from voyager.pictures.view import Array, Bounds, View, near
 from voyager.schema import (
     Box,
     Cuboid,

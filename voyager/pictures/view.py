@@ -12,9 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 
-MOST_PIXELS: Final = 1 << 27
-"""Images and masks that claim more pixels than this are not decoded."""
-
 _FARTHEST: Final = 1e9
 
 
