@@ -16,6 +16,8 @@ TAXONOMIES = "taxonomies"
 """A row for each taxonomy and each of its nodes (spec 9.7)."""
 TASKS = "tasks"
 """A row for each task (spec 9.8)."""
+POLICIES = "policies"
+"""The guard's policy, and the pairs that it was told to let go (spec 9.11)."""
 TRACKED = (FILES, SAMPLES)
 """The spaces whose rows have a file in the working tree; they share one namespace of keys."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from types import TracebackType
 
@@ -18,7 +19,18 @@ from voyager.store.ids import blob_id
 from voyager.wire import Ext, blob_ref
 
 LABEL_EDITS = frozenset(
-    {"label", "region", "edit-row", "negatives", "coverage", "split", "link", "taxonomy", "task"}
+    {
+        "label",
+        "region",
+        "edit-row",
+        "negatives",
+        "coverage",
+        "split",
+        "link",
+        "taxonomy",
+        "task",
+        "guard",
+    }
 )
 """Kinds of operations that change rows and no file."""
 
@@ -40,6 +52,7 @@ class StagedEdit:
         self._message = message
         self._dry_run = dry_run
         self._rows: dict[bytes, bytes | None] = {}
+        self._policies: list[RowChange] = []
         self._blobs: dict[bytes, bytes] = {}
         self.changes: list[RowChange] = []
 
@@ -82,6 +95,10 @@ class StagedEdit:
         """Put an encoded row that is known to be right, or take a sample out."""
         self._rows[key] = row
 
+    def put_policies(self, changes: Iterable[RowChange]) -> None:
+        """Put rows of the space `policies`."""
+        self._policies += changes
+
     def put_blob(self, data: bytes) -> Ext:
         """The reference of a blob that will be stored with the rows (a mask, another file)."""
         blob = blob_id(data)
@@ -97,6 +114,7 @@ class StagedEdit:
         ]
         if "draft" in vars(self):
             changes += vocabulary_changes(self.draft)
+        changes += [change for change in self._policies if change[2] != version.row(*change[:2])]
         self.changes = changes
         if not changes or self._dry_run:
             return

@@ -21,7 +21,7 @@ from voyager.store.ids import Kind, blob_id, object_id
 from voyager.store.journal import Encoded, Journal, digest_of, encode_operation_entry
 from voyager.store.objectstore import GENERATION, Store
 from voyager.store.operation import NIL, Change, Move, Operation, raw
-from voyager.store.pack import Content, PackWriter, SealedPack
+from voyager.store.pack import Content, PackWriter, Placed, SealedPack
 from voyager.store.spec import PACK_SEAL_BYTES
 from voyager.store.spool import ObjectSpool
 
@@ -53,6 +53,7 @@ class Transaction:
         )
         self._blobs: PackWriter | None = None
         self._sealed: list[SealedPack] = []
+        self._places: dict[str, dict[bytes, Placed]] = {}
         self._new_blobs: set[bytes] = set()
         self._relied: set[bytes] = set()
         self._moves: dict[str, Move] = {}
@@ -75,7 +76,21 @@ class Transaction:
         found = self._spool.get(object_id)
         if found is not None and found[0] is kind:
             return found[1]
+        if object_id in self._new_blobs and kind is Kind.BLOB:
+            return self._new_blob(object_id)
         return self.store.get(object_id, kind)
+
+    def _new_blob(self, entry_id: bytes) -> bytes:
+        """The bytes of a blob of this transaction; the pack that is being written is sealed."""
+        self._seal_blobs()
+        for pack in self._sealed:
+            if pack.name not in self._places:
+                self._places[pack.name] = {placed.id: placed for placed in pack.entries}
+            placed = self._places[pack.name].get(entry_id)
+            if placed is not None:
+                path = str(self.store.pack_path(pack.name))
+                return self.store.packs.read(path, placed.offset, placed.stored)[1]
+        return self.store.get(entry_id, Kind.BLOB)
 
     def put(self, kind: Kind, data: bytes) -> bytes:
         """Store canonical bytes, return their id."""

@@ -1,0 +1,146 @@
+"""The protected images of a version, kept beside the store so that a look at them is cheap.
+
+The table of one samples root is kept under `.vgr/cache/guard`; that of another root is made from
+it by what differs between the two. With it stand the versions that were looked at already, so that
+a commit need not do again what `add` did. Both may be lost at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+
+from voyager.errors import VoyagerError
+from voyager.repo.dataset import Dataset
+from voyager.repo.guard_images import Seen, SplitTest
+from voyager.repo.snapshot import POLICIES, SAMPLES
+from voyager.schema.guard import GuardPolicy
+from voyager.store import files, prolly
+from voyager.store.operation import GONE
+
+_VERSION = 1
+_DIGEST = 16
+_MOST_KEPT = 32
+_MOST_ROWS = 200_000
+"""A larger table is quicker made anew than kept."""
+
+
+class _File(msgspec.Struct, array_like=True):
+    version: int = _VERSION
+    splits: tuple[str, ...] = ()
+    root: bytes = b""
+    rows: list[Seen] = []
+    looked_at: list[bytes] = []
+
+
+class Protected:
+    """The protected images of a version, by key."""
+
+    def __init__(self, splits: SplitTest, rows: Iterable[Seen] = ()) -> None:
+        self._splits = splits
+        self.rows = {seen.key: seen for seen in rows}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def change(self, key: bytes, row: bytes | None) -> None:
+        """Take the row of a key in, or out."""
+        self.rows.pop(key.decode(), None)
+        if row is not None and self._splits.may_be_protected(row):
+            for seen in self._splits.protected([(key, row)]):
+                self.rows[seen.key] = seen
+
+    def by_blob(self) -> dict[bytes, list[Seen]]:
+        """The images by the id of their bytes, in the order of their keys."""
+        found: dict[bytes, list[Seen]] = {}
+        for _, seen in sorted(self.rows.items()):
+            if seen.blob is not None:
+                found.setdefault(seen.blob, []).append(seen)
+        return found
+
+
+class ProtectedCache:
+    """The file that keeps a table, and the versions that were looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "cache" / "guard" / "protected"
+        self._file = self._read()
+
+    def _read(self) -> _File:
+        with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError):
+            data = self._path.read_bytes()
+            digest, body = data[:_DIGEST], data[_DIGEST:]
+            found = msgspec.msgpack.decode(body, type=_File)
+            if found.version == _VERSION and blake3(body).digest(_DIGEST) == digest:
+                return found
+        return _File()
+
+    def images_of(self, version: Dataset, policy: GuardPolicy) -> Protected:
+        """The protected images of a version."""
+        splits = SplitTest(policy)
+        found = self._of_root(version, splits)
+        for (space, key), row in version.overlay.items():
+            if space == SAMPLES:
+                found.change(key, None if row == GONE else row)
+        return found
+
+    def _of_root(self, version: Dataset, splits: SplitTest) -> Protected:
+        root, kept = version.roots.get(SAMPLES), self._file
+        if root is None:
+            return Protected(splits)
+        if kept.splits == splits.splits and kept.root:
+            found = Protected(splits, kept.rows)
+            if kept.root == root:
+                return found
+            with contextlib.suppress(VoyagerError):  # gc may have dropped the root that is kept
+                for key, _, row in prolly.diff(version.objects, kept.root, root):
+                    found.change(key, row)
+                return found
+        return Protected(splits, splits.protected(version.base_rows(SAMPLES)))
+
+    def was_looked_at(self, version: Dataset) -> bool:
+        """Whether all of a version was looked at for equal bytes, under its policy."""
+        return not version.count(SAMPLES) or _token(version) in self._file.looked_at
+
+    def note(
+        self, version: Dataset, policy: GuardPolicy, images: Protected, *, looked_at: bool
+    ) -> None:
+        """Keep the table of a version, if it has no overlay, and whether it was looked at."""
+        file = self._file
+        root = version.roots.get(SAMPLES)
+        if root is not None and not version.overlay_keys(SAMPLES) and len(images) <= _MOST_ROWS:
+            file.splits, file.root = SplitTest(policy).splits, root
+            file.rows = list(images.rows.values())
+        if looked_at:
+            token = _token(version)
+            kept = [known for known in file.looked_at if known != token]
+            file.looked_at = [*kept[-_MOST_KEPT:], token]
+        body = msgspec.msgpack.encode(file)
+        spare = self._path.with_suffix(f".{os.getpid()}.tmp")
+        with contextlib.suppress(OSError):  # a digest tells a torn one: no need to wait for a sync
+            files.make_folder(self._path.parent)
+            files.remove(spare)
+            files.create(spare, blake3(body).digest(_DIGEST) + body)
+            files.rename(spare, self._path)
+
+
+def _token(version: Dataset) -> bytes:
+    """Names the samples of a version and its policy."""
+    hasher = blake3()
+    for part in _parts(version):
+        hasher.update(len(part).to_bytes(4, "little") + part)
+    return hasher.digest(16)
+
+
+def _parts(version: Dataset) -> Iterator[bytes]:
+    for space in (SAMPLES, POLICIES):
+        yield version.roots.get(space, b"")
+        for (of, key), row in sorted(version.overlay.items()):
+            if of == space:
+                yield key
+                yield row
