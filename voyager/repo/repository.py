@@ -24,6 +24,7 @@ from voyager.store.refs import Head, check_name, move_head, read_head
 from voyager.store.transaction import Transaction
 
 if TYPE_CHECKING:
+    from voyager.repo.blame import Blamed
     from voyager.repo.bound import Follower
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
@@ -185,6 +186,12 @@ class Repository:
         from voyager.repo.label_diff import label_diff
 
         return label_diff(self.at(before), self.at(after))
+
+    def blame(self, key: str, revision: str | None = None) -> list[Blamed]:
+        """For all that is said of a sample: who made it what it is, when, and in which commit."""
+        from voyager.repo.blame import blame
+
+        return blame(self, key, revision)
 
     def refuse_if_running(self) -> None:
         """StateError while an interrupted checkout waits to be continued or aborted."""
