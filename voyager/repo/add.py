@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerError
 from voyager.images import IMAGE_EXTENSIONS, ImageInfo
 from voyager.repo.bound import STUCK, BoundFile, bindings, bound_below
 from voyager.repo.dataset import Dataset
 from voyager.repo.folder_names import FolderClasses, split_of
+from voyager.repo.guard_staging import StagingGuard
 from voyager.repo.ignore import Ignore
 from voyager.repo.intake import Source, Taken, take_all
 from voyager.repo.keys import KeyPattern, key_of_path, key_problem, shown
@@ -45,6 +47,9 @@ from voyager.store.small_blobs import choose_dictionary
 from voyager.store.transaction import Transaction
 from voyager.wire import blob_ref
 
+if TYPE_CHECKING:
+    from voyager.repo.guard import Review
+
 
 @dataclass(slots=True)
 class Added:
@@ -66,6 +71,8 @@ class Added:
     left: int = 0
     bound: list[BoundFile] = field(default_factory=list)
     """Bound label files whose edits were looked for, and what of them was staged."""
+    guard: Review | None = None
+    """What the guard saw, where it had to look."""
 
     @property
     def changes(self) -> int:
@@ -197,10 +204,14 @@ def _add_files(
         result.left = 0 if all else len(set(vanished) - moved)
         _refuse_strictly(options, result)
         _refuse_folders(dataset, changes, vanished, outside=outside)
+        guard = StagingGuard(repo, staging)
+        held = guard.at_add(dataset, changes)
+        result.guard = guard.found
         if dry_run or not changes:
             return result
-        stage(txn, staging, [*changes, *stager.new_classes()])
+        stage(txn, staging, [*changes, *held, *stager.new_classes()])
         txn.commit()
+    guard.settle()
     if repo.root is not None and outside:
         lay_out(repo, dataset, [key.decode() for _, key, row in changes if row is not None])
     elif repo.root is not None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from voyager.errors import StateError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import Change, counts
+from voyager.repo.guard_staging import StagingGuard
 from voyager.repo.import_reports import drop_reports, extra_with_reports
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import read_snapshot, write_snapshot
-from voyager.repo.staging import Staging, fold_staging, replace_staging
+from voyager.repo.staging import Staging, fold, fold_staging, overlay_of, replace_staging
 from voyager.repo.vocabulary_diff import count_changes, vocabulary_diff
 from voyager.store.history import read_commit, write_commit
 from voyager.store.refs import HEADS, Head, move_head, move_ref
 from voyager.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from voyager.repo.guard import Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Committed:
     samples: int
     counts: dict[str, int]
     root: bool
+    guard: Review | None = None
+    """What the guard saw, where it had to look."""
 
 
 def commit(
@@ -57,8 +64,12 @@ def commit(
     old = read_commit(repo.store, head.commit) if amend and head.commit else None
     if old is not None:
         who, message = given or old.author, message if message.strip() else old.message
+    guard = StagingGuard(repo, staging)
+    held = guard.at_commit()
     with repo.transaction("commit", message.split("\n", 1)[0]) as txn:
         snapshot = fold_staging(txn, staging)
+        if held:
+            snapshot = fold(txn, staging.roots, {**staging.overlay, **overlay_of(held)})
         parents = _parents(repo, head, amend=amend)
         if not allow_empty and not amend and snapshot == _snapshot_of(repo, txn, head):
             raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
@@ -74,14 +85,16 @@ def commit(
             extra=extra_with_reports(repo, old),
         )
         advance(txn, head, made)
-        replace_staging(txn, staging, base=made, snapshot=snapshot, folded=snapshot)
+        folded = None if held else snapshot
+        replace_staging(txn, staging, base=made, snapshot=snapshot, folded=folded)
         drop_reports(txn, repo, made, snapshot)
         txn.commit()
+    guard.settle()
     _keep_stat_cache(repo, staging)
     if repo.follower is not None:
         repo.follower.follow()
     after = Dataset(repo.store, read_snapshot(repo.store, snapshot), commit=made)
-    return _summary(repo, after, made, head.branch, parents)
+    return replace(_summary(repo, after, made, head.branch, parents), guard=guard.found)
 
 
 def _keep_stat_cache(repo: Repository, staging: Staging) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
 
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES
@@ -13,9 +14,7 @@ from voyager.schema.partial import partial_decoder
 from voyager.wire import encode
 
 _DECLARED = re.compile("blake3:([0-9a-f]{64})")
-_decode = partial_decoder(
-    ("uid", "image.blob", "image.hash", "split", "group.id", "held.uid", "held.kind")
-)
+_LOOKED_AT = ("uid", "image.blob", "image.hash", "split", "group.id", "held.kind")
 
 
 class Seen(NamedTuple):
@@ -36,7 +35,7 @@ class Seen(NamedTuple):
 
 def seen_of(key: bytes, row: bytes) -> Seen:
     """What a row says, without its labels."""
-    sample = _decode(row)
+    sample = _decoder()(row)
     image, group, held = sample.image, sample.group, sample.held
     stored = image.blob is not None
     return Seen(
@@ -48,6 +47,11 @@ def seen_of(key: bytes, row: bytes) -> Seen:
         None if held is None else held.kind,
         stored,
     )
+
+
+@cache
+def _decoder() -> Callable[[bytes], Any]:
+    return partial_decoder(_LOOKED_AT)
 
 
 def _declared(text: str | None) -> bytes | None:

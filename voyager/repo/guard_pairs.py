@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.errors import NotFoundError
@@ -159,4 +160,4 @@ def _of(values: Values, images: _Images) -> Values:
     """The values of some of the images."""
     places = [place for place, blob in enumerate(values.ids) if blob in images]
     ids = [values.ids[place] for place in places]
-    return Values(values.method, ids, [], [], values.matrix[places])
+    return replace(values, ids=ids, failed=[], missing=[], _values=values.matrix[places])

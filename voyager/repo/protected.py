@@ -21,6 +21,7 @@ from voyager.repo.guard_images import Seen, SplitTest
 from voyager.repo.snapshot import POLICIES, SAMPLES
 from voyager.schema.guard import GuardPolicy
 from voyager.store import files, prolly
+from voyager.store.objectstore import Store
 from voyager.store.operation import GONE
 
 _VERSION = 1
@@ -93,10 +94,19 @@ class ProtectedCache:
         root, kept = version.roots.get(SAMPLES), self._file
         if root is None:
             return Protected(splits)
+        if kept.splits == splits.splits and kept.root == root:
+            return Protected(splits, kept.rows)
+        found = self._made(version, splits, root)
+        if isinstance(version.objects, Store) and len(found) <= _MOST_ROWS:
+            kept.splits, kept.root, kept.rows = splits.splits, root, list(found.rows.values())
+            self._write()
+        return found
+
+    def _made(self, version: Dataset, splits: SplitTest, root: bytes) -> Protected:
+        """The table of another root: from the one that is kept, or by a pass over all rows."""
+        kept = self._file
         if kept.splits == splits.splits and kept.root:
             found = Protected(splits, kept.rows)
-            if kept.root == root:
-                return found
             with contextlib.suppress(VoyagerError):  # gc may have dropped the root that is kept
                 for key, _, row in prolly.diff(version.objects, kept.root, root):
                     found.change(key, row)
@@ -105,22 +115,17 @@ class ProtectedCache:
 
     def was_looked_at(self, version: Dataset) -> bool:
         """Whether all of a version was looked at for equal bytes, under its policy."""
-        return not version.count(SAMPLES) or _token(version) in self._file.looked_at
+        return _token(version) in self._file.looked_at
 
-    def note(
-        self, version: Dataset, policy: GuardPolicy, images: Protected, *, looked_at: bool
-    ) -> None:
-        """Keep the table of a version, if it has no overlay, and whether it was looked at."""
-        file = self._file
-        root = version.roots.get(SAMPLES)
-        if root is not None and not version.overlay_keys(SAMPLES) and len(images) <= _MOST_ROWS:
-            file.splits, file.root = SplitTest(policy).splits, root
-            file.rows = list(images.rows.values())
-        if looked_at:
-            token = _token(version)
-            kept = [known for known in file.looked_at if known != token]
-            file.looked_at = [*kept[-_MOST_KEPT:], token]
-        body = msgspec.msgpack.encode(file)
+    def note_looked_at(self, version: Dataset) -> None:
+        """Keep in mind that all of a version was looked at."""
+        token = _token(version)
+        kept = [known for known in self._file.looked_at if known != token]
+        self._file.looked_at = [*kept[-_MOST_KEPT:], token]
+        self._write()
+
+    def _write(self) -> None:
+        body = msgspec.msgpack.encode(self._file)
         spare = self._path.with_suffix(f".{os.getpid()}.tmp")
         with contextlib.suppress(OSError):  # a digest tells a torn one: no need to wait for a sync
             files.make_folder(self._path.parent)
