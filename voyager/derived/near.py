@@ -16,8 +16,8 @@ from voyager.derived.perceptual_hash import HASH_BYTES, Hashes, turned
 NEAR_DISTANCE: Final = 40
 """Bits of 256 in which near-duplicates differ at most (docs/decisions/0015)."""
 
-LEAST_QUALITY: Final = 16
-"""Images whose hash has less quality are near nothing: noise decides their bits."""
+LEAST_QUALITY: Final = 10
+"""Images whose hash has less are near nothing: noise of an eighth of this turns its bits."""
 
 MIRRORED: Final = ("none", "mirror")
 

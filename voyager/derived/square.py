@@ -19,12 +19,16 @@ Square: TypeAlias = NDArray[np.uint8]
 
 
 def square_of(data: bytes) -> Square | None:
-    """The whole image, upright, squeezed or stretched to 64×64; None where it cannot be decoded."""
+    """The whole image, upright, squeezed or stretched to 64×64; None where it cannot be decoded.
+
+    The filter is a triangle over the pixels that a cell covers: unlike Pillow's box it gives the
+    mirrored square for a mirrored image, to the last bit.
+    """
     info = sound_header(data)
     if info is None:
         return None
     try:
         image = decode(data, info, most=_DETAIL)
-        return np.asarray(image.resize((SIDE, SIDE), Resampling.BOX))
+        return np.asarray(image.resize((SIDE, SIDE), Resampling.BILINEAR))
     except UNDECODABLE:
         return None
