@@ -47,7 +47,7 @@ def run(
     named = parse_region_name(key_of(repo, name), lambda text: version.space_of(text) is not None)
     sample = version.get(named.key)
     regions = None
-    if named.region is not None:
+    if named.region is not None and (sample is not None or version.space_of(named.key)):
         if sample is None:
             raise UsageError(f"'{shown(named.key)}' has no regions", hint=f"vgr show {named.key}")
         regions = [region.id for region in find_regions(named.key, sample, named.region)]

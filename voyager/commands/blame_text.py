@@ -11,7 +11,7 @@ from voyager.commands.fact_json import file_as_json
 from voyager.commands.fact_text import file_text, image_text, plain
 from voyager.repo.blame import Blamed
 from voyager.schema import FileRow, Image, Label, Link, Region, Sample, parse_coverage_key
-from voyager.schema.fields import KEY, SAMPLE, parse_path, region_of, task_of
+from voyager.schema.fields import FILE, KEY, SAMPLE, parse_path, region_of, task_of
 from voyager.schema.geometry import GEOMETRIES, UnknownGeometry
 from voyager.schema.jsonform import part_to_json
 from voyager.schema.jsonvalues import write_free, write_geometry
@@ -105,8 +105,8 @@ def _assigned(value: object) -> str:
 def blame_lines(ctx: Context, found: Sequence[Blamed], words: Wording) -> Iterator[str]:
     """A line for each value: commit, author, when, and what it is.
 
-    What goes without saying is left out: a key that came with the sample, and that a region is a
-    human's and accepted since it is there.
+    What goes without saying is left out: the key that came with a sample or file, and that a region
+    is a human's and accepted since it is there.
     """
     began = {one.path: one.commit_id for one in found}
     told = [one for one in found if not _is_plain(one, began)]
@@ -123,7 +123,7 @@ def blame_lines(ctx: Context, found: Sequence[Blamed], words: Wording) -> Iterat
 
 def _is_plain(one: Blamed, began: dict[str, bytes | None]) -> bool:
     if one.path == KEY:
-        return began.get(SAMPLE) == one.commit_id and SAMPLE in began
+        return began.get(SAMPLE, began.get(FILE, b"")) == one.commit_id
     parts = parse_path(one.path)
     if parts[0] != "regions" or len(parts) != 3 or _GOES_WITHOUT_SAYING.get(parts[2]) != one.value:
         return False

@@ -4,7 +4,8 @@ A module of a command has either a function `run(ctx: Context, …)`, or an
 `app = typer.Typer(help="…")` whose commands are its sub-commands, with an optional `DEFAULT`: the
 one that runs when none is named, and with `DEFAULT_TAKES_WORDS` also when the first word names none
 of them. Functions return None or an exit code. `NUMBER` in a module is the
-option that -3 is short for.
+option that -3 is short for; `WORDS_AS_THEY_ARE` are sub-commands that pass on what follows their
+first word, options and all.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def run_command(name: str, args: Sequence[str], context: Context) -> int:
     if sub is None:
         show_page(_group_page(name, module, functions))
         return 0
+    if sub in getattr(module, "WORDS_AS_THEY_ARE", ()):
+        rest = _end_options(rest)
     return _run(f"{name} {sub}", functions[sub], rest, context)
 
 
@@ -88,6 +91,12 @@ def _spell_numbers(args: Sequence[str], option: str | None) -> list[str]:
         else:
             found.append(arg)
     return found
+
+
+def _end_options(args: Sequence[str]) -> list[str]:
+    """Let `--` stand before the first word, so that options after it are not ours."""
+    at = next((at for at, arg in enumerate(args) if not arg.startswith("-")), None)
+    return list(args) if at is None or "--" in args[:at] else [*args[:at], "--", *args[at:]]
 
 
 def _choose(

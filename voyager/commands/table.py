@@ -52,6 +52,8 @@ COMMANDS: dict[str, Entry] = {
     "cat": Entry(_LOOK, "Write the bytes of an image or the content of an object", "revisions"),
     "du": Entry(_LOOK, "Say how much space a version and the store take", "revisions"),
     "diff": Entry(_LOOK, "Show what differs between two versions, in words of labels", "revisions"),
+    "blame": Entry(_LOOK, "Say who made each label of a sample what it is, and when", "keys"),
+    "bisect": Entry(_LOOK, "Find the commit that broke something, by halving", "revisions"),
     "commit": Entry(_GROW, "Record the staged version in history"),
     "branch": Entry(_GROW, "List, make, rename or delete branches", "branches"),
     "switch": Entry(_GROW, "Go to another branch", "branches"),
