@@ -44,7 +44,7 @@ def variant(repo: Repository, key: str, number: int, form: str, **options: int) 
 
 
 def brought(repo: Repository, stage_name: Stage = "import") -> Review:
-    """What the guard decides of what is in the working tree and new, as if that stage brought it."""
+    """What the guard decides of what is new in the working tree, as if that stage brought it."""
     before = repo.dataset_of(repo.head.commit)
     take(repo, options=Options(split_from_folder=True))
     return review(repo, before, unheld(repo), stage=stage_name)
@@ -141,7 +141,7 @@ def test_an_import_looks_at_pixels(
     found = brought(guarded)
     assert words(found) == [(f"train/{name}", kind, action, TEST)]
     assert found.decisions[0].method == {"pixels": "pixels 1", "near": "phash 1"}[kind]
-    row = dict((key, row) for _, key, row in found.changes)[f"train/{name}".encode()]
+    row = {key: row for _, key, row in found.changes}[f"train/{name}".encode()]
     assert (row is None) == (action == "drop")
 
 

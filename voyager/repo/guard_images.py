@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from voyager.schema.partial import partial_decoder
 from voyager.wire import encode
 
 _DECLARED = re.compile("blake3:([0-9a-f]{64})")
+_HELD = re.compile(rb"\xa1h[\x80-\x8f]\xa1d")
+"""The field `held` of a row: a small map, whose first field is the distance (spec 9.3)."""
 _LOOKED_AT = ("uid", "image.blob", "image.hash", "split", "group.id", "held.kind")
 
 
@@ -71,13 +73,10 @@ class SplitTest:
         """Whether a row may be of a protected split; False is certain."""
         return any(needle in row for needle in self._needles)
 
-    def protected(self, rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Seen]:
-        """Those of many rows that are of a protected split."""
-        for key, row in rows:
-            if self.may_be_protected(row):
-                seen = seen_of(key, row)
-                if seen.split in self.splits:
-                    yield seen
+
+def may_hold(row: bytes) -> bool:
+    """Whether the sample of a row may be held; False is certain."""
+    return _HELD.search(row) is not None
 
 
 def images_with(version: Dataset, blobs: Collection[bytes]) -> Iterator[Seen]:

@@ -52,7 +52,8 @@ class PixelPairs:
     """Pairs that only pixels tell: `pixels`, whose pixels are equal, and `near`, of near hashes.
 
     What is derived from the images comes from the cache of the repository, or is kept there.
-    `unchecked` gathers the keys of images that are not here, or cannot be decoded.
+    `unchecked` gathers the keys of images that are not here, or cannot be decoded. With `kept_only`
+    nothing is computed. `threshold` goes before that of the policy.
     """
 
     def __init__(
@@ -62,12 +63,16 @@ class PixelPairs:
         policy: GuardPolicy,
         detectors: Sequence[str],
         progress: Progress,
+        *,
+        threshold: float | None = None,
+        kept_only: bool = False,
     ) -> None:
         self._folder = repo.folder / "cache" / "derived"
         self._objects = objects
         self._policy = policy
         self._detectors = [name for name in detectors if name in _METHOD_OF]
-        self._threshold = policy.thresholds.get(NEAR)
+        self._threshold = policy.thresholds.get(NEAR) if threshold is None else threshold
+        self._kept_only = kept_only
         self._progress = progress
         self.unchecked: set[str] = set()
 
@@ -92,10 +97,12 @@ class PixelPairs:
 
         methods = {name: METHODS[_METHOD_OF[name]] for name in self._detectors}
         cache = DerivedCache(self._folder)
-        found = cache.compute_all(
-            list(methods.values()), blobs, self._read, progress=self._progress
-        )
-        values = {name: found[method.name] for name, method in methods.items()}
+        if self._kept_only:
+            values = {name: cache.known(method, blobs) for name, method in methods.items()}
+        else:
+            wanted = list(methods.values())
+            found = cache.compute_all(wanted, blobs, self._read, progress=self._progress)
+            values = {name: found[method.name] for name, method in methods.items()}
         lacking = {blob for one in values.values() for blob in (*one.missing, *one.failed)}
         self.unchecked.update(
             seen.key for seen in images if seen.blob is None or seen.blob in lacking

@@ -1,4 +1,4 @@
-"""The protected images of a version, kept beside the store so that a look at them is cheap.
+"""The protected images and held samples of a version, kept so that a look at them is cheap.
 
 The table of one samples root is kept under `.vgr/cache/guard`; that of another root is made from
 it by what differs between the two. With it stand the versions that were looked at already, so that
@@ -17,14 +17,14 @@ from blake3 import blake3
 
 from voyager.errors import VoyagerError
 from voyager.repo.dataset import Dataset
-from voyager.repo.guard_images import Seen, SplitTest
+from voyager.repo.guard_images import Seen, SplitTest, may_hold, seen_of
 from voyager.repo.snapshot import POLICIES, SAMPLES
 from voyager.schema.guard import GuardPolicy
 from voyager.store import files, prolly
 from voyager.store.objectstore import Store
 from voyager.store.operation import GONE
 
-_VERSION = 1
+_VERSION = 2
 _DIGEST = 16
 _MOST_KEPT = 32
 _MOST_ROWS = 200_000
@@ -36,33 +36,41 @@ class _File(msgspec.Struct, array_like=True):
     splits: tuple[str, ...] = ()
     root: bytes = b""
     rows: list[Seen] = []
+    held: list[str] = []
     looked_at: list[bytes] = []
 
 
 class Protected:
-    """The protected images of a version, by key."""
+    """The protected images of a version, by key, and the keys of samples that are held."""
 
-    def __init__(self, splits: SplitTest, rows: Iterable[Seen] = ()) -> None:
+    def __init__(
+        self, splits: SplitTest, rows: Iterable[Seen] = (), held: Iterable[str] = ()
+    ) -> None:
         self._splits = splits
         self.rows = {seen.key: seen for seen in rows}
+        self.held = set(held)
 
     def __len__(self) -> int:
+        """The number of protected images."""
         return len(self.rows)
 
     def change(self, key: bytes, row: bytes | None) -> None:
         """Take the row of a key in, or out."""
-        self.rows.pop(key.decode(), None)
-        if row is not None and self._splits.may_be_protected(row):
-            for seen in self._splits.protected([(key, row)]):
-                self.rows[seen.key] = seen
+        name = key.decode()
+        self.rows.pop(name, None)
+        self.held.discard(name)
+        if row is not None:
+            self.take(key, row)
 
-    def by_blob(self) -> dict[bytes, list[Seen]]:
-        """The images by the id of their bytes, in the order of their keys."""
-        found: dict[bytes, list[Seen]] = {}
-        for _, seen in sorted(self.rows.items()):
-            if seen.blob is not None:
-                found.setdefault(seen.blob, []).append(seen)
-        return found
+    def take(self, key: bytes, row: bytes) -> None:
+        """Take in the row of a key that was not there; most need not be decoded."""
+        may_be_held = may_hold(row)
+        if may_be_held or self._splits.may_be_protected(row):
+            seen = seen_of(key, row)
+            if seen.split in self._splits.splits:
+                self.rows[seen.key] = seen
+            if seen.held is not None:
+                self.held.add(seen.key)
 
 
 class ProtectedCache:
@@ -95,10 +103,11 @@ class ProtectedCache:
         if root is None:
             return Protected(splits)
         if kept.splits == splits.splits and kept.root == root:
-            return Protected(splits, kept.rows)
+            return Protected(splits, kept.rows, kept.held)
         found = self._made(version, splits, root)
-        if isinstance(version.objects, Store) and len(found) <= _MOST_ROWS:
-            kept.splits, kept.root, kept.rows = splits.splits, root, list(found.rows.values())
+        if isinstance(version.objects, Store) and len(found) + len(found.held) <= _MOST_ROWS:
+            kept.splits, kept.root = splits.splits, root
+            kept.rows, kept.held = list(found.rows.values()), sorted(found.held)
             self._write()
         return found
 
@@ -106,12 +115,15 @@ class ProtectedCache:
         """The table of another root: from the one that is kept, or by a pass over all rows."""
         kept = self._file
         if kept.splits == splits.splits and kept.root:
-            found = Protected(splits, kept.rows)
+            found = Protected(splits, kept.rows, kept.held)
             with contextlib.suppress(VoyagerError):  # gc may have dropped the root that is kept
                 for key, _, row in prolly.diff(version.objects, kept.root, root):
                     found.change(key, row)
                 return found
-        return Protected(splits, splits.protected(version.base_rows(SAMPLES)))
+        found = Protected(splits)
+        for key, row in version.base_rows(SAMPLES):
+            found.take(key, row)
+        return found
 
     def was_looked_at(self, version: Dataset) -> bool:
         """Whether all of a version was looked at for equal bytes, under its policy."""

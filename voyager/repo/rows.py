@@ -51,9 +51,13 @@ def remove(
     *,
     cached: bool = False,
     force: bool = False,
+    staged: bool = False,
+    also: Iterable[RowChange] = (),
     dry_run: bool = False,
 ) -> Removed:
     """Stage the removal of rows and delete their files; `cached` keeps the files.
+
+    `staged` takes rows that are committed nowhere as well, `also` are rows to stage with it.
 
     Raises NotFoundError for a pattern that matches nothing, StateError for rows and files that are
     committed nowhere, unless `force`.
@@ -67,13 +71,14 @@ def remove(
     if dry_run:
         return done
     drop = repo.root is not None and not cached
-    if not cached and not force:
+    if not (cached or force or staged):
         _refuse_uncommitted(repo, staging, dataset, matched)
     if drop and not force:
         _refuse_linked(repo, done.keys, hint="vgr rm --cached, or -f, takes only the rows")
         _refuse_edited(repo, dataset, done.keys)
     with repo.transaction("rm-cached" if cached else "rm", " ".join(patterns)[:200]) as txn:
-        stage(txn, staging, [(space, key.encode(), None) for space, key in matched])
+        gone: list[RowChange] = [(space, key.encode(), None) for space, key in matched]
+        stage(txn, staging, [*gone, *also])
         if drop:
             _delete_files(repo, dataset, done.keys)
         txn.commit()
