@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from voyager.errors import StateError, UsageError
+from voyager.repo.conflicts import count_conflicts, has_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import Change, counts
 from voyager.repo.guard_staging import StagingGuard
 from voyager.repo.import_reports import drop_reports, extra_with_reports
+from voyager.repo.merging import move_merging, refuse_if_merging, running_merge
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import read_snapshot, write_snapshot
 from voyager.repo.staging import Staging, fold, fold_staging, overlay_of, replace_staging
@@ -43,14 +45,23 @@ def commit(
     *,
     amend: bool = False,
     allow_empty: bool = False,
+    allow_conflicts: bool = False,
     author: str | None = None,
     verify: bool = True,
 ) -> Committed:
-    """Commit the staging area on the current branch.
+    """Commit the staging area on the current branch, with the heads of a merge as parents.
 
-    Raises StateError when nothing is staged, RefMoved when another process moved the branch.
+    Raises StateError when nothing is staged, or (without `allow_conflicts`) when something is in
+    conflict; RefMoved when another process moved the branch.
     """
     repo.refuse_if_running()
+    merging = running_merge(repo.store)
+    if amend:
+        refuse_if_merging(repo)
+    if not allow_conflicts:
+        _refuse_conflicts(repo)
+    if merging is not None:
+        message, author = message or merging.message, author or merging.author
     given = check_author(author) if author is not None else None
     who = given or repo.config.author()
     if verify:
@@ -71,7 +82,9 @@ def commit(
         if held:
             snapshot = fold(txn, staging.roots, {**staging.overlay, **overlay_of(held)})
         parents = _parents(repo, head, amend=amend)
-        if not allow_empty and not amend and snapshot == _snapshot_of(repo, txn, head):
+        parents += [] if merging is None else merging.heads
+        must_change = not allow_empty and not amend and merging is None
+        if must_change and snapshot == _snapshot_of(repo, txn, head):
             raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
         time, zone = repo.config.now()
         made = write_commit(
@@ -88,6 +101,7 @@ def commit(
         folded = None if held else snapshot
         replace_staging(txn, staging, base=made, snapshot=snapshot, folded=folded)
         drop_reports(txn, repo, made, snapshot)
+        move_merging(txn, repo.store, None)
         txn.commit()
     guard.settle()
     _keep_stat_cache(repo, staging)
@@ -95,6 +109,15 @@ def commit(
         repo.follower.follow()
     after = Dataset(repo.store, read_snapshot(repo.store, snapshot), commit=made)
     return replace(_summary(repo, after, made, head.branch, parents), guard=guard.found)
+
+
+def _refuse_conflicts(repo: Repository) -> None:
+    staged = repo.staged()
+    if has_conflicts(staged):
+        raise StateError(
+            f"{count_conflicts(staged)} in conflict are not resolved",
+            hint="vgr conflicts, or vgr commit --allow-conflicts to record them",
+        )
 
 
 def _keep_stat_cache(repo: Repository, staging: Staging) -> None:

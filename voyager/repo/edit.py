@@ -16,6 +16,7 @@ from voyager.repo.bulk_labels import Assignments, Chosen, LabelChange, label_row
 from voyager.repo.commit import advance
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key
+from voyager.repo.merging import refuse_if_merging
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import (
@@ -27,7 +28,7 @@ from voyager.repo.snapshot import (
     read_snapshot,
     write_snapshot,
 )
-from voyager.repo.staging import edit_map, replace_staging
+from voyager.repo.staging import edit_map, replace_staging, settle_trees
 from voyager.repo.switch import carried_rows, snapshot_with
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.repo.worktree import plan_safely, update
@@ -92,6 +93,7 @@ class Edit:
     def __enter__(self) -> Edit:
         repo = self._repo
         repo.refuse_if_running()
+        refuse_if_merging(repo)
         self._head = repo.head
         self._base = repo.dataset_of(self._head.commit)
         self._roots = dict(self._base.roots)
@@ -331,6 +333,7 @@ class Edit:
         for space in self._pending:
             self._flush(space)
         self._flush_vocabulary()
+        settle_trees(self._txn, self._base.roots, self._roots)
         repo, txn, head = self._repo, self._txn, self._head
         snapshot = write_snapshot(txn, self._roots)
         if snapshot == write_snapshot(txn, self._base.roots):

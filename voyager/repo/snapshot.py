@@ -16,6 +16,8 @@ TAXONOMIES = "taxonomies"
 """A row for each taxonomy and each of its nodes (spec 9.7)."""
 TASKS = "tasks"
 """A row for each task (spec 9.8)."""
+CONFLICTS = "conflicts"
+"""What merges left undecided: a row for each thing in conflict (spec 9.11)."""
 POLICIES = "policies"
 """The guard's policy, and the pairs that it was told to let go (spec 9.11)."""
 TRACKED = (FILES, SAMPLES)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from voyager.repo.snapshot import Roots, read_snapshot, write_snapshot
+from voyager.repo.snapshot import CONFLICTS, Roots, read_snapshot, write_snapshot
 from voyager.store import prolly
 from voyager.store.objects import ObjectWriter
 from voyager.store.objectstore import Store
@@ -69,9 +69,10 @@ def overlay_of(changes: Iterable[RowChange]) -> dict[tuple[str, bytes], bytes]:
 def stage(txn: Transaction, staging: Staging, changes: Iterable[RowChange]) -> None:
     """Stage rows; many at once, or a large overlay, are folded into a staged root.
 
-    Rows of a bulk import are then written once, and not journaled first.
+    Rows of a bulk import are then written once, and not journaled first. A conflict whose field is
+    written is settled.
     """
-    rows = overlay_of(changes)
+    rows = overlay_of(_settled(txn, staging, changes))
     if len(rows) > BULK_ROWS or len(staging.overlay) + len(rows) > OVERLAY_ROWS:
         merged = {**staging.overlay, **rows}
         snapshot = fold(txn, staging.roots, merged)
@@ -88,6 +89,18 @@ def stage(txn: Transaction, staging: Staging, changes: Iterable[RowChange]) -> N
             new = NIL
         if new != old:
             txn.change(space, key, new, old=old)
+
+
+def _settled(
+    txn: Transaction, staging: Staging, changes: Iterable[RowChange]
+) -> Iterable[RowChange]:
+    """Changes with what they mean for conflicts, which most staging areas have none of."""
+    if CONFLICTS not in staging.roots and all(space != CONFLICTS for space, _ in staging.overlay):
+        return changes
+    from voyager.repo.conflicts import settle
+    from voyager.repo.dataset import Dataset
+
+    return settle(Dataset(txn, staging.roots, staging.overlay), changes)
 
 
 def fold(objects: ObjectWriter, roots: Roots, overlay: Overlay) -> bytes:
@@ -151,6 +164,16 @@ def _items_of(late: Callable[[], Mapping[str, Rows]]) -> Iterator[tuple[str, Row
     yield from late().items()
 
 
+def settle_trees(txn: Transaction, before: Roots, after: dict[str, bytes]) -> None:
+    """Settle, in the trees `after`, the conflicts whose fields are not as in those `before`."""
+    if CONFLICTS in before:
+        from voyager.repo.conflicts import settled_between
+        from voyager.repo.dataset import Dataset
+
+        rows = settled_between(Dataset(txn, before), Dataset(txn, after))
+        after[CONFLICTS] = edit_map(txn, before[CONFLICTS], rows)
+
+
 def stage_sorted(
     txn: Transaction,
     staging: Staging,
@@ -162,8 +185,10 @@ def stage_sorted(
     `rows` are taken space by space in bounded memory; `late` is called for more when they are.
     """
     roots = fold_roots(txn, staging.roots, staging.overlay)
+    before = dict(roots)
     for space, changes in itertools.chain(rows.items(), _items_of(late)):
         roots[space] = edit_map(txn, roots.get(space), changes)
+    settle_trees(txn, before, roots)
     snapshot = write_snapshot(txn, roots)
     if snapshot != staging.snapshot or staging.overlay:
         replace_staging(txn, staging, base=staging.base, snapshot=snapshot)

@@ -11,6 +11,7 @@ from voyager.repo.bound import STUCK
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import extra_with_reports, put_back_reports
+from voyager.repo.merging import refuse_if_merging
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.staging import RowChange, fold_staging, overlay_of, stage
@@ -75,6 +76,7 @@ def push(
     Raises StateError when there is nothing to stash.
     """
     repo.refuse_if_running()
+    refuse_if_merging(repo)
     head = repo.head
     if head.commit is None:
         raise StateError("there is no commit to go back to", hint="vgr commit -m 'first version'")

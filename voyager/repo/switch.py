@@ -14,6 +14,7 @@ from voyager.errors import ExistsError, InvalidDataError, StateError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import drop_reports
+from voyager.repo.merging import Merging, move_merging, refuse_if_merging
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
@@ -43,13 +44,15 @@ class Goal:
     """Where a switch goes.
 
     `base` is the commit to stand on, `snapshot` the staged root (the commit's own, or with staged
-    rows carried along), `ref` a ref to move as well: (full name, old id, new id).
+    rows carried along), `ref` a ref to move as well: (full name, old id, new id). `merging` is the
+    merge that waits there.
     """
 
     head: Head
     base: bytes | None
     snapshot: bytes
     ref: tuple[str, bytes | None, bytes | None] | None = None
+    merging: Merging | None = None
 
     def as_value(self) -> dict[str, Any]:
         ref = None
@@ -59,6 +62,7 @@ class Goal:
         return {
             "base": _ref_or_none(self.base),
             "head": head,
+            "merging": None if self.merging is None else self.merging.as_value(),
             "ref": ref,
             "root": object_ref(self.snapshot),
         }
@@ -66,12 +70,13 @@ class Goal:
     @classmethod
     def from_value(cls, value: dict[str, Any]) -> Goal:
         head, base = value["head"], _id_or_none(value["base"])
-        ref = value["ref"]
+        ref, merging = value["ref"], value.get("merging")
         return cls(
             Head(head, base) if isinstance(head, str) else Head(None, bytes(head.data)),
             base,
             bytes(value["root"].data),
             None if ref is None else (ref[0], _id_or_none(ref[1]), _id_or_none(ref[2])),
+            None if merging is None else Merging.from_value(merging),
         )
 
 
@@ -100,6 +105,8 @@ def switch(
     `force`, which gives up staged rows and edited files.
     """
     repo.refuse_if_running()
+    if not force:
+        refuse_if_merging(repo)
     if repo.follower is not None and not force:
         repo.follower.refuse_edited(kind, repo.dataset_of(head.commit))
     staging = repo.staging
@@ -153,6 +160,8 @@ def reset(
     None is for a branch without commits, whose staging area becomes empty.
     """
     repo.refuse_if_running()
+    if mode == "soft":
+        refuse_if_merging(repo)
     staging, head = repo.staging, repo.head
     ref = None if head.branch is None else (HEADS + head.branch, head.commit, commit)
     there = Head(head.branch, commit)
@@ -312,6 +321,7 @@ def _finish(
         move_ref(txn, goal.ref[0], goal.ref[2], old=goal.ref[1])
     replace_staging(txn, staging, base=goal.base, snapshot=goal.snapshot)
     drop_reports(txn, repo, goal.base, goal.snapshot)
+    move_merging(txn, repo.store, goal.merging)
     if running is not None:
         txn.move(RUNNING, None, old=running)
         txn.on_undo(RUNNING, None)

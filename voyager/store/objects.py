@@ -51,3 +51,18 @@ class MemoryObjects:
         object_id = id_of(kind, data)
         self.entries[object_id] = (kind, data)
         return object_id
+
+
+class ScratchObjects:
+    """New objects in memory on top of those of a store: for trees that nobody will name."""
+
+    def __init__(self, below: ObjectReader) -> None:
+        self._below = below
+        self._own = MemoryObjects()
+
+    def get(self, object_id: bytes, kind: Kind) -> bytes:
+        own = object_id in self._own.entries
+        return (self._own if own else self._below).get(object_id, kind)
+
+    def put(self, kind: Kind, data: bytes) -> bytes:
+        return self._own.put(kind, data)

@@ -1,0 +1,129 @@
+"""After a merge: links follow regions that became one, and what does not agree is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from voyager.merge.moves import Changes
+from voyager.merge.three_way import MergedVersion
+from voyager.repo.dataset import Dataset
+from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES, write_snapshot
+from voyager.repo.staging import edit_map
+from voyager.schema import Sample, decode_sample, encode_sample
+from voyager.schema.partial import partial_decoder
+from voyager.schema.validate import Validator, Violation
+from voyager.schema.vocabulary import Vocabulary
+from voyager.store.ids import Kind
+from voyager.store.objects import ObjectWriter
+
+_decode_links: Callable[[bytes], Any] = partial_decoder(("uid", "regions.id", "regions.links"))
+
+End = tuple[bytes, bytes]
+"""(sample uid, region id) of a link."""
+
+
+def follow_joined(objects: ObjectWriter, base: Dataset, merged: MergedVersion) -> set[End]:
+    """Let links to regions that became one lead to that one; the ends that the merge took away.
+
+    Only rows that the merge changed since the base can link to what is new.
+    """
+    gone: set[End] = set()
+    here: set[End] = set()
+    rows: list[tuple[bytes, bytes | None]] = []
+    for key, before, after in _changed(objects, base, merged):
+        gone |= _ends(before)
+        here |= _ends(after)
+        if merged.joined and after is not None and _links_into(after, merged.joined):
+            rows.append((key, encode_sample(_followed(decode_sample(after), merged.joined))))
+    if rows:
+        merged.roots[SAMPLES] = edit_map(objects, merged.roots[SAMPLES], rows)
+        merged.snapshot = write_snapshot(objects, merged.roots)
+    return gone - here
+
+
+def _changed(
+    objects: ObjectWriter, base: Dataset, merged: MergedVersion
+) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    after = Dataset(objects, merged.roots)
+    for key, (before, now) in Changes(base.objects, [base, after], SAMPLES):
+        yield key, before, now
+
+
+def _ends(row: bytes | None) -> set[End]:
+    if row is None:
+        return set()
+    sample = _decode_links(row)
+    return {(sample.uid, region.id) for region in sample.regions}
+
+
+def _links_into(row: bytes, ends: Any) -> bool:
+    regions = _decode_links(row).regions
+    return any((link.uid, link.region) in ends for region in regions for link in region.links)
+
+
+def _followed(sample: Sample, joined: dict[End, bytes]) -> Sample:
+    return sample.replace(
+        regions=tuple(
+            region.replace(
+                links=tuple(
+                    link.replace(region=joined.get((link.uid, link.region), link.region))
+                    for link in region.links
+                )
+            )
+            if region.links
+            else region
+            for region in sample.regions
+        )
+    )
+
+
+def iter_violations(
+    objects: ObjectWriter,
+    base: Dataset,
+    sides: Sequence[Dataset],
+    merged: MergedVersion,
+    gone: set[End],
+) -> Iterator[Violation]:
+    """Where the merged samples, tasks and taxonomies do not agree and no side's did, in key order.
+
+    Looked at are samples that several sides changed; where sides changed the vocabulary, or took
+    regions away, all that the merge changed.
+    """
+    roots = {
+        tuple(each.roots.get(space) for space in (TASKS, TAXONOMIES)) for each in (base, *sides)
+    }
+    both = set(merged.both)
+    validator = _validator(objects, merged.vocabulary, gone)
+    for key, _, row in _changed(objects, base, merged):
+        if row is None:
+            continue
+        if len(roots) > 1 or key in both or (gone and _links_into(row, gone)):
+            found = list(validator.violations(key.decode(), decode_sample(row)))
+            if found:
+                known = _known(objects, sides, key)
+                yield from (each for each in found if _gist(each) not in known)
+
+
+def _validator(objects: ObjectWriter, vocabulary: Vocabulary, gone: set[End]) -> Validator:
+    return Validator(
+        vocabulary,
+        leads=lambda uid, region: (uid, region) not in gone,
+        load=lambda blob: objects.get(blob, Kind.BLOB),
+    )
+
+
+def _known(objects: ObjectWriter, sides: Sequence[Dataset], key: bytes) -> set[tuple[Any, ...]]:
+    """What was wrong with a sample on one of the sides already."""
+    known = set()
+    for side in sides:
+        row = side.row(SAMPLES, key)
+        if row is not None:
+            validator = _validator(objects, side.vocabulary, set())
+            known.update(map(_gist, validator.violations(key.decode(), decode_sample(row))))
+    return known
+
+
+def _gist(violation: Violation) -> tuple[Any, ...]:
+    """A violation without its place, which a merge may move."""
+    return violation.region, violation.kind, violation.message

@@ -1,0 +1,442 @@
+"""Merging versions: a pure function of snapshots, whose cost follows what the sides changed.
+
+Rows that one side changed are taken as bytes. Rows that several changed are merged field by field
+(`samples`), after samples whose keys changed were found by uid (`moves`). What cannot be decided
+goes into the space of conflicts, and a resolver may decide it on the way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from voyager.errors import InvalidDataError, StateError
+from voyager.merge.fields import UNDECIDED, decide
+from voyager.merge.moves import Changes, Rows, Traced, find_moves
+from voyager.merge.rules import Rules
+from voyager.merge.samples import Placed, merge_sample, merge_standing
+from voyager.repo.conflicts import conflict_change, conflicts_at
+from voyager.repo.dataset import Dataset
+from voyager.repo.namespace import WrittenKeys
+from voyager.repo.repository import Progress, no_progress
+from voyager.repo.snapshot import (
+    CONFLICTS,
+    FILES,
+    SAMPLES,
+    TASKS,
+    TAXONOMIES,
+    TRACKED,
+    read_snapshot,
+    write_snapshot,
+)
+from voyager.repo.staging import edit_map
+from voyager.schema import Sample, decode_sample, encode_sample
+from voyager.schema.conflict import (
+    ABSENT,
+    Conflicts,
+    Terms,
+    combine,
+    parse_conflict_key,
+)
+from voyager.schema.fields import FILE, KEY, SAMPLE, encode_field
+from voyager.schema.row_fields import ROW
+from voyager.schema.vocabulary import Vocabulary
+from voyager.store import bulk
+from voyager.store.ids import Kind
+from voyager.store.objects import ObjectWriter
+
+_EVERY = 256
+_APART = (SAMPLES, TASKS, TAXONOMIES, CONFLICTS)
+"""Spaces that are not merged row by row."""
+
+
+@dataclass(slots=True)
+class Dispute:
+    """One row in conflict, for a resolver to decide: it sets `merged` and drops `conflicts`.
+
+    `base` and `sides` are the samples (of other spaces: the rows) of the versions.
+    """
+
+    space: str
+    key: bytes
+    merged: Any
+    conflicts: dict[str, Terms]
+    base: Any
+    sides: Sequence[Any]
+
+
+Resolve = Callable[[Dispute], None]
+Resolver = Callable[[Vocabulary], Resolve]
+"""Makes what resolves conflicts of versions with a merged vocabulary."""
+
+
+@dataclass(slots=True)
+class MergedVersion:
+    """What a merge made: a snapshot, and what is worth telling.
+
+    `joined` maps (sample uid, region) to the region that it became one with; `lowered` are keys of
+    samples with keys of coverage; `twins` pairs of keys with one image; `resolved` counts what the
+    resolver decided, by the path's first part.
+    """
+
+    snapshot: bytes
+    roots: dict[str, bytes]
+    vocabulary: Vocabulary
+    conflicts: int = 0
+    merged: int = 0
+    joined: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
+    lowered: list[tuple[bytes, str]] = field(default_factory=list)
+    twins: list[tuple[bytes, bytes]] = field(default_factory=list)
+    both: list[bytes] = field(default_factory=list)
+    """Keys of samples that were merged field by field."""
+    resolved: Counter[str] = field(default_factory=Counter)
+
+
+def merge_versions(
+    objects: ObjectWriter,
+    base: Dataset,
+    sides: Sequence[Dataset],
+    *,
+    resolver: Resolver | None = None,
+    progress: Progress = no_progress,
+) -> MergedVersion:
+    """The version that the sides make of a base; the first side's trees are edited.
+
+    The objects of `base` are to give those of all versions. `resolver` decides conflicts.
+    Raises StateError where the keys of the sides cannot be in one version.
+    """
+    with bulk.paused_gc():
+        return _Merge(objects, base, sides, resolver, progress).run()
+
+
+Outcome = tuple[bytes, bytes | None]
+
+
+class _Merge:
+    """One merge: `versions` are the base and then the sides."""
+
+    def __init__(
+        self,
+        objects: ObjectWriter,
+        base: Dataset,
+        sides: Sequence[Dataset],
+        resolver: Resolver | None,
+        progress: Progress,
+    ) -> None:
+        self._objects = objects
+        self._reader = base.objects  # which knows the trees of all versions, and of a made-up base
+        self._versions = [base, *sides]
+        self._ours = sides[0]
+        self._resolver = resolver
+        self._progress = progress
+        self._are_conflicted = [CONFLICTS in version.roots for version in self._versions]
+        self._conflicts: dict[bytes, bytes | None] = {}
+        self._done = MergedVersion(b"", dict(sides[0].roots), sides[0].vocabulary)
+
+    def run(self) -> MergedVersion:
+        done = self._done
+        self._merge_vocabularies()
+        self._put(SAMPLES, self._samples())
+        spaces = sorted({space for version in self._versions for space in version.roots})
+        for space in spaces:
+            if space not in _APART:
+                self._put(space, self._plain_rows(space))
+        self._check_keys()
+        self._put(CONFLICTS, iter(sorted(self._conflicts.items())))
+        done.snapshot = write_snapshot(self._objects, done.roots)
+        done.roots = read_snapshot(self._objects, done.snapshot)
+        return done
+
+    def _put(self, space: str, rows: Iterator[Outcome]) -> None:
+        """Change rows of our tree."""
+        first = next(rows, None)
+        if first is not None:
+            rows = heapq.merge([first], rows)
+            old = self._done.roots.get(space)
+            self._done.roots[space] = edit_map(self._objects, old, rows)
+
+    def _check_keys(self) -> None:
+        """StateError where one side has a file and the other a folder of its name."""
+        written = WrittenKeys()
+        after = Dataset(self._objects, self._done.roots)
+        for space in TRACKED:
+            for key, (*_, ours) in Changes(self._objects, [self._ours, after], space):
+                if ours is not None:
+                    written.note(key)
+        try:
+            written.check(self._ours, after)
+        except InvalidDataError as error:
+            raise StateError(f"cannot merge: {error.message}", hint=error.hint) from None
+
+    # -- conflicts -------------------------------------------------------------------------------
+
+    def _standing(self, version: int, space: str, key: bytes | None) -> Conflicts:
+        """What is in conflict already in a version (0 is the base)."""
+        if key is None or not self._are_conflicted[version]:
+            return {}
+        return conflicts_at(self._versions[version], space, key)
+
+    def _note(self, space: str, key: bytes, conflicts: Conflicts) -> None:
+        """Leave a row with these conflicts in the merged version."""
+        self._done.conflicts += len(conflicts)
+        if conflicts or any(self._are_conflicted):
+            before = self._standing(1, space, key)
+            if dict(conflicts) != dict(before):
+                _, at, row = conflict_change(space, key, conflicts)
+                self._conflicts[at] = row
+
+    def _restated(self, space: str, seen: Callable[[bytes], bool]) -> Iterator[bytes]:
+        """Keys whose conflicts differ between the versions and that were not `seen`, in order."""
+        if not any(self._are_conflicted):
+            return
+        keys = set()
+        for at, rows in Changes(self._reader, self._versions, CONFLICTS):
+            row = next(row for row in rows if row is not None)
+            place, key = parse_conflict_key(at, row)
+            if place == space and not seen(key):
+                keys.add(key)
+        yield from sorted(keys)
+
+    # -- vocabulary ------------------------------------------------------------------------------
+
+    def _merge_vocabularies(self) -> None:
+        done = self._done
+        spaces = (TASKS, TAXONOMIES)
+        roots = {tuple(v.roots.get(space) for space in spaces) for v in self._versions}
+        standing = [self._vocabulary_conflicts(at) for at in range(len(self._versions))]
+        if len(roots) < 2 and not any(standing):
+            return
+        from voyager.merge.vocabulary import merge_vocabulary  # most merges change no classes
+
+        base, *sides = self._versions
+        merged = merge_vocabulary(
+            base.vocabulary, [side.vocabulary for side in sides], standing=standing
+        )
+        done.vocabulary = merged.vocabulary
+        rows: dict[str, list[Outcome]] = {space: [] for space in spaces}
+        for space, key, row in merged.changes(sides[0].vocabulary):
+            rows[space].append((key, row))
+        for space, found in rows.items():
+            self._put(space, iter(sorted(found)))
+        for space, key in sorted({*merged.conflicts, *standing[1]}):
+            self._note(space, key, merged.conflicts.get((space, key), {}))
+
+    def _vocabulary_conflicts(self, version: int) -> Mapping[tuple[str, bytes], Conflicts]:
+        if not self._are_conflicted[version]:
+            return {}
+        from voyager.repo.conflicts import iter_conflicted
+
+        return {
+            (space, key): found
+            for space, key, found in iter_conflicted(self._versions[version])
+            if space in (TASKS, TAXONOMIES)
+        }
+
+    @cached_property
+    def _rules(self) -> Rules:
+        def load(blob: bytes) -> bytes:
+            return self._objects.get(blob, Kind.BLOB)
+
+        return Rules(self._done.vocabulary, load)
+
+    # -- rows without fields ---------------------------------------------------------------------
+
+    def _plain_rows(self, space: str) -> Iterator[Outcome]:
+        """Files, policies and what a newer version keeps: a row is one value."""
+        path = FILE if space == FILES else ROW
+        seen: set[bytes] = set()
+        for key, rows in Changes(self._reader, self._versions, space):
+            seen.add(key)
+            yield from self._plain_row(space, key, path, rows)
+        for key in self._restated(space, seen.__contains__):
+            rows = [version.row(space, key) for version in self._versions]
+            yield from self._plain_row(space, key, path, rows)
+
+    def _plain_row(self, space: str, key: bytes, path: str, rows: Rows) -> Iterator[Outcome]:
+        values = [
+            self._standing(at, space, key).get(path) or Terms((ABSENT if row is None else row,))
+            for at, row in enumerate(rows)
+        ]
+        terms = combine(values[0], values[1:])
+        settled = terms.settled
+        held = terms.held if settled is None else settled
+        dispute = Dispute(space, key, None if held == ABSENT else held, {}, rows[0], rows[1:])
+        if settled is None:
+            dispute.conflicts[path] = terms
+            self._ask(dispute)
+        self._note(space, key, dispute.conflicts)
+        if dispute.merged != rows[1]:
+            yield key, dispute.merged
+
+    @cached_property
+    def _resolve(self) -> Resolve | None:
+        return None if self._resolver is None else self._resolver(self._done.vocabulary)
+
+    def _ask(self, dispute: Dispute) -> None:
+        """Let the resolver decide."""
+        if self._resolve is None:
+            return
+        before = dict(dispute.conflicts)
+        self._resolve(dispute)
+        gone = before.keys() - dispute.conflicts.keys()
+        self._done.resolved.update(path.partition("/")[0] for path in gone)
+
+    # -- samples ---------------------------------------------------------------------------------
+
+    def _samples(self) -> Iterator[Outcome]:
+        changes = Changes(self._reader, self._versions, SAMPLES)
+        moves = find_moves(changes, len(self._versions) - 1)
+        self._done.twins = moves.twins
+        moved = self._settle_moved(moves.samples, moves.keys)
+        seen: set[bytes] | None = set() if any(self._are_conflicted) else None
+
+        def changed() -> Iterator[tuple[bytes, Rows]]:
+            for key, rows in changes:
+                if seen is not None:
+                    seen.add(key)
+                yield key, rows
+
+        for done, (key, rows) in enumerate(changed()):
+            if done % _EVERY == 0:
+                self._progress(done, None)
+            row = moved[key] if key in moved else self._sample_at(key, rows)
+            if row != rows[1]:
+                yield key, row
+        if seen is not None:
+            yield from self._restated_samples(seen)
+
+    def _restated_samples(self, seen: set[bytes]) -> Iterator[Outcome]:
+        """Samples whose rows are equal but whose conflicts are not: one side settled one."""
+        for key in self._restated(SAMPLES, seen.__contains__):
+            rows = [version.row(SAMPLES, key) for version in self._versions]
+            row = self._sample_at(key, rows)
+            if row != rows[1]:
+                yield key, row
+
+    def _sample_at(self, key: bytes, rows: Rows) -> bytes | None:
+        """The merged row of a sample that stays where it is; its conflicts are noted."""
+        if not any(self._are_conflicted):
+            choice: bytes | None = decide(rows[0], rows[1:])
+            if choice is not UNDECIDED:
+                return choice
+        at = [None if row is None else (key, row) for row in rows]
+        row, conflicts = self._merge(key, at)
+        if conflicts or any(self._are_conflicted):
+            self._note(SAMPLES, key, conflicts)
+        return row
+
+    def _merge(
+        self, key: bytes, at: Sequence[tuple[bytes, bytes] | None]
+    ) -> tuple[bytes | None, dict[str, Terms]]:
+        """The merged row of one sample, and its conflicts; `at` is where the versions have it."""
+        rows = [None if place is None else place[1] for place in at]
+        standing = [
+            self._standing(version, SAMPLES, None if place is None else place[0])
+            for version, place in enumerate(at)
+        ]
+        are_conflicted = any(standing)
+        choice = decide(rows[0], rows[1:])
+        if choice is not UNDECIDED and not are_conflicted:
+            return choice, {}
+        base, *sides = [None if row is None else decode_sample(row) for row in rows]
+        dispute = self._disputed(key, base, sides, choice)
+        if are_conflicted:
+            self._work_in_standing(
+                dispute,
+                [
+                    Placed(key if place is None else place[0], sample, known)
+                    for place, sample, known in zip(at, [base, *sides], standing, strict=True)
+                ],
+            )
+        if dispute.conflicts:
+            self._ask(dispute)
+        merged: Sample | None = dispute.merged
+        return None if merged is None else encode_sample(merged), dispute.conflicts
+
+    def _disputed(
+        self, key: bytes, base: Sample | None, sides: Sequence[Sample | None], choice: Any
+    ) -> Dispute:
+        """Merge the fields, or note that one side took out what another one changed."""
+        dispute = Dispute(SAMPLES, key, base, {}, base, sides)
+        there = [side for side in sides if side is not None]
+        if choice is not UNDECIDED:
+            dispute.merged = None if choice is None else decode_sample(choice)
+        elif base is not None and len(there) < len(sides):
+            terms = [Terms((encode_field(SAMPLE, side),)) for side in sides]
+            dispute.conflicts[SAMPLE] = combine(Terms((encode_field(SAMPLE, base),)), terms)
+        else:
+            dispute.merged, notes = merge_sample(base, there, self._rules)
+            dispute.conflicts = notes.conflicts
+            uid = dispute.merged.uid
+            self._done.joined.update({(uid, own): to for own, to in notes.joined.items()})
+            self._done.lowered += [(key, name) for name in notes.lowered]
+            self._done.both.append(key)
+        return dispute
+
+    def _work_in_standing(self, dispute: Dispute, placed: Sequence[Placed]) -> None:
+        whole = any(SAMPLE in side.standing for side in placed)
+        there = [side.sample for side in placed if side.sample is not None]
+        if dispute.merged is None and not (whole and there):
+            dispute.conflicts = {}
+            return
+        base, *sides = placed
+        merged: Sample | None
+        merged, dispute.conflicts = merge_standing(
+            dispute.merged or there[0], dispute.conflicts, base, sides
+        )
+        terms = dispute.conflicts.get(SAMPLE)
+        if whole and terms is not None:
+            merged = None if terms.held == ABSENT else decode_sample(terms.held)
+        dispute.merged = merged
+
+    # -- samples whose keys changed --------------------------------------------------------------
+
+    def _settle_moved(
+        self, samples: Sequence[Traced], keys: set[bytes]
+    ) -> dict[bytes, bytes | None]:
+        """What is in the end at the keys that uids decide."""
+        found: dict[bytes, list[tuple[bytes, dict[str, Terms]]]] = {key: [] for key in keys}
+        for traced in samples:
+            key, terms = self._key_of(traced)
+            row, conflicts = self._merge(key, traced.at)
+            if terms is not None:
+                conflicts[KEY] = terms
+            if row is not None:
+                found[key].append((row, conflicts))
+            elif conflicts:
+                self._note(SAMPLES, key, conflicts)
+        return {key: self._at_one_key(key, there) for key, there in found.items()}
+
+    def _key_of(self, traced: Traced) -> tuple[bytes, Terms | None]:
+        """Where a sample goes; two different renames are a conflict."""
+        base, *sides = traced.at
+        old = None if base is None else base[0]
+        there = [side[0] for side in sides if side is not None]
+        key = decide(old, there) if there else old
+        if key is not UNDECIDED and key is not None:
+            return key, None
+        value = Terms((ABSENT if old is None else encode_field(KEY, old.decode()),))
+        terms = combine(value, [Terms((encode_field(KEY, name.decode()),)) for name in there])
+        return old or min(there), terms
+
+    def _at_one_key(self, key: bytes, there: list[tuple[bytes, dict[str, Terms]]]) -> bytes | None:
+        """The one sample at a key; of several none, and a conflict that holds them all."""
+        if not there:
+            self._note(SAMPLES, key, {})
+            return None
+        if len(there) == 1:
+            row, conflicts = there[0]
+            self._note(SAMPLES, key, conflicts)
+            return row
+        rows = sorted(row for row, _ in there)
+        conflicts = {path: terms for _, found in there for path, terms in found.items()}
+        conflicts[SAMPLE] = Terms(tuple(rows), (ABSENT,) * (len(rows) - 1))
+        sides = [decode_sample(row) for row in rows]
+        dispute = Dispute(SAMPLES, key, None, conflicts, None, sides)
+        self._ask(dispute)
+        self._note(SAMPLES, key, dispute.conflicts)
+        return None if dispute.merged is None else encode_sample(dispute.merged)

@@ -1,0 +1,154 @@
+"""The conflicts of a version: rows of the space `conflicts`, one for each thing (spec 9.11).
+
+While a conflict stands its field holds the base value. Whoever writes the field resolves it; rm
+drops the conflicts of what it removes, and mv carries them along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from voyager.errors import StateError
+from voyager.repo.snapshot import CONFLICTS, SAMPLES, TASKS, TAXONOMIES
+from voyager.schema import decode_sample
+from voyager.schema.conflict import (
+    Conflicts,
+    Terms,
+    conflict_key,
+    decode_conflicts,
+    encode_conflicts,
+    parse_conflict_key,
+)
+from voyager.schema.fields import pair_of, region_of, region_path
+from voyager.schema.row_fields import read_term
+from voyager.schema.thin_rows import uid_of
+
+if TYPE_CHECKING:
+    from voyager.repo.dataset import Dataset
+    from voyager.repo.staging import RowChange
+
+
+class Conflict(NamedTuple):
+    """One field in conflict: of which row, which path, and the terms."""
+
+    space: str
+    key: bytes
+    path: str
+    terms: Terms
+
+    @property
+    def name(self) -> str:
+        """The key of a sample or file, or which task or taxonomy it is of."""
+        name = self.key.decode(errors="replace")
+        if self.space == TASKS:
+            return f"task {name}"
+        return f"taxonomy {name.partition('/')[0]}" if self.space == TAXONOMIES else name
+
+
+def has_conflicts(version: Dataset) -> bool:
+    """Whether anything of a version is in conflict."""
+    return next(version.rows(CONFLICTS), None) is not None
+
+
+def conflicts_at(version: Dataset, space: str, key: bytes) -> dict[str, Terms]:
+    """The conflicts of one row, by path."""
+    row = version.row(CONFLICTS, conflict_key(space, key))
+    return {} if row is None else decode_conflicts(row)
+
+
+def iter_conflicted(version: Dataset) -> Iterator[tuple[str, bytes, dict[str, Terms]]]:
+    """(space, key, conflicts by path) of every row in conflict, by space and key."""
+    for at, row in version.rows(CONFLICTS):
+        space, key = parse_conflict_key(at, row)
+        yield space, key, decode_conflicts(row)
+
+
+def iter_conflicts(version: Dataset) -> Iterator[Conflict]:
+    """Every field in conflict, by space, key and path."""
+    for space, key, found in iter_conflicted(version):
+        for path in sorted(found):
+            yield Conflict(space, key, path, found[path])
+
+
+def count_conflicts(version: Dataset) -> int:
+    """How many fields are in conflict."""
+    return sum(len(found) for _, _, found in iter_conflicted(version))
+
+
+def refuse_conflicts(version: Dataset, what: str) -> None:
+    """StateError for a version with conflicts, which `what` does not take."""
+    first = next(iter_conflicts(version), None)
+    if first is not None:
+        raise StateError(
+            f"{what} refuses a version with conflicts: {count_conflicts(version)},"
+            f" first '{first.name}' {first.path}",
+            hint="vgr conflicts",
+        )
+
+
+def conflict_change(space: str, key: bytes, conflicts: Conflicts) -> RowChange:
+    """The change of rows that leaves a row with these conflicts."""
+    row = encode_conflicts(conflicts, key) if conflicts else None
+    return CONFLICTS, conflict_key(space, key), row
+
+
+def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
+    """Changes of rows, with what they mean for the conflicts of a version."""
+    given = list(changes)
+    if not has_conflicts(version):
+        return given
+    written = {at for space, at, _ in given if space == CONFLICTS}
+    arrived = {
+        uid_of(row): key
+        for space, key, row in given
+        if space == SAMPLES and row is not None and version.row(SAMPLES, key) is None
+    }
+    rows = {(space, key): row for space, key, row in given}
+    found = list(given)
+    for (space, key), row in rows.items():
+        known = {} if space == CONFLICTS else conflicts_at(version, space, key)
+        if not known or conflict_key(space, key) in written:
+            continue
+        before, to, after = version.row(space, key), key, row
+        if row is None and before is not None and space == SAMPLES:
+            to = arrived.get(uid_of(before), key)
+            after = rows.get((space, to))
+        kept = {
+            path: terms
+            for path, terms in known.items()
+            if after is not None and _stands(space, path, before, after)
+        }
+        if to != key:
+            found.append(conflict_change(space, key, {}))
+        if kept != known or to != key:
+            found.append(conflict_change(space, to, kept))
+    return found
+
+
+def settled_between(before: Dataset, after: Dataset) -> list[tuple[bytes, bytes | None]]:
+    """Rows of the conflicts that are settled, because a later version wrote their fields."""
+    found = []
+    for space, key, known in iter_conflicted(before):
+        old, new = before.row(space, key), after.row(space, key)
+        if old == new:
+            continue
+        kept = {
+            path: terms
+            for path, terms in known.items()
+            if new is not None and _stands(space, path, old, new)
+        }
+        if kept != known:
+            found.append(conflict_change(space, key, kept)[1:])
+    return sorted(found)
+
+
+def _stands(space: str, path: str, before: bytes | None, row: bytes) -> bool:
+    """Whether a conflict is still one after its row was written."""
+    if space != SAMPLES:
+        return read_term(space, before, path) == read_term(space, row, path)
+    pair, owner = pair_of(path), region_of(path)
+    needed = set(pair or ()) | ({owner} if owner and path != region_path(owner) else set())
+    if needed and not needed <= {region.id for region in decode_sample(row).regions}:
+        return False
+    return read_term(space, before, path) == read_term(space, row, path)

@@ -1,0 +1,80 @@
+"""The merge that waits: a value of the store, taken by the commit that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from voyager.errors import StateError
+from voyager.repo.repository import Repository
+from voyager.store.objectstore import Store
+from voyager.store.transaction import Transaction
+from voyager.wire import object_ref
+
+MERGING: Final = "MERGING"
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """What is being merged into HEAD.
+
+    `kind` is merge, cherry-pick, revert or rebase; `heads` are the further parents of the commit to
+    come, and the sides after ours; `sides` the commits whose fields `--theirs` and its like mean,
+    where those are no parents; `more` is what the steps of a replay need.
+    """
+
+    kind: str
+    heads: tuple[bytes, ...]
+    message: str
+    author: str | None = None
+    sides: tuple[bytes, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_value(self) -> dict[str, Any]:
+        """How it stands in the store."""
+        return {
+            "author": self.author,
+            "heads": [object_ref(head) for head in self.heads],
+            "kind": self.kind,
+            "message": self.message,
+            "more": dict(self.more),
+            "sides": [object_ref(side) for side in self.sides],
+        }
+
+    @classmethod
+    def from_value(cls, value: Mapping[str, Any]) -> Merging:
+        """The merge of a stored value."""
+        heads, sides = (
+            tuple(bytes(ref.data) for ref in value[name]) for name in ("heads", "sides")
+        )
+        return cls(value["kind"], heads, value["message"], value["author"], sides, value["more"])
+
+    @property
+    def command(self) -> str:
+        """The command that goes on with it, or takes it back."""
+        return self.kind
+
+
+def running_merge(store: Store) -> Merging | None:
+    """The merge that waits to be committed or aborted."""
+    value = store.value(MERGING)
+    return None if value is None else Merging.from_value(value)
+
+
+def move_merging(txn: Transaction, store: Store, new: Merging | None) -> None:
+    """Let another merge wait (None: none any more)."""
+    old = store.value(MERGING)
+    value = None if new is None else new.as_value()
+    if old != value:
+        txn.move(MERGING, value, old=old)
+
+
+def refuse_if_merging(repo: Repository) -> None:
+    """StateError while a merge waits to be committed or aborted."""
+    merging = running_merge(repo.store)
+    if merging is not None:
+        raise StateError(
+            f"a {merging.kind} is not finished",
+            hint=f"vgr {merging.command} --continue, or vgr {merging.command} --abort",
+        )
