@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import typer
@@ -66,8 +67,8 @@ def run(
 
     JSON: {"added", "labeled", "modified", "removed", "labels", "renamed": [{"from", "to"}], "left",
     "skipped": [{"path", "reason"}], "noted", "label_files": [{"path", "format"}], "bound": as in
-    vgr status}; `labels` counts those that go with removed samples, `left` files that are gone and
-    were left in.
+    vgr status, "held": [key]}; `labels` counts those that go with removed samples, `left` files
+    that are gone and were left in.
 
     Example:
       $ vgr add .
@@ -117,6 +118,7 @@ def _as_json(done: Added) -> dict[str, object]:
         "noted": [{"path": path, "reason": reason} for path, reason in done.noted],
         "label_files": [{"path": path, "format": form} for path, form in done.label_files],
         "bound": [bound_json(one) for one in done.bound],
+        "held": [] if done.guard is None else [one.key for one in done.guard.done("hold")],
     }
 
 
@@ -138,6 +140,8 @@ def _tell(ctx: Context, done: Added, *, dry_run: bool) -> int:
     if done.left:
         were = "file is" if done.left == 1 else "files are"
         ctx.say(f"{done.left:,} tracked {were} gone; vgr add -A takes the rows out too")
+    for line in _guard_lines(done):
+        ctx.say(line)
     for key, reason in capped(done.noted):
         ctx.warn(f"{key}: {reason}")
     labels = [
@@ -149,6 +153,14 @@ def _tell(ctx: Context, done: Added, *, dry_run: bool) -> int:
         for key, form in done.label_files
     ]
     return ctx.done_with_skips(list(capped([*done.skipped, *labels])))
+
+
+def _guard_lines(done: Added) -> Iterator[str]:
+    """What the guard did; its words are loaded only then."""
+    if done.guard is not None and done.guard.decisions:
+        from voyager.commands.guard_text import review_lines
+
+        yield from review_lines(done.guard)
 
 
 def _summary(done: Added) -> str:

@@ -56,7 +56,8 @@ def run(
     one stops it. A program in .vgr/hooks/pre-commit runs first and may refuse.
 
     JSON: {"commit", "branch", "samples", "added", "removed", "modified", "renamed", "labels",
-    "vocabulary"}; vocabulary counts tasks and classes.
+    "vocabulary", "held": [key]}; vocabulary counts tasks and classes, held are copies of protected
+    images.
 
     Example:
       $ vgr commit -m "Add photos of March"
@@ -90,10 +91,20 @@ def run(
     made = read_commit(repo.store, done.commit)
     for line in _summary(done, made.subject):
         ctx.say(line)
+    for line in _guard_lines(done):
+        ctx.say(line)
     said = "" if ctx.json or not made.parents else _said(repo, done, made.parent_ids[0])
     if said:
         ctx.say(f" {said}")
     return ctx.done_with_skips(list(capped(skipped)))
+
+
+def _guard_lines(done: Committed) -> Iterator[str]:
+    """What the guard did; its words are loaded only then."""
+    if done.guard is not None and done.guard.decisions:
+        from voyager.commands.guard_text import review_lines
+
+        yield from review_lines(done.guard)
 
 
 def _given(messages: list[str] | None, file: Path | None) -> str | None:
@@ -151,6 +162,7 @@ def _as_json(done: Committed) -> dict[str, object]:
         "branch": done.branch,
         "samples": done.samples,
         **done.counts,
+        "held": [] if done.guard is None else [one.key for one in done.guard.done("hold")],
     }
 
 

@@ -43,11 +43,11 @@ def run(
 
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
     "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held",
-    "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale, unreadable
-    or conflict, "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all; vocabulary
-    counts tasks and classes. With --paths also "paths": {"staged": [{"kind", "key", "old_key",
-    "parts"}], "vocabulary": [{"scope", "kind", "before", "after", "parts"}], "modified", "deleted",
-    "untracked", "skipped"}.
+    "protected", "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale,
+    unreadable or conflict, "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all;
+    vocabulary counts tasks and classes. With --paths also "paths": {"staged": [{"kind", "key",
+    "old_key", "parts"}], "vocabulary": [{"scope", "kind", "before", "after", "parts"}],
+    "modified", "deleted", "untracked", "skipped"}.
 
     Example:
       $ vgr status
@@ -67,6 +67,7 @@ def run(
     untracked = found.untracked if paths else untracked_tops(repo, found.untracked)
     said = _said(repo, found)
     _show_sections(ctx, found, untracked, here, said=said, most=None if paths else _MOST)
+    _show_guard(ctx, found)
     last = _last_line(repo, found)
     if last:
         ctx.show(last)
@@ -82,7 +83,8 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
         "unstaged": {"modified": len(found.modified), "deleted": len(found.deleted)},
         "untracked": len(found.untracked),
         "conflicts": found.conflicts,
-        "held": 0,  # nothing holds samples back yet
+        "held": found.held,
+        "protected": found.protected,
         "upstream": None,
         "bound": [bound_json(one) for one in found.bound],
     }
@@ -194,6 +196,16 @@ def _show_bound(ctx: Context, found: Status, here: str) -> None:
         colour = {"in step": "dim", "added": "green"}.get(one.state, "red")
         ctx.show("\t" + ctx.style(f"{_seen(one.key, here)}: {bound_text(one)}", colour))
     ctx.show()
+
+
+def _show_guard(ctx: Context, found: Status) -> None:
+    """What the guard holds, or that it has nothing to guard."""
+    if found.held:
+        were = "sample is" if found.held == 1 else "samples are"
+        ctx.show(f"{found.held:,} {were} held (vgr guard show)")
+    if found.guarded_splits and not found.protected:
+        splits = " or ".join(found.guarded_splits)
+        ctx.show(f"no sample is in {splits}: the guard has nothing to guard")
 
 
 def _by_key(line: Line) -> str:

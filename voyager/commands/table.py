@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "region": Entry(_CHANGE, "Draw, move and remove regions", "keys"),
     "link": Entry(_CHANGE, "Link regions, and show links both ways", "keys"),
     "edit": Entry(_CHANGE, "Edit all that is said of a sample, as JSON", "keys"),
+    "guard": Entry(_CHANGE, "Keep images of the test split out of all other splits", "keys"),
     "split": Entry(_CHANGE, "Divide samples into train, val, test or other parts", "keys"),
     "import": Entry(_TRADE, "Take labels and images from another tool's files", "files"),
     "predictions": Entry(_TRADE, "Say what models said of samples, beside the dataset"),

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from voyager.repo.bound import UNADDED
 from voyager.repo.diff import Change, diff
+from voyager.repo.guard_policy import read_policy
+from voyager.repo.protected import ProtectedCache
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.worktree import changes_in, hidden_keys
 from voyager.store.refs import Head
 
 if TYPE_CHECKING:
     from voyager.repo.bound import BoundFile
+    from voyager.repo.dataset import Dataset
     from voyager.repo.vocabulary_diff import VocabularyChange
 
 
@@ -39,6 +42,12 @@ class Status:
     """Staged changes of tasks and taxonomies."""
     bound: list[BoundFile] = field(default_factory=list)
     """Bound label files, and how they stand."""
+    held: int = 0
+    """Samples that the guard holds back."""
+    protected: int = 0
+    """Images that the guard keeps out of other splits; without any it has nothing to guard."""
+    guarded_splits: tuple[str, ...] = ()
+    """The splits that it protects; none when it is off, or there is no sample."""
 
     @property
     def nothing_staged(self) -> bool:
@@ -71,6 +80,7 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
 
         found.vocabulary = vocabulary_diff(base, staged)
     found.conflicts = staged.count("conflicts")
+    _look_at_guard(repo, staged, found)
     if repo.root is not None:
         tree = changes_in(repo, staged, progress=progress)
         found.modified = sorted(entry.key for entry in (*tree.modified, *tree.mode_changed))
@@ -81,6 +91,14 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
         found.skipped = list(tree.skipped)
         found.hidden = hidden_keys(tree, staged)
     return found
+
+
+def _look_at_guard(repo: Repository, staged: Dataset, found: Status) -> None:
+    policy = read_policy(staged)
+    images = ProtectedCache(repo.folder).images_of(staged, policy)
+    found.held, found.protected = len(images.held), len(images)
+    if len(staged) and not policy.off:
+        found.guarded_splits = policy.protected
 
 
 def untracked_tops(repo: Repository, untracked: Iterable[str]) -> list[str]:
