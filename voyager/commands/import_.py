@@ -18,6 +18,7 @@ from voyager.repo.layout import FOLDER
 if TYPE_CHECKING:
     from voyager.formats.base import Format
     from voyager.formats.imported import Imported
+    from voyager.repo.guard import Review
 
 
 def run(
@@ -71,6 +72,10 @@ def run(
     assume_exhaustive: Annotated[
         bool, typer.Option("--assume-exhaustive", help="whatever is not labeled is not there")
     ] = False,
+    take_labels: Annotated[
+        bool,
+        typer.Option("--take-labels", help="give protected images what dropped copies say of them"),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="fail when something is lost or guessed")
     ] = False,
@@ -87,9 +92,13 @@ def run(
 
     REPO@REV takes samples of another repository, with their ids and labels.
 
+    Copies of images of a protected split (vgr guard) are dropped where their bytes or pixels are
+    the same, and near ones held, unless the policy says otherwise.
+
     JSON: {"format", "samples", "regions", "labels", "added", "updated", "unchanged", "pending",
-    "attached", "changed_regions", "classes", "source_ids", "base", "same_as", "staged", "report":
-    [{"class", "kind", "count", "examples"}]}.
+    "attached", "changed_regions", "classes", "source_ids", "base", "same_as", "staged", "guard":
+    {"dropped", "held", "moved", "warned", "unchecked"} or null, "report": [{"class", "kind",
+    "count", "examples"}]}.
 
     Example:
       $ vgr import annotations/instances_train.json --images train
@@ -129,7 +138,9 @@ def run(
             "--strict": strict,
         }
         _refuse_options([option for option, given in of_files.items() if given])
-        _import_repository(ctx, source, keys or [], where, to, dry_run=dry_run)
+        _import_repository(
+            ctx, source, keys or [], where, to, take_labels=take_labels, dry_run=dry_run
+        )
         return
     if keys or where is not None:
         raise UsageError(
@@ -148,6 +159,7 @@ def run(
         why=why,
         name=name,
         base=base,
+        take_labels=take_labels,
         strict=strict,
         dry_run=dry_run,
         progress=ctx.progress(f"importing {form.title}"),
@@ -156,7 +168,7 @@ def run(
         ctx.emit(done.as_json())
         return
     ctx.say(f"{form.title}: {why}")
-    _tell(ctx, done, dry_run=dry_run, predictions=predictions)
+    _tell(ctx, done, dry_run=dry_run, predictions=predictions, take_labels=take_labels)
 
 
 def _refuse_options(options: list[str]) -> None:
@@ -184,7 +196,20 @@ def _format_of(path: Path, name: str | None) -> tuple[Format, str]:
     return form, detection.why
 
 
-def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | None) -> None:
+def _tell_guard(ctx: Context, found: Review | None, *, took: bool) -> None:
+    """What the guard did; its words are loaded only then."""
+    if found is not None:
+        from voyager.commands.guard_text import offer_lines, review_lines
+
+        for line in review_lines(found):
+            ctx.say(line)
+        for line in offer_lines(ctx.open_repository().staged().vocabulary, found.offers, took=took):
+            ctx.say(line)
+
+
+def _tell(
+    ctx: Context, done: Imported, *, dry_run: bool, predictions: str | None, take_labels: bool
+) -> None:
     if predictions is not None:
         verb = "would put" if dry_run else "put"
         ctx.say(
@@ -230,6 +255,7 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
         ctx.say("known under another key:")
         for line in shown_pairs(done.matched_elsewhere):
             ctx.say(line)
+    _tell_guard(ctx, done.guard, took=take_labels)
     show_report(ctx, done.report)
     if done.same_as is not None:
         name = f"'{shown(done.same_as)}'"
@@ -243,7 +269,14 @@ def _tell(ctx: Context, done: Imported, *, dry_run: bool, predictions: str | Non
 
 
 def _import_repository(
-    ctx: Context, source: str, keys: list[str], where: str | None, to: str, *, dry_run: bool
+    ctx: Context,
+    source: str,
+    keys: list[str],
+    where: str | None,
+    to: str,
+    *,
+    take_labels: bool,
+    dry_run: bool,
 ) -> None:
     from voyager.formats.repository import import_samples
 
@@ -253,6 +286,7 @@ def _import_repository(
         keys,
         where=where,
         to=to,
+        take_labels=take_labels,
         dry_run=dry_run,
         progress=ctx.progress("importing samples"),
     )
@@ -264,4 +298,5 @@ def _import_repository(
         f"{verb} {counted(done.samples, 'sample')} of {done.name}"
         f" ({done.added:,} added, {done.updated:,} updated, {done.unchanged:,} unchanged)"
     )
+    _tell_guard(ctx, done.guard, took=take_labels)
     show_report(ctx, done.report)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voyager.formats.classes import ClassChange
 from voyager.formats.report import Report
 from voyager.repo.dataset import Dataset
+
+if TYPE_CHECKING:
+    from voyager.repo.guard import Review
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ class Imported:
     view: Dataset | None = None
     """Of a dry run: what would be staged; its new blobs are not in the store."""
     new_blobs: dict[bytes, bytes] = field(default_factory=dict)
+    guard: Review | None = None
+    """What the guard decided, where there is anything to guard."""
 
     def as_report(self, name: str) -> dict[str, Any]:
         """What is kept of it with the commit: what it was, and its findings."""
@@ -77,5 +82,6 @@ class Imported:
             "base": self.base,
             "same_as": self.same_as,
             "staged": self.staged,
+            "guard": None if self.guard is None else self.guard.as_json(),
             "report": self.report.as_json(),
         }

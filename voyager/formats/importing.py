@@ -45,6 +45,7 @@ from voyager.formats.report import Report
 from voyager.formats.spill import Sorter
 from voyager.formats.writing import Writing
 from voyager.repo.dataset import Dataset
+from voyager.repo.guard_staging import ImportGuard
 from voyager.repo.import_reports import note_report
 from voyager.repo.keys import shown
 from voyager.repo.namespace import WrittenKeys
@@ -78,6 +79,7 @@ def import_labels(
     base: str | None = None,
     based: FindBase | None = None,
     operation: tuple[str, str] | None = None,
+    take_labels: bool = False,
     strict: bool = False,
     dry_run: bool = False,
     progress: Progress = no_progress,
@@ -87,7 +89,8 @@ def import_labels(
     `name` is what the import is called in `origin` (its file or folder name): importing a newer
     file of the same name updates what the older one brought. `base` is the revision that an edited
     export came from, where no record tells; `based` finds the base where the caller knows it.
-    `operation` is the kind and message of the operation. Raises InvalidDataError for a malformed
+    `operation` is the kind and message of the operation. With `take_labels` protected samples take
+    what copies say that the guard drops. Raises InvalidDataError for a malformed
     source, StateError when the same things changed here and in the file; then nothing is staged.
     """
     options = _voiced(options or ReadOptions())
@@ -101,6 +104,7 @@ def import_labels(
         txn = stack.enter_context(repo.transaction(kind, message[:200]))
         job = ImportJob(repo, txn, path, form, options, name or path.name, progress)
         job.result.why = why
+        job.take_labels = take_labels
         job.blobs = {} if dry_run else None
         sorter = stack.enter_context(Sorter())
         if options.predictions is not None:
@@ -162,6 +166,7 @@ class ImportJob:
         self.is_projection = False
         self.said = Sorter()
         """What the source said of samples that are otherwise here: the base of the next import."""
+        self.take_labels = False
         self.blobs: dict[bytes, bytes] | None = None
         """New blobs, where somebody wants to look at what a dry run would stage."""
 
@@ -482,11 +487,23 @@ class ImportJob:
 
     def stage(self, rows: Iterator[tuple[bytes, bytes]], *, strict: bool, dry_run: bool) -> None:
         """Stage the rows and the vocabulary at once; nothing with `dry_run`."""
+        guard = ImportGuard(
+            self.repo,
+            self.txn,
+            self.staging,
+            self.version,
+            take_labels=self.take_labels,
+            progress=self.progress,
+        )
         if dry_run:
             overlay = dict(self.staging.overlay)
-            overlay.update(overlay_of((SAMPLES, key, row) for key, row in self._with_gone(rows)))
+            taken = guard.watched(self._with_gone(rows))
+            overlay.update(overlay_of((SAMPLES, key, row) for key, row in taken))
             for space, changes in vocabulary_rows(self.draft).items():
                 overlay.update(overlay_of((space, key, row) for key, row in changes))
+            found = guard.look(Dataset(self.txn, self.staging.roots, overlay))
+            overlay.update(overlay_of(() if found is None else found.changes))
+            self._note_guard(guard)
             self.result.view = Dataset(self.repo.store, self.staging.roots, overlay)
             self.result.new_blobs = self.blobs or {}
             self.report.refuse_if_strict(strict=strict)
@@ -494,7 +511,7 @@ class ImportJob:
         keys = WrittenKeys(keep=not self._is_empty)
 
         def noted() -> Iterator[tuple[bytes, bytes | None]]:
-            for key, row in self._with_gone(rows):
+            for key, row in guard.watched(self._with_gone(rows)):
                 if row is not None:
                     keys.note(key)
                 yield key, row
@@ -504,13 +521,21 @@ class ImportJob:
         )
         self.report.refuse_if_strict(strict=strict)
         keys.check(self.version, Dataset(self.txn, roots))
-        if self.result.added or self.result.updated or vocabulary_changes(self.draft):
+        roots = guard.settle(roots)
+        self._note_guard(guard)
+        something = self.result.added or self.result.updated or guard.changed
+        if something or vocabulary_changes(self.draft):
             said = edit_map(self.txn, roots.get(SAMPLES), self.said.drain())
             note_import(self.txn, self.repo, self.name, {SAMPLES: said})
             if self.report:
                 note_report(self.txn, self.repo, self.result.as_report(self.name))
             self.txn.commit()
             self.result.staged = True
+
+    def _note_guard(self, guard: ImportGuard) -> None:
+        self.result.guard = guard.found
+        self.result.added -= len(guard.dropped)
+        self._new_files = [key for key in self._new_files if key not in guard.dropped]
 
     def _with_gone(
         self, rows: Iterator[tuple[bytes, bytes]]

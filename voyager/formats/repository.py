@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voyager.errors import CorruptError, ExistsError, UsageError
 from voyager.formats.records import note_import, taken_before
 from voyager.formats.report import Report
 from voyager.formats.spill import Sorter
 from voyager.repo.dataset import Dataset
+from voyager.repo.guard_staging import ImportGuard
 from voyager.repo.import_reports import note_report
 from voyager.repo.keys import check_key, match_keys, shown
 from voyager.repo.namespace import WrittenKeys
@@ -28,6 +29,9 @@ from voyager.store import bulk
 from voyager.store.ids import Kind
 from voyager.store.transaction import Transaction
 from voyager.wire import BLOB_EXT, iter_references
+
+if TYPE_CHECKING:
+    from voyager.repo.guard import Review
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class Taken:
     updated: int = 0
     unchanged: int = 0
     report: Report = field(default_factory=Report)
+    guard: Review | None = None
+    """What the guard decided, where there is anything to guard."""
 
     def as_report(self) -> dict[str, Any]:
         """What is kept of it with the commit: where from, and its findings."""
@@ -56,7 +62,7 @@ class Taken:
             "repository": self.name.rpartition("@")[0],
             "commit": self.commit.hex(),
             "revision": self.revision,
-            **self.as_json(),
+            **{name: value for name, value in self.as_json().items() if name != "guard"},
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -69,6 +75,7 @@ class Taken:
             "added": self.added,
             "updated": self.updated,
             "unchanged": self.unchanged,
+            "guard": None if self.guard is None else self.guard.as_json(),
             "report": self.report.as_json(),
         }
 
@@ -80,13 +87,15 @@ def import_samples(
     *,
     where: str | None = None,
     to: str = "",
+    take_labels: bool = False,
     dry_run: bool = False,
     progress: Progress = no_progress,
 ) -> Taken:
     """Stage samples of `REPO@REV` below `to`, with ids, labels, tasks and taxonomies.
 
     A sample that is here under its uid is updated when nobody changed it here since it was taken
-    from there; else it stays and is reported. Raises ExistsError for a key that another sample has.
+    from there; else it stays and is reported. With `take_labels` protected samples take what copies
+    say that the guard drops. Raises ExistsError for a key that another sample has.
     """
     repo.refuse_if_running()
     path, _, revision = source.rpartition("@")
@@ -98,6 +107,7 @@ def import_samples(
         name = f"{other.folder.resolve().parent.name}@{commit.hex()[:12]}"
         with repo.transaction("import", name) as txn, bulk.paused_gc(), Sorter() as taken:
             job = _Transfer(repo, txn, other, version, name, to.strip("/"), taken)
+            job.take_labels = take_labels
             job.done.commit, job.done.revision = commit, revision
             chosen = _chosen(version, keys, where)
             job.stage(chosen, dry_run=dry_run, progress=progress)
@@ -142,6 +152,7 @@ class _Transfer:
         self.before = repo.staged_view(self._staging)
         self.done = Taken(name)
         self.new_keys: list[str] = []
+        self.take_labels = False
         self._draft = Draft(self.before.vocabulary)
         self._nodes = _take_vocabulary(self._draft, version.vocabulary, self.done.report)
         self._origins: dict[str | None, Origin] = {}
@@ -149,6 +160,15 @@ class _Transfer:
     def stage(self, keys: list[str], *, dry_run: bool, progress: Progress) -> None:
         """Stage the samples at these keys, and what names their labels."""
         written = WrittenKeys()
+
+        guard = ImportGuard(
+            self._repo,
+            self._txn,
+            self._staging,
+            self.before,
+            take_labels=self.take_labels,
+            progress=progress,
+        )
 
         def rows() -> Iterator[tuple[bytes, bytes | None]]:
             pairs = sorted((self._target(key).encode(), key) for key in keys)
@@ -160,9 +180,14 @@ class _Transfer:
                     yield pair
 
         spaces = vocabulary_rows(self._draft)
-        roots = stage_sorted(self._txn, self._staging, {SAMPLES: rows(), **spaces})
+        roots = stage_sorted(self._txn, self._staging, {SAMPLES: guard.watched(rows()), **spaces})
         written.check(self.before, Dataset(self._txn, roots))
-        if not dry_run and (self.done.added or self.done.updated or spaces):
+        guard.settle(roots)
+        self.done.guard = guard.found
+        self.done.added -= len(guard.dropped)
+        self.new_keys = [key for key in self.new_keys if key not in guard.dropped]
+        something = self.done.added or self.done.updated or guard.changed
+        if not dry_run and (something or spaces):
             said = edit_map(self._txn, self._last.roots.get(SAMPLES), self._taken.drain())
             note_import(self._txn, self._repo, self._series, {SAMPLES: said})
             note_report(self._txn, self._repo, self.done.as_report())

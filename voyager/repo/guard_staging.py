@@ -1,21 +1,32 @@
-"""The guard at `add` and `commit`: new copies of protected images are held, by their bytes alone.
+"""The guard where rows are staged and committed.
 
-Nothing is decoded, and the cost follows what is new. Where nothing is protected there is next to
-none: rows are searched for the name of a protected split, and the rest is in a cache.
+`add` and `commit` hold new copies of protected images by their bytes alone: nothing is decoded, and
+the cost follows what is new. An import looks at pixels too. Where nothing is protected there is
+next to no cost: rows are searched for the name of a protected split, and the rest is in a cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_images import SplitTest
 from voyager.repo.guard_policy import read_policy
 from voyager.repo.protected import ProtectedCache
-from voyager.repo.repository import Repository
-from voyager.repo.staging import RowChange, Staging, overlay_of
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.snapshot import SAMPLES, read_snapshot, write_snapshot
+from voyager.repo.staging import (
+    STAGING,
+    RowChange,
+    Rows,
+    Staging,
+    edit_map,
+    overlay_of,
+    staging_value,
+)
 from voyager.schema.guard import BYTES
+from voyager.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from voyager.repo.guard import Review, Stage
@@ -71,3 +82,82 @@ class StagingGuard:
         """Keep in mind that what is staged now was looked at."""
         if self._clean:
             self._cache.note_looked_at(self._repo.staged())
+
+
+class ImportGuard:
+    """Looks at what an import stages; `found` is what it decided, which the next commit records."""
+
+    def __init__(
+        self,
+        repo: Repository,
+        txn: Transaction,
+        staging: Staging,
+        before: Dataset,
+        *,
+        take_labels: bool = False,
+        progress: Progress = no_progress,
+    ) -> None:
+        self._repo = repo
+        self._txn = txn
+        self._staging = staging
+        self._before = before
+        self._take_labels = take_labels
+        self._progress = progress
+        self._splits = SplitTest(read_policy(before))
+        self._brings_protected = False
+        self.found: Review | None = None
+
+    def watched(self, rows: Rows) -> Rows:
+        """The rows as they are, looked at in passing."""
+        may_be_protected = self._splits.may_be_protected
+        for key, row in rows:
+            if not self._brings_protected and row is not None and may_be_protected(row):
+                self._brings_protected = True
+            yield key, row
+
+    def look(self, after: Dataset) -> Review | None:
+        """What the guard decides of a version with the rows; None where nothing is guarded."""
+        policy = read_policy(self._before)
+        protected = ProtectedCache(self._repo.folder).images_of(self._before, policy)
+        if self._brings_protected or protected:
+            from voyager.repo.guard import review
+
+            places = self._repo.store.places
+            self.found = review(
+                self._repo,
+                self._before,
+                after,
+                stage="import",
+                known_blobs=lambda ids: set(places(ids)),
+                take_labels=self._take_labels,
+                progress=self._progress,
+            )
+        return self.found
+
+    def settle(self, roots: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Stage what the guard makes of the rows that are staged as `roots`; the roots then."""
+        found = self.look(Dataset(self._txn, roots))
+        if found is None:
+            return dict(roots)
+        from voyager.repo.guard_decisions import note_decisions
+
+        note_decisions(self._txn, self._repo, found.decisions)
+        if not found.changes:
+            return dict(roots)
+        rows = sorted((key, row) for _, key, row in found.changes)
+        settled = {**roots, SAMPLES: edit_map(self._txn, roots.get(SAMPLES), rows)}
+        snapshot = write_snapshot(self._txn, settled)
+        value = staging_value(self._staging.base, snapshot)
+        self._txn.move(STAGING, value, old=None)  # a second move: the first one knows the old value
+        return read_snapshot(self._txn, snapshot)
+
+    @property
+    def changed(self) -> bool:
+        """Whether rows are staged that are not as the import brought them."""
+        return self.found is not None and any(row is not None for *_, row in self.found.changes)
+
+    @property
+    def dropped(self) -> set[str]:
+        """The keys that were dropped."""
+        found = self.found
+        return set() if found is None else {one.key for one in found.done("drop")}
