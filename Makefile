@@ -12,7 +12,7 @@ help:
 	@echo 'make test    the quick tests'
 	@echo 'make check   format, lint, types, layers, and the quick tests'
 	@echo 'make deep    all tests, the long ones too'
-	@echo 'make bench   compare with Git and Git LFS; a million rows; labels in, out, edited, compared'
+	@echo 'make bench   compare with Git and Git LFS; a million rows; labels and near-duplicates'
 	@echo 'make clean   remove .venv'
 
 demo: $(VENV)/.installed
@@ -39,6 +39,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/label_edits.py
 	$(BIN)/python benchmarks/label_diff.py
 	$(BIN)/python benchmarks/formats.py
+	$(BIN)/python benchmarks/near_duplicates.py
 
 clean:
 	rm -rf $(VENV)

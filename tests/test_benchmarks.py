@@ -30,3 +30,16 @@ def test_versions_runs_and_writes_what_it_found(tmp_path: Path) -> None:
     assert {"tiny-commit", "tiny-full", "photos-commit"} <= {row["row"] for row in report["rows"]}
     assert len(list((tmp_path / "sets" / "tiny").rglob("*.jpg"))) == 600
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_near_duplicates_runs_and_tells_times_and_recall() -> None:
+    program = [sys.executable, BENCHMARKS / "near_duplicates.py"]
+    done = subprocess.run(
+        [*program, "--new", "20", "--known", "500", "--samples", "8"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| compare, mirrored too |" in done.stdout
+    assert "| phash, default | 100 | 100 | 100 | 100 | 100 |" in done.stdout

@@ -13,7 +13,7 @@ from PIL import Image
 
 from voyager.derived.cache import DerivedCache, Values
 from voyager.derived.layout import mirrored, vectors
-from voyager.derived.near import NearPair, featureless, near_pairs
+from voyager.derived.near import NearPair, alike_pairs, featureless, near_pairs
 from voyager.derived.nearest import cosine, hamming, iter_hamming
 from voyager.derived.perceptual_hash import TURNS
 from voyager.derived.registry import METHODS
@@ -134,11 +134,23 @@ def test_the_layout_finds_images_of_32_pixels(tmp_path: Path) -> None:
     small = {data: picture(data).resize((32, 32)) for data in photos().values()}
     known = by_id(encoded(image, "PNG") for image in small.values())
     queries = by_id(encoded(image, quality=75) for image in small.values())
-    layouts = [values_of(images, tmp_path, "layout").matrix for images in (queries, known)]
-    found = cosine(vectors(layouts[0]), vectors(layouts[1]), 0.95)
-    assert found.query.tolist() == found.known.tolist() == list(range(100))
+    layouts = [values_of(images, tmp_path, "layout") for images in (queries, known)]
+    expected = dict(zip(queries, known, strict=True))
+    alike = alike_pairs(*layouts)
+    assert {pair.query: pair.known for pair in alike} == expected
+    assert len(alike) == 100
+    assert {(pair.turn, pair.method) for pair in alike} == {("none", "layout 1")}
+    assert max(pair.distance for pair in alike) <= 50
     hashes = near_pairs(values_of(queries, tmp_path), values_of(known, tmp_path))
-    assert {pair.query: pair.known for pair in hashes} == dict(zip(queries, known, strict=True))
+    assert {pair.query: pair.known for pair in hashes} == expected
+
+
+def test_a_mirrored_image_is_alike(tmp_path: Path) -> None:
+    flipped = by_id(VARIANTS["mirrored"](picture(data)) for data in photos(20).values())
+    known = values_of(photos(), tmp_path, "layout")
+    found = alike_pairs(values_of(flipped, tmp_path, "layout"), known, least=0.98)
+    assert [(pair.known, pair.turn) for pair in found] == [(key, "mirror") for key in photos(20)]
+    assert alike_pairs(known, known, least=0.98) == []
 
 
 def test_a_mirrored_layout_is_the_layout_of_the_mirrored_image(tmp_path: Path) -> None:

@@ -237,5 +237,6 @@ def _chunks(images: Iterable[tuple[bytes, bytes | None]]) -> Iterator[tuple[_Chu
 
 
 def _threads() -> int:
+    """One for each core that this process may use, within bounds."""
     cores = getattr(os, "sched_getaffinity", None)
     return min(len(cores(0)) if cores else os.cpu_count() or 1, _MOST_THREADS)
