@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "bisect": Entry(_LOOK, "Find the commit that broke something, by halving", "revisions"),
     "commit": Entry(_GROW, "Record the staged version in history"),
     "branch": Entry(_GROW, "List, make, rename or delete branches", "branches"),
+    "merge": Entry(_GROW, "Bring the changes of other branches into this one", "revisions"),
     "switch": Entry(_GROW, "Go to another branch", "branches"),
     "checkout": Entry(_GROW, "Go to any version, or bring back files from it", "revisions"),
     "reset": Entry(_GROW, "Point the branch at another commit", "revisions"),

@@ -15,6 +15,7 @@ from voyager.errors import StateError, UsageError
 from voyager.merge.bases import base_version, common_bases
 from voyager.merge.check import follow_joined, iter_violations
 from voyager.merge.three_way import MergedVersion, Resolver, merge_versions
+from voyager.repo.commit import commit as commit_staged
 from voyager.repo.commit import run_hook
 from voyager.repo.conflicts import count_conflicts, settle
 from voyager.repo.dataset import Dataset
@@ -87,6 +88,7 @@ def merge(
     repo: Repository,
     *revisions: str,
     message: str | None = None,
+    strategies: Sequence[str] = (),
     resolver: Resolver | None = None,
     ff: FastForward = "allowed",
     commit: bool = True,
@@ -352,3 +354,15 @@ def abort(repo: Repository, *, progress: Progress = no_progress) -> Updated:
         goal = Goal(head, head.commit, snapshot)
         done = go(repo, txn, repo.staging, goal, progress=progress)
     return followed(repo, done)
+
+
+def proceed(repo: Repository, message: str | None = None, *, verify: bool = True) -> Merged:
+    """Commit the merge that waits, now that its conflicts are resolved.
+
+    Raises StateError where none waits, or where something is in conflict still.
+    """
+    merging = running_merge(repo.store)
+    if merging is None:
+        raise StateError("no merge is in progress", hint="vgr status")
+    made = commit_staged(repo, message or merging.message, verify=verify)
+    return Merged("merged", made.commit)

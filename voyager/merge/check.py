@@ -115,7 +115,7 @@ def _validator(objects: ObjectWriter, vocabulary: Vocabulary, gone: set[End]) ->
 
 def _known(objects: ObjectWriter, sides: Sequence[Dataset], key: bytes) -> set[tuple[Any, ...]]:
     """What was wrong with a sample on one of the sides already."""
-    known = set()
+    known: set[tuple[Any, ...]] = set()
     for side in sides:
         row = side.row(SAMPLES, key)
         if row is not None:

@@ -21,9 +21,9 @@ def read_term(space: str, row: bytes | None, path: str) -> bytes:
             return row
         return encode_field(path, read_field(decode_sample(row), path))
     if space in ("tasks", "taxonomies"):
-        from voyager.schema import vocabulary_fields
+        from voyager.schema.vocabulary_fields import read_term as read_word
 
-        return vocabulary_fields.read_term(space, row, path)
+        return read_word(space, row, path)
     return row
 
 
@@ -37,7 +37,7 @@ def write_term(space: str, row: bytes | None, path: str, term: bytes) -> bytes |
         sample = decode_sample(row)
         return encode_sample(write_field(sample, path, decode_field(path, term)))
     if space in ("tasks", "taxonomies"):
-        from voyager.schema import vocabulary_fields
+        from voyager.schema.vocabulary_fields import write_term as write_word
 
-        return vocabulary_fields.write_term(space, row, path, term)
+        return write_word(space, row, path, term)
     return None if term == ABSENT else term
