@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from voyager.errors import NotFoundError, StateError
 from voyager.repo.branches import branch_names, find_branch
+from voyager.repo.merging import refuse_if_merging
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.switch import switch
 from voyager.repo.worktree import Updated
@@ -90,6 +91,7 @@ class Outlook:
 def start(repo: Repository, bad: str | None = None, good: Iterable[str] = ()) -> Bisection:
     """Begin to look for the first bad commit; StateError while another search or merge is on."""
     repo.refuse_if_running()
+    refuse_if_merging(repo)
     if repo.store.value(BISECT) is not None:
         raise StateError("a bisection is going on", hint="vgr bisect reset ends it")
     marks: list[tuple[Mark, bytes]] = [] if bad is None else [("bad", repo.resolve(bad))]
@@ -131,24 +133,36 @@ def _put(repo: Repository, what: str, now: Bisection | None) -> None:
 
 
 def _refuse_contradiction(repo: Repository, now: Bisection) -> None:
-    """StateError for a good commit that is no ancestor of the bad one."""
-    bad = now.bad
+    """StateError for a good commit that a bad one precedes, or that precedes none of the bad ones.
+
+    A bad commit that was found on the way is an ancestor of the first one; good ones that were
+    found beside it need not be its ancestors.
+    """
+    bads = now.marked("bad")
+    tops = [bad for bad in bads if not _precedes_other(repo, bad, bads)]
     for good in now.marked("good"):
-        if bad is not None and not is_ancestor(repo.store, good, bad):
-            raise StateError(
-                f"the good commit {_named(repo, good)} is no ancestor of the bad one, "
-                f"{_named(repo, bad)}",
-                hint=_way_out(repo, good, bad),
-            )
+        for bad in bads[-1:]:
+            if is_ancestor(repo.store, bad, good):
+                other_way = f"vgr bisect start {_short(good)} {_short(bad)}"
+                raise _no_ancestor(repo, good, bad, f"{other_way}, if it is the other way round")
+        for bad in tops:
+            if not is_ancestor(repo.store, good, bad):
+                bases = merge_bases(repo.store, good, bad)
+                fork = [
+                    f"vgr bisect good {_short(base)}, if where they part is good" for base in bases
+                ]
+                raise _no_ancestor(repo, good, bad, (*fork, "vgr log --graph")[0])
 
 
-def _way_out(repo: Repository, good: bytes, bad: bytes) -> str:
-    if is_ancestor(repo.store, bad, good):
-        return f"vgr bisect start {_short(good)} {_short(bad)}, if it is the other way round"
-    bases = merge_bases(repo.store, good, bad)
-    if not bases:
-        return "vgr log --graph"
-    return f"vgr bisect good {_short(bases[0])}, if where they part is good"
+def _precedes_other(repo: Repository, commit: bytes, others: Iterable[bytes]) -> bool:
+    return any(commit != other and is_ancestor(repo.store, commit, other) for other in others)
+
+
+def _no_ancestor(repo: Repository, good: bytes, bad: bytes, hint: str) -> StateError:
+    return StateError(
+        f"the good commit {_named(repo, good)} is no ancestor of the bad one, {_named(repo, bad)}",
+        hint=hint,
+    )
 
 
 def _named(repo: Repository, commit: bytes) -> str:

@@ -21,6 +21,7 @@ from voyager.repo.dataset import Dataset, decode_row
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import named_reports, reports_of
 from voyager.repo.keys import shown
+from voyager.repo.merging import running_merge
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import FILES, read_snapshot
 from voyager.schema import HUMAN, FileRow, Label, Link, Region, Sample, parse_source
@@ -232,8 +233,8 @@ def _start(repo: Repository, key: str, revision: str | None) -> _Place:
 
 def _heads(repo: Repository) -> list[bytes]:
     """What the next commit will have for parents."""
-    head = repo.head.commit
-    return [] if head is None else [head]
+    head, merging = repo.head.commit, running_merge(repo.store)
+    return ([] if head is None else [head]) + ([] if merging is None else [*merging.heads])
 
 
 def _introductions(store: Store, start: _Place, terms: dict[str, bytes]) -> dict[str, _Place]:
