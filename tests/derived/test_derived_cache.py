@@ -128,6 +128,16 @@ def test_values_of_any_size_are_kept(tmp_path: Path) -> None:
     assert again.compute(BACKWARDS, images, forbidden).as_dict() == found.as_dict()
 
 
+@pytest.mark.parametrize("method", [BACKWARDS, LAYOUT], ids=str)
+def test_some_values_can_be_taken_out(tmp_path: Path, method: Method) -> None:
+    images = photos(9)
+    values = compute(tmp_path, images, method)
+    some = list(images)[1::3]
+    assert values.only(set(some)).ids == some
+    assert set(values.only(some)) == {pair for pair in values if pair[0] in some}
+    assert values.only(()).ids == []
+
+
 def test_progress_counts_what_had_to_be_read(tmp_path: Path) -> None:
     images = texts(100)
     told: list[tuple[int, int | None]] = []

@@ -6,7 +6,7 @@ The key is (method, version of the method, blob id). Everything here can be dele
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import compress
@@ -64,6 +64,14 @@ class Values:
         """Every (id, value)."""
         for blob_id, value in zip(self.ids, self._values, strict=True):
             yield blob_id, bytes(value)
+
+    def only(self, ids: Container[bytes]) -> Values:
+        """The values of some of these blobs alone, in the same order."""
+        places = [place for place, blob_id in enumerate(self.ids) if blob_id in ids]
+        chosen = [self.ids[place] for place in places]
+        if isinstance(self._values, np.ndarray):
+            return Values(self.method, chosen, [], [], self._values[places])
+        return Values(self.method, chosen, [], [], [self._values[place] for place in places])
 
     def as_dict(self) -> dict[bytes, bytes]:
         """Every value by its id."""
