@@ -34,7 +34,7 @@ def iter_hamming(
     """As `hamming`, a few queries at a time.
 
     The first words of a hash already tell almost all pairs apart, so the rest is only counted for
-    those that they leave. (Two threads were hardly faster, an index of parts of the hash was slower.)
+    those that they leave. (Two threads are hardly faster, an index of parts is slower.)
     """
     asked = np.ascontiguousarray(queries).view(np.uint64)
     words = np.ascontiguousarray(np.ascontiguousarray(known).view(np.uint64).T)
