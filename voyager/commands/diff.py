@@ -89,9 +89,9 @@ def run(
     something, and how surely, is no difference then.
 
     JSON: lines {"from", "to"}, then for each thing that differs {"scope": sample, region, label,
-    coverage, meta, file, task, policy, taxonomy or class, "kind", "key", "old_key", "region",
-    "task", "node", "source", "name", "similarity", "before", "after"} as far as they apply, last
-    {"summary": {scope: {kind: count}}}.
+    coverage, meta, file, task, policy, taxonomy, class or guard, "kind", "key", "old_key",
+    "region", "task", "node", "source", "name", "similarity", "before", "after"} as far as they
+    apply, last {"summary": {scope: {kind: count}}}.
 
     Example:
       $ vgr diff

@@ -348,6 +348,11 @@ def _policy(fact: Fact, _: Terms) -> str:
     return f"answer policy of {plain(fact.task)} changed: {old} {ARROW} {new}"
 
 
+def _guard(fact: Fact, _: Terms) -> str:
+    sides = f" {ARROW} ".join(plain(side) for side in (fact.before, fact.after) if side is not None)
+    return f"guard {fact.name} {fact.kind}: {sides}"
+
+
 def _taxonomy(fact: Fact, _: Terms) -> str:
     names = filter(None, (fact.before, fact.after))
     return f"taxonomy {fact.kind}: {f' {ARROW} '.join(map(plain, names))}"
@@ -392,6 +397,7 @@ _WORDS: dict[str, Callable[[Fact, Terms], str]] = {
     "label": _label,
     "task": _task,
     "policy": _policy,
+    "guard": _guard,
     "taxonomy": _taxonomy,
     "class": _class,
 }

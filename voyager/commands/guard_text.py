@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from voyager.repo.guard_offers import Offer
 
 _MOST = 10
-_KINDS = {BYTES: "same bytes as", PIXELS: "same pixels as", NEAR: "near to"}
+_KINDS = {BYTES: "same bytes as", PIXELS: "same pixels as", NEAR: "near"}
 _DONE: Sequence[tuple[GuardAction, str]] = (
     ("drop", "dropped"),
     ("hold", "held"),
@@ -90,13 +90,13 @@ def held_json(one: HeldSample) -> dict[str, Any]:
 
 
 def held_line(one: HeldSample) -> str:
-    """`train/7.jpg: near to test/3.jpg (12 bits)`."""
+    """`train/7.jpg: near test/3.jpg (12 bits)`."""
     other = "a protected sample that is gone" if one.protected is None else quoted(one.protected)
     return f"{quoted(one.key)}: {_like(one.held.kind, other, one.held.distance)}"
 
 
 def finding_line(finding: Finding) -> str:
-    """`leak      train/7.jpg (train): near to test/3.jpg (test, 12 bits)`."""
+    """`leak      train/7.jpg (train): near test/3.jpg (12 bits)`."""
     like = _like(finding.kind, quoted(finding.b), finding.distance)
     return f"{finding.state:<8}  {quoted(finding.a)} ({finding.a_split or 'no split'}): {like}"
 

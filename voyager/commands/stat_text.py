@@ -233,9 +233,10 @@ def _held(whole: Mapping[tuple[str, str], int], scope: str, kind: str) -> str:
 
 
 def _words(stat: Stat) -> Iterator[str]:
-    """Tasks, taxonomies and classes."""
-    for scope in ("task", "policy", "taxonomy", "class"):
-        noun = "answer policy" if scope == "policy" else scope
+    """Tasks, taxonomies and classes, and the guard."""
+    nouns = {"policy": "answer policy", "guard": "guard setting"}
+    for scope in ("task", "policy", "taxonomy", "class", "guard"):
+        noun = nouns.get(scope, scope)
         for kind, count in stat.counts.get(scope, Counter()).items():
             if kind == "renumbered":
                 yield "classes renumbered"

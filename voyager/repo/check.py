@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from voyager.errors import VoyagerError
 from voyager.repo.keys import key_problem, shown
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import FILES, SAMPLES, TASKS, TAXONOMIES, read_snapshot
+from voyager.repo.snapshot import FILES, POLICIES, SAMPLES, TASKS, TAXONOMIES, read_snapshot
 from voyager.schema import is_canonical_file, is_canonical_sample
+from voyager.schema.guard_rows import is_canonical_policy_row
 from voyager.schema.task import check_task_name
 from voyager.schema.taxonomy import check_taxonomy_name
 from voyager.schema.vocabulary_rows import is_canonical_node, is_canonical_task, parse_node_key
@@ -31,7 +32,7 @@ def check_rows(repo: Repository, progress: Progress = no_progress) -> Iterator[P
     for done, snapshot in enumerate(_snapshots(repo)):
         progress(done, None)
         for space, root in read_snapshot(repo.store, snapshot).items():
-            if space in _IS_CANONICAL:
+            if space in (*_IS_CANONICAL, POLICIES):
                 yield from _check_map(repo, space, root, seen)
 
 
@@ -52,7 +53,7 @@ def _check_map(repo: Repository, space: str, root: bytes, seen: set[bytes]) -> I
         for key, row in prolly.Map(repo.store, node).items():  # a leaf is a small map of its own
             name = key.decode(errors="surrogateescape")
             problem = key_problem(name) or _vocabulary_key_problem(space, key)
-            if problem is None and not _is_row(space, row):
+            if problem is None and not _is_row(space, key, row):
                 problem = "not a canonical row"
             if problem is not None:
                 yield Problem("row", problem, f"{space} {shown(name)} in node {node.hex()[:12]}")
@@ -70,8 +71,10 @@ def _vocabulary_key_problem(space: str, key: bytes) -> str | None:
     return None
 
 
-def _is_row(space: str, row: bytes) -> bool:
+def _is_row(space: str, key: bytes, row: bytes) -> bool:
     try:
+        if space == POLICIES:
+            return is_canonical_policy_row(key, row)
         return _IS_CANONICAL[space](row)
     except VoyagerError:
         return False

@@ -17,7 +17,7 @@ CHEAP: Final = 5_000
 
 
 def class_facts(before: Dataset, after: Dataset) -> list[Fact]:
-    """What differs between the vocabularies of two versions; cost follows the changes."""
+    """What differs between vocabularies and guards of two versions; cost follows the changes."""
     changes = vocabulary_diff(before, after)
     if not changes:
         return []
@@ -31,6 +31,9 @@ def class_facts(before: Dataset, after: Dataset) -> list[Fact]:
             found.append(
                 Fact("taxonomy", change.kind, before=change.before, after=change.after, name=name)
             )
+        elif change.scope == "guard":
+            part, was, now = change.parts[0], change.before, change.after
+            found.append(Fact("guard", change.kind, before=was, after=now, name=part))
         else:
             found += _class_facts(change, old, new)
     return [*found, *_renumbered(changes, old, new)]

@@ -24,6 +24,7 @@ Scope: TypeAlias = Literal[
     "meta",
     "task",
     "policy",
+    "guard",
     "file",
 ]
 
@@ -84,6 +85,7 @@ KINDS: Final[dict[Scope, tuple[str, ...]]] = {
     "meta": ("added", "removed", "changed"),
     "task": ("added", "removed", "changed"),
     "policy": ("changed",),
+    "guard": ("added", "removed", "changed"),
     "file": ("added", "removed", "renamed", "replaced", "mode"),
 }
 """Every scope, and the kinds of change it has."""

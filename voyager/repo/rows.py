@@ -17,7 +17,7 @@ from voyager.repo.import_reports import drop_unstaged_reports
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
 from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES, TRACKED
+from voyager.repo.snapshot import POLICIES, SAMPLES, TASKS, TAXONOMIES, TRACKED
 from voyager.repo.staging import RowChange, Staging, overlay_of, stage
 from voyager.repo.vocabulary import row_name
 from voyager.repo.worktree import (
@@ -375,12 +375,12 @@ def _restore_rows(
 def _vocabulary_rows(
     now: Dataset, origin: Dataset, patterns: Sequence[str], *, additive: bool
 ) -> list[tuple[str, str]]:
-    """(space, key) of the rows of tasks and taxonomies that differ, if a pattern is for all."""
+    """(space, key) of the rows of tasks, classes and policies that differ, if all are meant."""
     if not any(not KeyPattern(pattern).text for pattern in patterns):
         return []
     return [
         (space, key.decode())
-        for space in (TASKS, TAXONOMIES)
+        for space in (POLICIES, TASKS, TAXONOMIES)
         for key, _, row in changed_rows(now, origin, space)
         if row is not None or not additive
     ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from voyager.errors import CorruptError
-from voyager.repo.snapshot import TASKS, TAXONOMIES
+from voyager.repo.snapshot import POLICIES, TASKS, TAXONOMIES
 from voyager.repo.staging import RowChange
+from voyager.schema.guard_rows import GUARD_KEY
 from voyager.schema.taxonomy import Node, NodeId, Taxonomy
 from voyager.schema.vocabulary import Draft, Vocabulary
 from voyager.schema.vocabulary_rows import (
@@ -50,6 +51,8 @@ def row_name(space: str, key: bytes) -> str:
     name = key.decode(errors="replace")
     if space == TASKS:
         return f"task {name}"
+    if space == POLICIES:
+        return "the guard's policy" if key == GUARD_KEY else f"the guard's {name}"
     return f"taxonomy {name.partition('/')[0]}" if space == TAXONOMIES else name
 
 

@@ -8,13 +8,14 @@ from typing import Literal, TypeAlias
 
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows, counts, diff
-from voyager.repo.snapshot import TASKS, TAXONOMIES
+from voyager.repo.snapshot import POLICIES, TASKS, TAXONOMIES
+from voyager.schema.guard_rows import GUARD_KEY, policy_words
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import Node, NodeId, Taxonomy, join_path
 from voyager.schema.vocabulary import Vocabulary
 from voyager.schema.vocabulary_rows import decode_task, parse_node_key
 
-Scope: TypeAlias = Literal["task", "taxonomy", "class"]
+Scope: TypeAlias = Literal["task", "taxonomy", "class", "guard"]
 Kind: TypeAlias = Literal["added", "removed", "renamed", "moved", "merged", "changed"]
 
 
@@ -22,7 +23,8 @@ Kind: TypeAlias = Literal["added", "removed", "renamed", "moved", "merged", "cha
 class VocabularyChange:
     """One task, taxonomy or class that differs, by its name or path before and after.
 
-    `parts` names the fields that a changed one differs in.
+    `parts` names the fields that a changed one differs in. Of the guard, sides are words for its
+    policy, or for a pair that it let go; `parts` says which.
     """
 
     scope: Scope
@@ -33,8 +35,11 @@ class VocabularyChange:
 
 
 def vocabulary_diff(before: Dataset, after: Dataset) -> list[VocabularyChange]:
-    """The changes of tasks, then of taxonomies and classes; cost follows the changes."""
-    return [*_tasks(before, after), *_classes(before, after)]
+    """The changes of tasks, then of taxonomies and classes, then of the guard.
+
+    Cost follows the changes.
+    """
+    return [*_tasks(before, after), *_classes(before, after), *_guard(before, after)]
 
 
 def count_changes(before: Dataset, after: Dataset) -> dict[str, int]:
@@ -52,6 +57,14 @@ def _tasks(before: Dataset, after: Dataset) -> Iterator[VocabularyChange]:
         else:
             parts = _parts(decode_task(old), decode_task(new))
             yield VocabularyChange("task", "changed", name, name, parts)
+
+
+def _guard(before: Dataset, after: Dataset) -> Iterator[VocabularyChange]:
+    for key, old, new in changed_rows(before, after, POLICIES):
+        kind: Kind = "added" if old is None else "removed" if new is None else "changed"
+        was, now = (None if row is None else policy_words(key, row) for row in (old, new))
+        part = "policy" if key == GUARD_KEY else "release"
+        yield VocabularyChange("guard", kind, was, now, (part,))
 
 
 def _parts(old: Task | Node, new: Task | Node) -> tuple[str, ...]:

@@ -46,6 +46,21 @@ def parse_release_key(key: bytes) -> tuple[bytes, bytes] | None:
     return None if found is None else (_unhex(found[1]), _unhex(found[2]))
 
 
+def policy_words(key: bytes, data: bytes) -> str:
+    """What a row of the space `policies` says: `protect test, action hold`, or a pair let go."""
+    pair = parse_release_key(key)
+    if pair is not None:
+        return f"{decode_release(data).kind} {pair[0].hex()[:8]} of {pair[1].hex()[:8]}"
+    if key != GUARD_KEY:
+        return key.decode(errors="replace")
+    policy = decode_policy(data)
+    words = [f"protect {' '.join(policy.protected)}", f"action {policy.action or 'default'}"]
+    words += [f"{name}={action}" for name, action in policy.actions.items()]
+    words += [f"detectors {' '.join(policy.detectors)}"] if policy.detectors else []
+    words += [f"{name} within {far:g}" for name, far in policy.thresholds.items()]
+    return ", ".join([*words, "off"] if policy.off else words)
+
+
 def is_canonical_policy_row(key: bytes, data: bytes) -> bool:
     """Whether `data` is the one encoding of what stands at a key of the space `policies`.
 
