@@ -23,6 +23,7 @@ from voyager.schema import (
     Region,
     Sample,
 )
+from voyager.schema.guard import GuardPolicy, Release
 from voyager.schema.task import Skeleton, Task
 from voyager.schema.taxonomy import Node
 
@@ -31,7 +32,7 @@ TEXT = (ROOT / "docs" / "spec.md").read_text("utf-8")
 ROWS = TEXT[TEXT.index("\n## 9. Rows") :]
 VECTORS = "".join(
     (ROOT / "tests" / "vectors" / name).read_text("utf-8")
-    for name in ("rows.json", "vocabulary.json")
+    for name in ("rows.json", "vocabulary.json", "guard.json")
 )
 
 
@@ -52,6 +53,8 @@ def table_after(heading: str) -> list[list[str]]:
         (Node, "### 9.7"),
         (Task, "#### Task\n"),
         (Skeleton, "#### Skeleton\n"),
+        (GuardPolicy, "#### GuardPolicy\n"),
+        (Release, "#### Release\n"),
     ],
 )
 def test_fields(struct: type, heading: str) -> None:
