@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from voyager.merge.moves import Changes
 from voyager.merge.three_way import MergedVersion
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES, write_snapshot
@@ -23,7 +22,9 @@ End = tuple[bytes, bytes]
 """(sample uid, region id) of a link."""
 
 
-def follow_joined(objects: ObjectWriter, base: Dataset, merged: MergedVersion) -> set[End]:
+def follow_joined(
+    objects: ObjectWriter, base: Dataset, ours: Dataset, merged: MergedVersion
+) -> set[End]:
     """Let links to regions that became one lead to that one; the ends that the merge took away.
 
     Only rows that the merge changed since the base can link to what is new.
@@ -31,7 +32,7 @@ def follow_joined(objects: ObjectWriter, base: Dataset, merged: MergedVersion) -
     gone: set[End] = set()
     here: set[End] = set()
     rows: list[tuple[bytes, bytes | None]] = []
-    for key, before, after in _changed(objects, base, merged):
+    for key, before, after in _changed(objects, base, ours, merged):
         gone |= _ends(before)
         here |= _ends(after)
         if merged.joined and after is not None and _links_into(after, merged.joined):
@@ -43,11 +44,14 @@ def follow_joined(objects: ObjectWriter, base: Dataset, merged: MergedVersion) -
 
 
 def _changed(
-    objects: ObjectWriter, base: Dataset, merged: MergedVersion
+    objects: ObjectWriter, base: Dataset, ours: Dataset, merged: MergedVersion
 ) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    """(key, row of the base, of the outcome) where they are not the same."""
     after = Dataset(objects, merged.roots)
-    for key, (before, now) in Changes(base.objects, [base, after], SAMPLES):
-        yield key, before, now
+    outcomes = () if merged.outcomes is None else merged.outcomes.each(base, ours, after)
+    for key, before, _, now in outcomes:
+        if before != now:
+            yield key, before, now
 
 
 def _ends(row: bytes | None) -> set[End]:
@@ -95,7 +99,7 @@ def iter_violations(
     }
     both = set(merged.both)
     validator = _validator(objects, merged.vocabulary, gone)
-    for key, _, row in _changed(objects, base, merged):
+    for key, _, row in _changed(objects, base, sides[0], merged):
         if row is None:
             continue
         if len(roots) > 1 or key in both or (gone and _links_into(row, gone)):

@@ -41,15 +41,22 @@ class Changes:
     """
 
     def __init__(self, objects: ObjectReader, versions: Sequence[Dataset], space: str) -> None:
+        self.reader = objects
         self._objects = _WithEmpty(objects)
         self._roots = [version.roots.get(space, _EMPTY_ROOT) for version in versions]
         self._kept: list[tuple[bytes, Rows]] | None = None
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether reading them again costs nothing."""
+        return self._kept is not None
 
     def __iter__(self) -> Iterator[tuple[bytes, Rows]]:
         if self._kept is not None:
             yield from self._kept
             return
         if len(set(self._roots)) < 2:
+            self._kept = []
             return
         kept: list[tuple[bytes, Rows]] | None = []
         size = 0

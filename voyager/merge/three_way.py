@@ -29,7 +29,6 @@ from voyager.repo.snapshot import (
     SAMPLES,
     TASKS,
     TAXONOMIES,
-    TRACKED,
     read_snapshot,
     write_snapshot,
 )
@@ -74,6 +73,35 @@ Resolver = Callable[[Vocabulary], Resolve]
 """Makes what resolves conflicts of versions with a merged vocabulary."""
 
 
+class Outcomes:
+    """(key, row of the base, of our side, of the outcome) of the samples that a side changed."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._rows: dict[bytes, bytes | None] = {}
+        self._others: list[tuple[bytes, bytes | None, bytes | None, bytes | None]] = []
+        self.reader = changes.reader
+
+    def note(self, key: bytes, rows: Rows, row: bytes | None, *, listed: bool = True) -> None:
+        """Keep an outcome that is not our row; of a key that is not `listed` among the changes."""
+        if not listed:
+            self._others.append((key, rows[0], rows[1], row))
+        elif self._changes.are_kept:
+            self._rows[key] = row
+
+    def each(
+        self, base: Dataset, ours: Dataset, after: Dataset
+    ) -> Iterator[tuple[bytes, bytes | None, bytes | None, bytes | None]]:
+        """All of them, the listed ones in key order; read from the trees where they are many."""
+        if self._changes.are_kept:
+            for key, rows in self._changes:
+                yield key, rows[0], rows[1], self._rows.get(key, rows[1])
+            yield from self._others
+            return
+        for key, (old, own, new) in Changes(self.reader, [base, ours, after], SAMPLES):
+            yield key, old, own, new
+
+
 @dataclass(slots=True)
 class MergedVersion:
     """What a merge made: a snapshot, and what is worth telling.
@@ -93,6 +121,8 @@ class MergedVersion:
     twins: list[tuple[bytes, bytes]] = field(default_factory=list)
     both: list[bytes] = field(default_factory=list)
     """Keys of samples that were merged field by field."""
+    outcomes: Outcomes | None = None
+    """What became of every sample that a side changed."""
     resolved: Counter[str] = field(default_factory=Counter)
 
 
@@ -163,14 +193,23 @@ class _Merge:
         """StateError where one side has a file and the other a folder of its name."""
         written = WrittenKeys()
         after = Dataset(self._objects, self._done.roots)
-        for space in TRACKED:
-            for key, (*_, ours) in Changes(self._objects, [self._ours, after], space):
-                if ours is not None:
-                    written.note(key)
+        for key in self._new_keys(after):
+            written.note(key)
         try:
             written.check(self._ours, after)
         except InvalidDataError as error:
             raise StateError(f"cannot merge: {error.message}", hint=error.hint) from None
+
+    def _new_keys(self, after: Dataset) -> Iterator[bytes]:
+        """Keys of samples and files that our side has not."""
+        outcomes = self._done.outcomes
+        if outcomes is not None:
+            for key, _, ours, row in outcomes.each(self._versions[0], self._ours, after):
+                if ours is None and row is not None:
+                    yield key
+        for key, (ours, row) in Changes(self._reader, [self._ours, after], FILES):
+            if ours is None and row is not None:
+                yield key
 
     # -- conflicts -------------------------------------------------------------------------------
 
@@ -289,6 +328,7 @@ class _Merge:
 
     def _samples(self) -> Iterator[Outcome]:
         changes = Changes(self._reader, self._versions, SAMPLES)
+        outcomes = self._done.outcomes = Outcomes(changes)
         moves = find_moves(changes, len(self._versions) - 1)
         self._done.twins = moves.twins
         moved = self._settle_moved(moves.samples, moves.keys)
@@ -305,16 +345,18 @@ class _Merge:
                 self._progress(done, None)
             row = moved[key] if key in moved else self._sample_at(key, rows)
             if row != rows[1]:
+                outcomes.note(key, rows, row)
                 yield key, row
         if seen is not None:
-            yield from self._restated_samples(seen)
+            yield from self._restated_samples(seen, outcomes)
 
-    def _restated_samples(self, seen: set[bytes]) -> Iterator[Outcome]:
+    def _restated_samples(self, seen: set[bytes], outcomes: Outcomes) -> Iterator[Outcome]:
         """Samples whose rows are equal but whose conflicts are not: one side settled one."""
         for key in self._restated(SAMPLES, seen.__contains__):
             rows = [version.row(SAMPLES, key) for version in self._versions]
             row = self._sample_at(key, rows)
             if row != rows[1]:
+                outcomes.note(key, rows, row, listed=False)
                 yield key, row
 
     def _sample_at(self, key: bytes, rows: Rows) -> bytes | None:
