@@ -154,6 +154,11 @@ def refuse_unready(repo: Repository) -> None:
     """StateError when something is staged, or another merge or switch waits."""
     repo.refuse_if_running()
     refuse_if_merging(repo)
+    refuse_staged(repo)
+
+
+def refuse_staged(repo: Repository) -> None:
+    """StateError when something is staged, or a bound label file has edits of its own."""
     staging = repo.staging
     head = repo.head.commit
     clean = (
@@ -239,34 +244,56 @@ def land(
     commit: bool = True,
     take_labels: bool = False,
     verify: bool = True,
-    guard: Callable[[Dataset, Dataset], Review] | None = None,
     progress: Progress = no_progress,
 ) -> Merged:
-    """Merge versions into HEAD (the first side) and commit, or leave it staged with its conflicts.
-
-    `guard` decides in the guard's stead, where its decisions are on record.
-    """
-    merged = merge_versions(txn, base, sides, resolver=resolver, progress=progress)
-    gone = follow_joined(txn, base, merged)
-    found = _describe(merged)
-    before = sides[0]
-    guarded = guard or (
-        lambda ours, after: review(
-            repo, ours, after, stage="merge", take_labels=take_labels, progress=progress
-        )
+    """Merge versions into HEAD (the first side) and commit, or leave it staged with its conflicts."""
+    snapshot, found = merge_guarded(
+        repo, txn, base, sides, resolver=resolver, take_labels=take_labels, progress=progress
     )
-    found.guard = guarded(before, Dataset(txn, merged.roots))
-    snapshot = merged.snapshot
-    snapshot = _guarded(txn, merged, found.guard)
-    found.violations = list(iter_violations(txn, base, sides, merged, gone))
-    after = Dataset(txn, read_snapshot(txn, snapshot))
-    found.conflicts = count_conflicts(after)
     if found.conflicts or not commit:
         found.result = "conflicts" if found.conflicts else "staged"
         _stop(repo, txn, snapshot, merging, found, progress=progress)
     else:
         _commit(repo, txn, snapshot, merging, found, verify=verify, progress=progress)
     return found
+
+
+def merge_guarded(
+    repo: Repository,
+    txn: Transaction,
+    base: Dataset,
+    sides: Sequence[Dataset],
+    *,
+    resolver: Resolver | None = None,
+    take_labels: bool = False,
+    guard: Callable[[Dataset, Dataset], Review] | None = None,
+    progress: Progress = no_progress,
+) -> tuple[bytes, Merged]:
+    """The snapshot that versions make once the guard was there, and what there is to tell of it.
+
+    `guard` decides in the guard's stead, where its decisions are on record.
+    """
+    merged = merge_versions(txn, base, sides, resolver=resolver, progress=progress)
+    gone = follow_joined(txn, base, sides[0], merged)
+    found = _describe(merged)
+    before = sides[0]
+    guarded = guard or (
+        lambda ours, after: review(
+            repo,
+            ours,
+            after,
+            stage="merge",
+            changed=merged.changed_rows(base, ours),
+            take_labels=take_labels,
+            progress=progress,
+        )
+    )
+    found.guard = guarded(before, Dataset(txn, merged.roots))
+    snapshot = _guarded(txn, merged, found.guard)
+    found.violations = list(iter_violations(txn, base, sides, merged, gone))
+    after = Dataset(txn, read_snapshot(txn, snapshot))
+    found.conflicts = count_conflicts(after)
+    return snapshot, found
 
 
 def _guarded(txn: Transaction, merged: MergedVersion, found: Review) -> bytes:
@@ -344,9 +371,7 @@ def abort(repo: Repository, *, progress: Progress = no_progress) -> Updated:
     Raises StateError where none waits, or where files were edited that it would overwrite.
     """
     repo.refuse_if_running()
-    merging = running_merge(repo.store)
-    if merging is None:
-        raise StateError("no merge is in progress", hint="vgr status")
+    merging = _waiting(repo, "abort")
     head = repo.head
     assert head.commit is not None
     snapshot = read_commit(repo.store, head.commit).snapshot_id
@@ -361,8 +386,17 @@ def proceed(repo: Repository, message: str | None = None, *, verify: bool = True
 
     Raises StateError where none waits, or where something is in conflict still.
     """
+    merging = _waiting(repo, "continue")
+    made = commit_staged(repo, message or merging.message, verify=verify)
+    return Merged("merged", made.commit)
+
+
+def _waiting(repo: Repository, what: str) -> Merging:
+    """The merge that waits; StateError where none does, or a replay, which has a way of its own."""
     merging = running_merge(repo.store)
     if merging is None:
         raise StateError("no merge is in progress", hint="vgr status")
-    made = commit_staged(repo, message or merging.message, verify=verify)
-    return Merged("merged", made.commit)
+    if merging.kind != "merge":
+        hint = f"vgr {merging.command} --{what}"
+        raise StateError(f"it is a {merging.kind} that waits, and no merge", hint=hint)
+    return merging

@@ -123,6 +123,15 @@ class MergedVersion:
     """Keys of samples that were merged field by field."""
     outcomes: Outcomes | None = None
     """What became of every sample that a side changed."""
+
+    def changed_rows(
+        self, base: Dataset, ours: Dataset
+    ) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+        """(key, row of our side, of the outcome) of the samples that are not the same there."""
+        after = Dataset(ours.objects, self.roots)
+        outcomes = () if self.outcomes is None else self.outcomes.each(base, ours, after)
+        return ((key, old, new) for key, _, old, new in outcomes if old != new)
+
     resolved: Counter[str] = field(default_factory=Counter)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from voyager.errors import StateError
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import changed_rows
+from voyager.repo.diff import ChangedRow, changed_rows
 from voyager.repo.guard_decisions import Decision, apply_decisions
 from voyager.repo.guard_images import Seen, images_with, members_of, seen_of
 from voyager.repo.guard_offers import Offer, offer_of
@@ -67,6 +67,7 @@ def review(
     after: Dataset,
     *,
     stage: Stage,
+    changed: Iterable[ChangedRow] | None = None,
     known_blobs: Callable[[Iterable[bytes]], set[bytes]] | None = None,
     take_labels: bool = False,
     progress: Progress = no_progress,
@@ -74,7 +75,8 @@ def review(
     """Compare what `after` has and `before` had not with what is protected, and decide.
 
     The policy is that of `after`. Only images directly paired with a protected one are acted on,
-    with the samples of their group. `known_blobs` tells, where somebody knows it, which of new
+    with the samples of their group. `changed` are the samples whose rows differ, where somebody has
+    them at hand. `known_blobs` tells, where somebody knows it, which of new
     images may be in `before`. Reads rows and images, changes nothing. Raises StateError where the
     policy says that a copy is an error.
     """
@@ -83,11 +85,14 @@ def review(
     detectors = used if stage in _BRINGING else tuple(name for name in used if name == BYTES)
     if not detectors:
         return Review()
-    images = ProtectedCache(repo.folder).images_of(after, policy)
+    cache = ProtectedCache(repo.folder)
+    cache.images_of(Dataset(repo.store, before.roots), policy)  # kept, and `after` is near it
+    rows = None if changed is None else list(changed)
+    images = cache.images_of(after, policy, since=before, changed=rows)
     if not images:
         return Review()
     found = Review(protected=len(images))
-    arrived = _Arrived(policy, before, after)
+    arrived = _Arrived(policy, changed_rows(before, after, SAMPLES) if rows is None else rows)
     pairs: list[Pair] = []
     if BYTES in detectors:
         pairs += _byte_copies(policy, after, arrived, images, known_blobs)
@@ -109,11 +114,11 @@ class _Arrived:
     `brought` are the uids of those that were not there at all.
     """
 
-    def __init__(self, policy: GuardPolicy, before: Dataset, after: Dataset) -> None:
+    def __init__(self, policy: GuardPolicy, changed: Iterable[ChangedRow]) -> None:
         self.new: list[Seen] = []
         come: set[bytes] = set()
         gone: set[bytes] = set()
-        for key, old, new in changed_rows(before, after, SAMPLES):
+        for key, old, new in changed:
             was = None if old is None else seen_of(key, old)
             now = None if new is None else seen_of(key, new)
             if was is not None:

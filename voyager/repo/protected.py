@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from voyager.errors import VoyagerError
 from voyager.repo.dataset import Dataset
+from voyager.repo.diff import ChangedRow
 from voyager.repo.guard_images import Seen, SplitTest, may_hold, seen_of
 from voyager.repo.snapshot import POLICIES, SAMPLES
 from voyager.schema.guard import GuardPolicy
@@ -89,9 +90,23 @@ class ProtectedCache:
                 return found
         return _File()
 
-    def images_of(self, version: Dataset, policy: GuardPolicy) -> Protected:
-        """The protected images of a version."""
+    def images_of(
+        self,
+        version: Dataset,
+        policy: GuardPolicy,
+        *,
+        since: Dataset | None = None,
+        changed: Iterable[ChangedRow] | None = None,
+    ) -> Protected:
+        """The protected images of a version; `changed` are its changes since another, if known."""
         splits = SplitTest(policy)
+        kept = self._file
+        at_hand = since is not None and since.roots.get(SAMPLES) == kept.root
+        if changed is not None and at_hand and kept.splits == splits.splits:
+            found = Protected(splits, kept.rows, kept.held)
+            for key, _, row in changed:
+                found.change(key, row)
+            return found
         found = self._of_root(version, splits)
         for (space, key), row in version.overlay.items():
             if space == SAMPLES:
