@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterator
 from voyager.errors import VoyagerError
 from voyager.repo.keys import key_problem, shown
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import FILES, POLICIES, SAMPLES, TASKS, TAXONOMIES, read_snapshot
+from voyager.repo.snapshot import (
+    CONFLICTS,
+    FILES,
+    POLICIES,
+    SAMPLES,
+    TASKS,
+    TAXONOMIES,
+    read_snapshot,
+)
 from voyager.schema import is_canonical_file, is_canonical_sample
+from voyager.schema.conflict import is_canonical_conflicts
 from voyager.schema.guard_rows import is_canonical_policy_row
 from voyager.schema.task import check_task_name
 from voyager.schema.taxonomy import check_taxonomy_name
@@ -32,7 +41,7 @@ def check_rows(repo: Repository, progress: Progress = no_progress) -> Iterator[P
     for done, snapshot in enumerate(_snapshots(repo)):
         progress(done, None)
         for space, root in read_snapshot(repo.store, snapshot).items():
-            if space in (*_IS_CANONICAL, POLICIES):
+            if space in (*_IS_CANONICAL, POLICIES, CONFLICTS):
                 yield from _check_map(repo, space, root, seen)
 
 
@@ -52,7 +61,9 @@ def _check_map(repo: Repository, space: str, root: bytes, seen: set[bytes]) -> I
             continue
         for key, row in prolly.Map(repo.store, node).items():  # a leaf is a small map of its own
             name = key.decode(errors="surrogateescape")
-            problem = key_problem(name) or _vocabulary_key_problem(space, key)
+            problem = None
+            if space != CONFLICTS:
+                problem = key_problem(name) or _vocabulary_key_problem(space, key)
             if problem is None and not _is_row(space, key, row):
                 problem = "not a canonical row"
             if problem is not None:
@@ -75,6 +86,8 @@ def _is_row(space: str, key: bytes, row: bytes) -> bool:
     try:
         if space == POLICIES:
             return is_canonical_policy_row(key, row)
+        if space == CONFLICTS:
+            return is_canonical_conflicts(key, row)
         return _IS_CANONICAL[space](row)
     except VoyagerError:
         return False

@@ -1,4 +1,4 @@
-"""The conflicts of a version: rows of the space `conflicts`, one for each thing (spec 9.11).
+"""The conflicts of a version: rows of the space `conflicts`, one for each thing (spec 9.12).
 
 While a conflict stands its field holds the base value. Whoever writes the field resolves it; rm
 drops the conflicts of what it removes, and mv carries them along.

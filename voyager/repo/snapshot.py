@@ -17,7 +17,7 @@ TAXONOMIES = "taxonomies"
 TASKS = "tasks"
 """A row for each task (spec 9.8)."""
 CONFLICTS = "conflicts"
-"""What merges left undecided: a row for each thing in conflict (spec 9.11)."""
+"""What merges left undecided: a row for each thing in conflict (spec 9.12)."""
 POLICIES = "policies"
 """The guard's policy, and the pairs that it was told to let go (spec 9.11)."""
 TRACKED = (FILES, SAMPLES)

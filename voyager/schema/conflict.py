@@ -1,4 +1,4 @@
-"""Conflicts as data: what a merge could not decide, as lists of terms (spec 9.11).
+"""Conflicts as data: what a merge could not decide, as lists of terms (spec 9.12).
 
 A term is the canonical encoding of a field's value, nil for a field that is absent. A conflict says
 what the sides *add* to what the bases *remove*; equal terms of both cancel, and one value left to
@@ -99,15 +99,16 @@ def _read(row: bytes) -> _Rows:
         raise CorruptError(f"not a row of conflicts: {error}") from None
 
 
-def is_canonical_conflicts(row: bytes) -> bool:
-    """Whether `row` is the one encoding of real conflicts: sorted terms, and two to choose from."""
+def is_canonical_conflicts(at: bytes, row: bytes) -> bool:
+    """Whether `row` is the one encoding of real conflicts, for the key `at` where it stands."""
     try:
-        found, key = decode_conflicts(row), _read(row).key
-    except CorruptError:
+        found = decode_conflicts(row)
+        space, key = parse_conflict_key(at, row)
+    except (CorruptError, UnicodeDecodeError):
         return False
-    if not found or not all(map(_is_conflict, found.values())):
+    if not found or not all(map(_is_conflict, found.values())) or at != conflict_key(space, key):
         return False
-    return wire.is_canonical(row) and encode_conflicts(found, key or b"") == row
+    return wire.is_canonical(row) and encode_conflicts(found, key) == row
 
 
 def _is_conflict(terms: Terms) -> bool:
