@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from voyager.merge.three_way import MergedVersion
@@ -35,8 +35,8 @@ def follow_joined(
     for key, before, after in _changed(objects, base, ours, merged):
         gone |= _ends(before)
         here |= _ends(after)
-        if merged.joined and after is not None and _links_into(after, merged.joined):
-            rows.append((key, encode_sample(_followed(decode_sample(after), merged.joined))))
+        if merged.joined and after is not None and links_into(after, merged.joined):
+            rows.append((key, encode_sample(followed_links(decode_sample(after), merged.joined))))
     if rows:
         merged.roots[SAMPLES] = edit_map(objects, merged.roots[SAMPLES], rows)
         merged.snapshot = write_snapshot(objects, merged.roots)
@@ -61,12 +61,14 @@ def _ends(row: bytes | None) -> set[End]:
     return {(sample.uid, region.id) for region in sample.regions}
 
 
-def _links_into(row: bytes, ends: Any) -> bool:
+def links_into(row: bytes, ends: Container[End]) -> bool:
+    """Whether a sample links to any of these regions."""
     regions = _decode_links(row).regions
     return any((link.uid, link.region) in ends for region in regions for link in region.links)
 
 
-def _followed(sample: Sample, joined: dict[End, bytes]) -> Sample:
+def followed_links(sample: Sample, joined: Mapping[End, bytes]) -> Sample:
+    """The sample with its links to regions that became one leading to that one."""
     return sample.replace(
         regions=tuple(
             region.replace(
@@ -102,7 +104,7 @@ def iter_violations(
     for key, _, row in _changed(objects, base, sides[0], merged):
         if row is None:
             continue
-        if len(roots) > 1 or key in both or (gone and _links_into(row, gone)):
+        if len(roots) > 1 or key in both or (gone and links_into(row, gone)):
             found = list(validator.violations(key.decode(), decode_sample(row)))
             if found:
                 known = _known(objects, sides, key)

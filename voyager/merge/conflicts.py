@@ -85,7 +85,8 @@ def list_conflicts(
     """
     found = []
     words = version.vocabulary
-    for traced in trace(repo, version, select(version, wanted or Wanted(), progress=progress)):
+    rows = select(version, wanted or Wanted(), all_conflicts(version), progress=progress)
+    for traced in trace(repo, version, rows):
         name = name_of(traced.space, traced.key, words)
         for path, terms in traced.conflicts.items():
             sides = tuple(traced.term(number, path) for number in range(len(traced.sides)))
@@ -114,9 +115,15 @@ def name_of(space: str, key: bytes, vocabulary: Vocabulary) -> str:
 # -- choosing -------------------------------------------------------------------------------------
 
 
-def select(version: Dataset, wanted: Wanted, *, progress: Progress = no_progress) -> Rows:
-    """The conflicts of a version that are meant, by row."""
-    rows: Rows = {(space, key): found for space, key, found in iter_conflicted(version)}
+def all_conflicts(version: Dataset) -> Rows:
+    """Every conflict of a version, by row."""
+    return {(space, key): found for space, key, found in iter_conflicted(version)}
+
+
+def select(
+    version: Dataset, wanted: Wanted, rows: Rows, *, progress: Progress = no_progress
+) -> Rows:
+    """Those of a version's conflicts that are meant."""
     if wanted.names:
         rows = _named(version, rows, wanted.names)
     if wanted.where is not None:
