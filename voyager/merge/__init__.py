@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from voyager.errors import StateError, UsageError
 from voyager.merge.bases import base_version, common_bases
 from voyager.merge.check import follow_joined, iter_violations
+from voyager.merge.question import named_sides
 from voyager.merge.three_way import MergedVersion, Resolver, merge_versions
 from voyager.repo.commit import commit as commit_staged
 from voyager.repo.commit import run_hook
@@ -31,6 +32,9 @@ from voyager.schema.validate import Violation
 from voyager.store.history import is_ancestor, read_commit, write_commit
 from voyager.store.refs import HEADS, Head, iter_refs
 from voyager.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from voyager.merge.choices import Choices
 
 FastForward: TypeAlias = Literal["allowed", "never", "only"]
 
@@ -101,10 +105,12 @@ def merge(
     """Merge other revisions into HEAD.
 
     Conflicts stop it in staging, with `result` "conflicts": resolve them and commit, or `abort`.
+    `strategies` decide them (`choices.parse_choices`: "theirs", "color=vote"), or else `resolver`.
     `commit=False` stops there always; `squash` stages the outcome for a commit of one parent.
     Raises StateError for staged changes, for unrelated histories (without `allow_unrelated`) and
     where files would be overwritten; nothing is changed then.
     """
+    choices = _choices(strategies)
     refuse_unready(repo)
     head = repo.head
     heads = _new_heads(repo, head, revisions)
@@ -134,6 +140,9 @@ def merge(
             message or _message(repo, revisions, head),
             sides=tuple(heads),
         )
+        if choices is not None:
+            names = [head.branch or head.commit.hex()[:12], *_names(repo, revisions, heads)]
+            resolver = choices.resolver(named_sides(txn, names, (head.commit, *heads)))
         done = land(
             repo,
             txn,
@@ -186,6 +195,21 @@ def _new_heads(repo: Repository, head: Head, revisions: Sequence[str]) -> list[b
         for one in found
         if not any(one != other and _descends(repo, other, one) for other in found)
     ]
+
+
+def _choices(strategies: Sequence[str]) -> Choices | None:
+    """The strategies of a merge, which most have none of."""
+    if not strategies:
+        return None
+    from voyager.merge.choices import parse_choices
+
+    return parse_choices(strategies)
+
+
+def _names(repo: Repository, revisions: Sequence[str], heads: Sequence[bytes]) -> list[str]:
+    """How commits to merge were named."""
+    names = {repo.resolve(revision): revision for revision in reversed(revisions)}
+    return [names[head] for head in heads]
 
 
 def _descends(repo: Repository, commit: bytes | None, ancestor: bytes | None) -> bool:
@@ -246,7 +270,7 @@ def land(
     verify: bool = True,
     progress: Progress = no_progress,
 ) -> Merged:
-    """Merge versions into HEAD (the first side) and commit, or leave it staged with its conflicts."""
+    """Merge versions into HEAD (the first side); commit, or leave it staged with its conflicts."""
     snapshot, found = merge_guarded(
         repo, txn, base, sides, resolver=resolver, take_labels=take_labels, progress=progress
     )

@@ -57,7 +57,10 @@ _APART = (SAMPLES, TASKS, TAXONOMIES, CONFLICTS)
 class Dispute:
     """One row in conflict, for a resolver to decide: it sets `merged` and drops `conflicts`.
 
-    `base` and `sides` are the samples (of other spaces: the rows) of the versions.
+    `base` and `sides` are the samples of the versions; of tasks and taxonomies they and `merged`
+    are whole vocabularies, of other spaces rows. `standing` says what is in conflict already on
+    each side, `joined` which regions became one with which; for two renames `keys` says where each
+    side has the sample, and `key` is set to where it goes.
     """
 
     space: str
@@ -66,11 +69,15 @@ class Dispute:
     conflicts: dict[str, Terms]
     base: Any
     sides: Sequence[Any]
+    standing: Sequence[Conflicts] = ()
+    joined: Mapping[bytes, bytes] = field(default_factory=dict)
+    keys: Sequence[bytes | None] = ()
 
 
 Resolve = Callable[[Dispute], None]
 Resolver = Callable[[Vocabulary], Resolve]
-"""Makes what resolves conflicts of versions with a merged vocabulary."""
+"""Makes what resolves conflicts of versions with a merged vocabulary. With a true attribute
+`wants_all` it is asked of every sample that several sides changed, in conflict or not."""
 
 
 class Outcomes:
@@ -171,6 +178,8 @@ class _Merge:
         self._versions = [base, *sides]
         self._ours = sides[0]
         self._resolver = resolver
+        self._resolve: Resolve | None = None
+        self._wants_all: bool = getattr(resolver, "wants_all", False)
         self._progress = progress
         self._are_conflicted = [CONFLICTS in version.roots for version in self._versions]
         self._conflicts: dict[bytes, bytes | None] = {}
@@ -179,6 +188,8 @@ class _Merge:
     def run(self) -> MergedVersion:
         done = self._done
         self._merge_vocabularies()
+        if self._resolver is not None:
+            self._resolve = self._resolver(done.vocabulary)
         self._put(SAMPLES, self._samples())
         spaces = sorted({space for version in self._versions for space in version.roots})
         for space in spaces:
@@ -320,10 +331,6 @@ class _Merge:
         if dispute.merged != rows[1]:
             yield key, dispute.merged
 
-    @cached_property
-    def _resolve(self) -> Resolve | None:
-        return None if self._resolver is None else self._resolver(self._done.vocabulary)
-
     def _ask(self, dispute: Dispute) -> None:
         """Let the resolver decide."""
         if self._resolve is None:
@@ -370,7 +377,7 @@ class _Merge:
 
     def _sample_at(self, key: bytes, rows: Rows) -> bytes | None:
         """The merged row of a sample that stays where it is; its conflicts are noted."""
-        if not any(self._are_conflicted):
+        if not any(self._are_conflicted) and not self._is_asked_of(rows):
             choice: bytes | None = decide(rows[0], rows[1:])
             if choice is not UNDECIDED:
                 return choice
@@ -379,6 +386,10 @@ class _Merge:
         if conflicts or any(self._are_conflicted):
             self._note(SAMPLES, key, conflicts)
         return row
+
+    def _is_asked_of(self, rows: Rows) -> bool:
+        """Whether the resolver has to see a sample, be it in conflict or not."""
+        return self._wants_all and sum(row != rows[0] for row in rows[1:]) > 1
 
     def _merge(
         self, key: bytes, at: Sequence[tuple[bytes, bytes] | None]
@@ -391,11 +402,13 @@ class _Merge:
         ]
         are_conflicted = any(standing)
         choice = decide(rows[0], rows[1:])
-        if choice is not UNDECIDED and not are_conflicted:
+        is_asked = self._is_asked_of(rows)
+        if choice is not UNDECIDED and not are_conflicted and not is_asked:
             return choice, {}
         base, *sides = [None if row is None else decode_sample(row) for row in rows]
         dispute = self._disputed(key, base, sides, choice)
         if are_conflicted:
+            dispute.standing = standing[1:]
             self._work_in_standing(
                 dispute,
                 [
@@ -403,7 +416,7 @@ class _Merge:
                     for place, sample, known in zip(at, [base, *sides], standing, strict=True)
                 ],
             )
-        if dispute.conflicts:
+        if dispute.conflicts or is_asked:
             self._ask(dispute)
         merged: Sample | None = dispute.merged
         return None if merged is None else encode_sample(merged), dispute.conflicts
@@ -421,7 +434,7 @@ class _Merge:
             dispute.conflicts[SAMPLE] = combine(Terms((encode_field(SAMPLE, base),)), terms)
         else:
             dispute.merged, notes = merge_sample(base, there, self._rules)
-            dispute.conflicts = notes.conflicts
+            dispute.conflicts, dispute.joined = notes.conflicts, notes.joined
             uid = dispute.merged.uid
             self._done.joined.update({(uid, own): to for own, to in notes.joined.items()})
             self._done.lowered += [(key, name) for name in notes.lowered]
@@ -451,6 +464,7 @@ class _Merge:
     ) -> dict[bytes, bytes | None]:
         """What is in the end at the keys that uids decide."""
         found: dict[bytes, list[tuple[bytes, dict[str, Terms]]]] = {key: [] for key in keys}
+        moved = dict.fromkeys(keys, False)
         for traced in samples:
             key, terms = self._key_of(traced)
             row, conflicts = self._merge(key, traced.at)
@@ -458,9 +472,12 @@ class _Merge:
                 conflicts[KEY] = terms
             if row is not None:
                 found[key].append((row, conflicts))
+                moved[key] |= traced.at[0] is not None
             elif conflicts:
                 self._note(SAMPLES, key, conflicts)
-        return {key: self._at_one_key(key, there) for key, there in found.items()}
+        return {
+            key: self._at_one_key(key, there, ask=not moved[key]) for key, there in found.items()
+        }
 
     def _key_of(self, traced: Traced) -> tuple[bytes, Terms | None]:
         """Where a sample goes; two different renames are a conflict."""
@@ -472,10 +489,18 @@ class _Merge:
             return key, None
         value = Terms((ABSENT if old is None else encode_field(KEY, old.decode()),))
         terms = combine(value, [Terms((encode_field(KEY, name.decode()),)) for name in there])
-        return old or min(there), terms
+        dispute = Dispute(SAMPLES, old or min(there), None, {KEY: terms}, None, [None] * len(sides))
+        dispute.keys = [None if side is None else side[0] for side in sides]
+        self._ask(dispute)
+        return dispute.key, dispute.conflicts.get(KEY)
 
-    def _at_one_key(self, key: bytes, there: list[tuple[bytes, dict[str, Terms]]]) -> bytes | None:
-        """The one sample at a key; of several none, and a conflict that holds them all."""
+    def _at_one_key(
+        self, key: bytes, there: list[tuple[bytes, dict[str, Terms]]], *, ask: bool
+    ) -> bytes | None:
+        """The one sample at a key; of several none, and a conflict that holds them all.
+
+        The resolver is only asked of samples that are new: of others one would be lost for good.
+        """
         if not there:
             self._note(SAMPLES, key, {})
             return None
@@ -486,8 +511,10 @@ class _Merge:
         rows = sorted(row for row, _ in there)
         conflicts = {path: terms for _, found in there for path, terms in found.items()}
         conflicts[SAMPLE] = Terms(tuple(rows), (ABSENT,) * (len(rows) - 1))
-        sides = [decode_sample(row) for row in rows]
+        at = [version.row(SAMPLES, key) for version in self._versions[1:]]
+        sides = [None if row is None else decode_sample(row) for row in at]
         dispute = Dispute(SAMPLES, key, None, conflicts, None, sides)
-        self._ask(dispute)
+        if ask:
+            self._ask(dispute)
         self._note(SAMPLES, key, dispute.conflicts)
         return None if dispute.merged is None else encode_sample(dispute.merged)

@@ -95,9 +95,14 @@ class Task(Part, frozen=True, kw_only=True):
         return self.scope in ("both", scope)
 
 
+def is_task_name(name: str) -> bool:
+    """Whether a name would do in `name=value` and SQL."""
+    return _TASK_NAME.fullmatch(name) is not None
+
+
 def check_task_name(name: str) -> str:
     """The name of a task; BadValueError for one that would not do in `name=value` and SQL."""
-    if _TASK_NAME.fullmatch(name) is None:
+    if not is_task_name(name):
         raise BadValueError(
             f"'{name}' cannot name a task: a letter, then letters, digits and _ . -"
         )
