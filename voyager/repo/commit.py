@@ -83,10 +83,10 @@ def commit(
             snapshot = fold(txn, staging.roots, {**staging.overlay, **overlay_of(held)})
         parents = _parents(repo, head, amend=amend)
         parents += [] if merging is None else merging.heads
-        must_change = not allow_empty and not amend and merging is None
+        must_change = not allow_empty and not amend and not (merging and merging.heads)
         if must_change and snapshot == _snapshot_of(repo, txn, head):
             raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
-        time, zone = repo.config.now()
+        time, zone = (merging and merging.when) or repo.config.now()
         made = write_commit(
             txn,
             snapshot=snapshot,
@@ -95,13 +95,14 @@ def commit(
             message=message,
             time=time,
             zone=zone,
+            committer=str(repo.config.author()) if merging and merging.author else "",
             extra=extra_with_reports(repo, old),
         )
         advance(txn, head, made)
         folded = None if held else snapshot
         replace_staging(txn, staging, base=made, snapshot=snapshot, folded=folded)
         drop_reports(txn, repo, made, snapshot)
-        move_merging(txn, repo.store, None)
+        move_merging(txn, repo.store, merging and merging.rest)
         txn.commit()
     guard.settle()
     _keep_stat_cache(repo, staging)

@@ -21,7 +21,8 @@ class Merging:
 
     `kind` is merge, cherry-pick, revert or rebase; `heads` are the further parents of the commit to
     come, and the sides after ours; `sides` the commits whose fields `--theirs` and its like mean,
-    where those are no parents; `more` is what the steps of a replay need.
+    where those are no parents. `more` is what a replay needs: `when` its commit was made (time and
+    zone), the commits `todo`, and what only `voyager.merge.replay` reads.
     """
 
     kind: str
@@ -54,6 +55,25 @@ class Merging:
     def command(self) -> str:
         """The command that goes on with it, or takes it back."""
         return self.kind
+
+    @property
+    def is_step(self) -> bool:
+        """Whether something is staged that waits for its commit; else a replay waits to go on."""
+        return bool(self.message)
+
+    @property
+    def when(self) -> tuple[int, int] | None:
+        """The time and zone of the commit to come, where its author made it before."""
+        when = self.more.get("when")
+        return None if when is None else (int(when[0]), int(when[1]))
+
+    @property
+    def rest(self) -> Merging | None:
+        """What waits once its step is committed, or given up: a replay with more to do."""
+        if self.kind != "rebase" and not self.more.get("todo"):
+            return None
+        more = {name: value for name, value in self.more.items() if name != "when"}
+        return Merging(self.kind, (), "", more=more)
 
 
 def running_merge(store: Store) -> Merging | None:

@@ -14,7 +14,7 @@ from voyager.errors import ExistsError, InvalidDataError, StateError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import drop_reports
-from voyager.repo.merging import Merging, move_merging, refuse_if_merging
+from voyager.repo.merging import Merging, move_merging, refuse_if_merging, running_merge
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
@@ -162,7 +162,7 @@ def reset(
     repo.refuse_if_running()
     if mode == "soft":
         refuse_if_merging(repo)
-    staging, head = repo.staging, repo.head
+    staging, head, merging = repo.staging, repo.head, running_merge(repo.store)
     ref = None if head.branch is None else (HEADS + head.branch, head.commit, commit)
     there = Head(head.branch, commit)
     with repo.transaction(f"reset-{mode}", _describe(Head(None, commit))) as txn:
@@ -171,7 +171,7 @@ def reset(
         else:
             target = None if commit is None else read_commit(repo.store, commit).snapshot_id
             snapshot = snapshot_with(txn, target, {})
-        goal = Goal(there, commit, snapshot, ref)
+        goal = Goal(there, commit, snapshot, ref, merging and merging.rest)
         if mode == "hard":
             done = go(repo, txn, staging, goal, force=True, progress=progress)
         else:
@@ -360,6 +360,8 @@ def abort_switch(repo: Repository, *, progress: Progress = no_progress) -> Updat
     plan = drop_finished(repo, plan_switch(after, before), after, leave_edited=forced)
     done = update(repo, plan, before, progress=progress)
     with repo.transaction("abort", running["message"]) as txn:
+        staging = repo.staging
+        drop_reports(txn, repo, staging.base, fold_staging(txn, staging))
         txn.move(RUNNING, None, old=running)
         txn.on_undo(RUNNING, None)
         txn.commit()

@@ -18,8 +18,9 @@ from voyager.wire import Ext, encode, object_ref
 class Commit(Struct, frozen=True, omit_defaults=True, kw_only=True, dict=True):
     """A version with its history.
 
-    `time` is in milliseconds since 1970 UTC, `zone` in minutes east. `depth` is one more than the
-    deepest parent's and bounds every walk. Fields stand in the byte order of their names.
+    `time` is in milliseconds since 1970 UTC, `zone` in minutes east: when the author made it, also
+    where a `committer` replayed it later. `depth` is one more than the deepest parent's and bounds
+    every walk. Fields stand in the byte order of their names.
     """
 
     author: str
@@ -86,13 +87,18 @@ def write_commit(
     message: str,
     time: int,
     zone: int,
+    committer: str = "",
     extra: dict[str, object] | None = None,
 ) -> bytes:
-    """Store a commit, one deeper than its deepest parent; its id."""
+    """Store a commit, one deeper than its deepest parent; its id.
+
+    `committer` is who replayed the work of another author.
+    """
     parents = list(parents)
     depth = 1 + max((read_commit(objects, parent).depth for parent in parents), default=-1)
     commit = Commit(
         author=author,
+        committer="" if committer == author else committer,
         depth=depth,
         extra=extra or {},
         message=message,

@@ -1,0 +1,67 @@
+"""The guard of replayed commits: what was decided is applied, and only what is new is decided.
+
+A commit that goes somewhere else may meet protected images there that nobody compared it with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from voyager.repo.dataset import Dataset
+from voyager.repo.guard import Review, review
+from voyager.repo.guard_decisions import Decision, apply_decisions, decisions_of
+from voyager.repo.guard_policy import is_released
+from voyager.repo.repository import Progress, Repository
+from voyager.repo.staging import RowChange, overlay_of
+from voyager.store.history import Commit
+from voyager.store.objects import ObjectReader
+
+
+def recorded_guard(
+    repo: Repository,
+    objects: ObjectReader,
+    commit: Commit,
+    others: Sequence[Decision],
+    progress: Progress,
+) -> Callable[[Dataset, Dataset], Review]:
+    """The guard of a commit; `others` are decisions of merges that are not replayed.
+
+    The review's decisions are those that the commit does not have on record.
+    """
+    own = decisions_of(objects, commit)
+
+    def guard(before: Dataset, after: Dataset) -> Review:
+        applied = _brought(before, after, apply_decisions(after, own))
+        standing = Dataset(after.objects, after.roots, overlay_of(applied))
+        inherited = [one for one in others if not _is_let_go(after, one)]
+        more = _brought(before, standing, apply_decisions(standing, inherited))
+        settled = Dataset(after.objects, after.roots, overlay_of([*applied, *more]))
+        found = review(repo, before, settled, stage="merge", progress=progress)
+        keys = {key.decode() for _, key, _ in more}
+        known = {_gist(one) for one in own}
+        found.decisions = [
+            *(one for one in inherited if one.key in keys),
+            *(one for one in found.decisions if _gist(one) not in known),
+        ]
+        rows = {(space, key): row for space, key, row in (*applied, *more, *found.changes)}
+        found.changes = [(space, key, row) for (space, key), row in sorted(rows.items())]
+        return found
+
+    return guard
+
+
+def _brought(before: Dataset, after: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
+    """The changes of rows that a step brings; what was here before was decided here."""
+    return [
+        (space, key, row)
+        for space, key, row in changes
+        if before.row(space, key) != after.row(space, key)
+    ]
+
+
+def _is_let_go(version: Dataset, one: Decision) -> bool:
+    return is_released(version, one.uid, one.protected_uid, one.kind)
+
+
+def _gist(one: Decision) -> tuple[bytes, bytes, str, str]:
+    return one.uid, one.protected_uid, one.kind, one.action
