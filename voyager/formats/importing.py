@@ -531,6 +531,7 @@ class ImportJob:
                 note_report(self.txn, self.repo, self.result.as_report(self.name))
             self.txn.commit()
             self.result.staged = True
+            guard.done()
 
     def _note_guard(self, guard: ImportGuard) -> None:
         self.result.guard = guard.found

@@ -192,6 +192,7 @@ class _Transfer:
             note_import(self._txn, self._repo, self._series, {SAMPLES: said})
             note_report(self._txn, self._repo, self.done.as_report())
             self._txn.commit()
+            guard.done()
 
     def _target(self, key: str) -> str:
         """The key that a sample has here, or will have."""

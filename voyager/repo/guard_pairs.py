@@ -14,6 +14,9 @@ from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from voyager.derived.cache import Values
 
 BYTES_METHOD: Final = "bytes 1"
@@ -41,8 +44,10 @@ def bytes_pairs(
     policy: GuardPolicy, images: Iterable[Seen], protected: Iterable[Seen]
 ) -> Iterator[Pair]:
     """Pairs of equal bytes."""
-    by_blob = _by_blob(protected)
-    for copy in images:
+    copies = list(images)
+    blobs = {copy.blob for copy in copies}
+    by_blob = _by_blob(seen for seen in protected if seen.blob in blobs)
+    for copy in copies:
         for seen in by_blob.get(copy.blob, ()) if copy.blob is not None else ():
             if is_leak(policy, copy, seen):
                 yield Pair(copy, seen, BYTES, 0.0, BYTES_METHOD)
@@ -138,14 +143,32 @@ _Images = Mapping[bytes, Sequence[Seen]]
 
 def _equal(values: Values, copies: _Images, kept: _Images) -> Iterator[tuple[bytes, bytes]]:
     """(blob of a copy, blob of a protected image) of equal values."""
-    known = values.as_dict()
-    by_value: dict[bytes, list[bytes]] = {}
-    for blob in kept:
-        if blob in known:
-            by_value.setdefault(known[blob], []).append(blob)
-    for blob in copies:
-        for other in by_value.get(known[blob], ()) if blob in known else ():
-            yield blob, other
+    import numpy as np
+
+    asked, known = _of(values, copies), _of(values, kept)
+    both = np.intersect1d(_beginnings(asked), _beginnings(known))
+    if len(both):  # else there is no need to make objects of all values
+        copied, by_value = (
+            _blobs_by_value(side, np.isin(_beginnings(side), both)) for side in (asked, known)
+        )
+        for value, blobs in copied.items():
+            for blob in blobs:
+                for other in by_value.get(value, ()):
+                    yield blob, other
+
+
+def _beginnings(values: Values) -> NDArray[np.uint64]:
+    """The first 8 bytes of each value, as a number."""
+    import numpy as np
+
+    return np.ascontiguousarray(values.matrix[:, :8]).view(np.uint64).ravel()
+
+
+def _blobs_by_value(values: Values, wanted: NDArray[np.bool_]) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for place in wanted.nonzero()[0].tolist():
+        found.setdefault(values.matrix[place].tobytes(), []).append(values.ids[place])
+    return found
 
 
 def _near(
@@ -159,8 +182,13 @@ def _near(
         if blob in kept and blob not in plain:
             yield blob, blob, 0.0
     most = NEAR_DISTANCE if threshold is None else int(threshold)
-    for pair in near_pairs(_of(values, copies), _of(values, kept), most=most):
-        yield pair.query, pair.known, float(pair.distance)
+    asked, known = _of(values, copies), _of(values, kept)
+    if len(asked) <= len(known):
+        for pair in near_pairs(asked, known, most=most):
+            yield pair.query, pair.known, float(pair.distance)
+    else:  # a mirror works both ways, and few queries are quicker than many
+        for pair in near_pairs(known, asked, most=most):
+            yield pair.known, pair.query, float(pair.distance)
 
 
 def _of(values: Values, images: _Images) -> Values:

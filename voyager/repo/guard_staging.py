@@ -151,6 +151,12 @@ class ImportGuard:
         self._txn.move(STAGING, value, old=None)  # a second move: the first one knows the old value
         return read_snapshot(self._txn, snapshot)
 
+    def done(self) -> None:
+        """Keep in mind that what is staged now was looked at: a commit need not do it again."""
+        cache = ProtectedCache(self._repo.folder)
+        if self.found is not None and cache.was_looked_at(self._before):
+            cache.note_looked_at(self._repo.staged())
+
     @property
     def changed(self) -> bool:
         """Whether rows are staged that are not as the import brought them."""

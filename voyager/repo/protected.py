@@ -65,8 +65,7 @@ class Protected:
 
     def take(self, key: bytes, row: bytes) -> None:
         """Take in the row of a key that was not there; most need not be decoded."""
-        may_be_held = may_hold(row)
-        if may_be_held or self._splits.may_be_protected(row):
+        if may_hold(row) or self._splits.may_be_protected(row):
             seen = seen_of(key, row)
             if seen.split in self._splits.splits:
                 self.rows[seen.key] = seen
@@ -136,8 +135,10 @@ class ProtectedCache:
                     found.change(key, row)
                 return found
         found = Protected(splits)
+        may_be_protected = splits.may_be_protected
         for key, row in version.base_rows(SAMPLES):
-            found.take(key, row)
+            if may_be_protected(row) or may_hold(row):
+                found.take(key, row)
         return found
 
     def was_looked_at(self, version: Dataset) -> bool:
