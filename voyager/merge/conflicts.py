@@ -285,6 +285,8 @@ def _not_in_conflict(
             f"'{shown(name)}' is not in conflict; in conflict there: {there}",
             hint=f"vgr conflicts {shown(key)}",
         )
+    if version.space_of(name) is not None:
+        return NotFoundError(f"nothing of '{shown(name)}' is in conflict", hint="vgr conflicts")
     near = get_close_matches(name, by_name, 1)
     hint = f"did you mean '{shown(near[0])}'? vgr conflicts lists them" if near else "vgr conflicts"
     return NotFoundError(f"'{shown(name)}' is not in conflict", hint=hint)

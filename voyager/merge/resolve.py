@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from voyager import wire
 from voyager.errors import ExistsError, NotFoundError, StateError
 from voyager.merge.check import followed_links, links_into
 from voyager.merge.conflicts import Wanted, all_conflicts, name_of, select, traced_conflicts
+from voyager.merge.deciding import ByChoice, ByStrategy, Choose, Decider
 from voyager.merge.moves import Changes
-from voyager.merge.resolving import Choice, Work, chosen_term, free_key
+from voyager.merge.resolving import Choice, Work, free_key
 from voyager.merge.rules import Rules
 from voyager.merge.sides import Traced
 from voyager.repo.conflicts import conflict_change
@@ -36,11 +36,6 @@ from voyager.schema.vocabulary_rows import node_key, parse_node_key
 from voyager.store import bulk
 from voyager.store.ids import Kind
 
-Choose: TypeAlias = Callable[[str, bytes, str], Choice | None]
-"""What to do with the conflict of (space, key, path); None leaves it."""
-
-_MOST_NAMED = 5
-
 
 @dataclass(slots=True)
 class Resolved:
@@ -62,9 +57,16 @@ class Resolved:
     updated: Updated = field(default_factory=Updated)
 
 
+@dataclass(frozen=True, slots=True)
+class Strategies:
+    """Strategies as `-X` takes them: `theirs`, `color=newest`."""
+
+    texts: tuple[str, ...]
+
+
 def resolve(
     repo: Repository,
-    choose: Choice | Choose,
+    how: Choice | Choose | Strategies,
     wanted: Wanted | None = None,
     *,
     message: str = "",
@@ -78,22 +80,29 @@ def resolve(
     nothing is changed then.
     """
     repo.refuse_if_running()
-    one = choose
-    pick: Choose = (lambda space, key, path: one) if isinstance(one, Choice) else one
+    decider = _decider(repo, how)
     with bulk.paused_gc():
-        work = Resolution(repo, pick)
+        work = Resolution(repo, decider)
         work.run(wanted or Wanted(), progress)
         done = work.done
         if not done.resolved and done.undecided:
-            raise _undecided(done, choose)
+            raise _undecided(done, decider.word)
         if not dry_run and work.changes:
             _stage(repo, work, message)
     return done
 
 
-def _undecided(done: Resolved, choose: Choice | Choose) -> StateError:
+def _decider(repo: Repository, how: Choice | Choose | Strategies) -> Decider:
+    if isinstance(how, Strategies):
+        return ByStrategy(repo, how.texts)
+    if isinstance(how, Choice):
+        choice = how
+        return ByChoice(lambda space, key, path: choice, how.word)
+    return ByChoice(how, "that")
+
+
+def _undecided(done: Resolved, word: str) -> StateError:
     name, path = done.undecided[0]
-    word = choose.word if isinstance(choose, Choice) else "that"
     more = len(done.undecided) - 1
     rest = f" and {more:,} more" if more else ""
     return StateError(
@@ -105,12 +114,12 @@ def _undecided(done: Resolved, choose: Choice | Choose) -> StateError:
 class Resolution:
     """All that changes by one resolution."""
 
-    def __init__(self, repo: Repository, choose: Choose) -> None:
+    def __init__(self, repo: Repository, decider: Decider) -> None:
         self.repo = repo
         self.staging = repo.staging
         self.version = repo.staged_view(self.staging)
         self.done = Resolved()
-        self._choose = choose
+        self._decider = decider
         self._rows: dict[tuple[str, bytes], bytes | None] = {}
         self._joined: dict[tuple[bytes, bytes], bytes] = {}
         self._without: list[Dataset] = []
@@ -177,7 +186,7 @@ class Resolution:
     ) -> None:
         work = Work.of(key, parts[0].row, conflicts, rules)
         for traced in parts:
-            work.resolve(traced, lambda path: self._choose(SAMPLES, key, path))
+            self._decider.work(work, traced)
         self._note(SAMPLES, key, work.decided, work.undecided)
         if not work.decided:
             return
@@ -241,11 +250,7 @@ class Resolution:
     def _plain(self, space: str, key: bytes, parts: Sequence[Traced]) -> None:
         decided, undecided = [], []
         for traced in parts:
-            for path in traced.conflicts:
-                choice = self._choose(space, key, path)
-                if choice is None:
-                    continue
-                term = None if choice.how == "value" else chosen_term(choice, traced, path)
+            for path, term in self._decider.terms(traced).items():
                 if term is None:
                     undecided.append(path)
                     continue
@@ -263,11 +268,7 @@ class Resolution:
     ) -> None:
         decided, undecided = [], []
         for traced in parts:
-            for path in traced.conflicts:
-                choice = self._choose(space, key, path)
-                if choice is None:
-                    continue
-                term = chosen_term(choice, traced, path)
+            for path, term in self._decider.terms(traced).items():
                 if term is None:
                     undecided.append(path)
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -128,6 +128,22 @@ class Work:
                 self.undecided.append(path)
         self._prune()
 
+    def take_decided(
+        self, asked: Iterable[str], left: Conflicts, sample: Sample | None, key: bytes
+    ) -> None:
+        """Take what a strategy made of the sample, where it left only some conflicts."""
+        gone = [path for path in asked if path not in left]
+        self.decided += gone
+        self.undecided += [path for path in asked if path in left]
+        self.sample = sample
+        if key != self.key:
+            self.moved = key
+        for path in gone:
+            self.left.pop(path, None)
+        if SAMPLE in gone:
+            self._keep_what_holds()
+        self._prune()
+
     def _resolved(self, traced: Traced, path: str, choice: Choice) -> bool:
         if pair_of(path) is not None:
             return self._resolve_pair(traced, path, choice)
@@ -173,6 +189,9 @@ class Work:
     def _put(self, row: bytes | None) -> None:
         """Let this row be at the key; its own conflicts stay, those of another sample go."""
         self.sample = None if row is None else decode_sample(row)
+        self._keep_what_holds()
+
+    def _keep_what_holds(self) -> None:
         self.left = {
             path: terms
             for path, terms in self.left.items()

@@ -51,7 +51,7 @@ class Traced:
     sides: Sequence[Dataset]
     at: Sequence[Place | None]
     _samples: dict[int, Sample | None] = field(default_factory=dict)
-    _standing: dict[int, Conflicts] = field(default_factory=dict)
+    _known: dict[int, Conflicts] = field(default_factory=dict)
 
     def side(self, number: int) -> Sample | None:
         """The sample as a side has it, None where it does not."""
@@ -62,20 +62,20 @@ class Traced:
 
     def term(self, number: int, path: str) -> bytes | None:
         """What a side said, None where that is none of the terms."""
-        if number >= len(self.sides) or path in self._standing_at(number):
+        if number >= len(self.sides) or path in self.standing(number):
             return None
         terms = self.conflicts[path]
         found = self._said(number, path, terms)
         return found if found in terms.adds or found in terms.removes else None
 
-    def _standing_at(self, number: int) -> Conflicts:
+    def standing(self, number: int) -> Conflicts:
         """What is in conflict on a side itself: it holds a base there, and has said nothing."""
-        if number not in self._standing:
+        if number not in self._known:
             side, place = self.sides[number], self.at[number]
             key = self.key if place is None else place[0]
             known = CONFLICTS in side.roots
-            self._standing[number] = conflicts_at(side, self.space, key) if known else {}
-        return self._standing[number]
+            self._known[number] = conflicts_at(side, self.space, key) if known else {}
+        return self._known[number]
 
     def _said(self, number: int, path: str, terms: Terms) -> bytes | None:
         if self.space in (TASKS, TAXONOMIES):
@@ -106,15 +106,36 @@ class Traced:
         self, sample: Sample | None, own: bytes, path: str, terms: Terms
     ) -> bytes | None:
         """What a side says of a region that it drew under another id, before they became one."""
+        said = set(self._drawn_as(sample, own, path, terms).values())
+        return said.pop() if len(said) == 1 else None
+
+    def joined(self) -> dict[bytes, bytes]:
+        """Regions of sides that became one with another, and that one, as far as is known."""
+        found: dict[bytes, bytes] = {}
+        for path, terms in self.conflicts.items():
+            own = region_of(path)
+            if self.space != SAMPLES or own is None or path == region_path(own):
+                continue
+            for number in range(len(self.sides)):
+                sample = self.side(number)
+                if not _has_region(sample, own):
+                    drawn = self._drawn_as(sample, own, path, terms)
+                    found.update(dict.fromkeys(drawn if len(drawn) == 1 else (), own))
+        return found
+
+    def _drawn_as(
+        self, sample: Sample | None, own: bytes, path: str, terms: Terms
+    ) -> dict[bytes, bytes]:
+        """Regions that a side alone drew, and what they say that is one of the terms."""
         now = set() if self.row is None else {each.id for each in decode_sample(self.row).regions}
-        drawn = () if sample is None else sample.regions
-        said = set()
-        for region in drawn:
+        found = {}
+        for region in () if sample is None else sample.regions:
             if region.id not in now:
                 there = Sample(uid=bytes(16), image=Image(), regions=(region.replace(id=own),))
-                said.add(encode_field(path, read_field(there, path)))
-        found = said & set(terms.adds)
-        return found.pop() if len(found) == 1 else None
+                term = encode_field(path, read_field(there, path))
+                if term in terms.adds:
+                    found[region.id] = term
+        return found
 
 
 def _has_region(sample: Sample | None, own: bytes) -> bool:

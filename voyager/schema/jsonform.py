@@ -73,6 +73,12 @@ def part_to_json(part: Frozen, resolve: Resolve | None = None) -> Json:
     return _PART_FORMS[type(part)].write(part, _Names(resolve=resolve))
 
 
+def part_from_json(kind: type[_T], value: Json, find: Find | None = None) -> _T:
+    """The part of a sample of such an object."""
+    found: _T = _PART_FORMS[kind].read(value, "", _Names(find=find))
+    return found
+
+
 def _with_ids(key: str, sample: Sample) -> Sample:
     anchor = image_anchor(sample.image, key)
     taken = {region.id for region in sample.regions}
