@@ -11,7 +11,7 @@ from voyager.schema.partial import partial_decoder
 from voyager.schema.thin_rows import uid_of
 from voyager.store import prolly
 from voyager.store.ids import Kind
-from voyager.store.objects import MemoryObjects, ObjectReader
+from voyager.store.objects import MemoryObjects, ObjectReader, get_many
 from voyager.store.prolly.diff import iter_differing
 
 Rows = Sequence[bytes | None]
@@ -32,6 +32,11 @@ class _WithEmpty:
     def get(self, object_id: bytes, kind: Kind) -> bytes:
         found = _nothing if object_id == _EMPTY_ROOT else self._objects
         return found.get(object_id, kind)
+
+    def get_many(self, ids: Sequence[bytes], kind: Kind) -> list[bytes]:
+        if _EMPTY_ROOT in ids:
+            return [self.get(one, kind) for one in ids]
+        return get_many(self._objects, ids, kind)
 
 
 class Changes:

@@ -8,7 +8,7 @@ follows and may be lost.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -91,6 +91,12 @@ class Transaction:
                 path = str(self.store.pack_path(pack.name))
                 return self.store.packs.read(path, placed.offset, placed.stored)[1]
         return self.store.get(entry_id, Kind.BLOB)
+
+    def get_many(self, ids: Sequence[bytes], kind: Kind) -> list[bytes]:
+        """As `get` of each, with one look-up of the places of those in the store."""
+        stored = [one for one in ids if one not in self._spool]
+        found = dict(zip(stored, self.store.get_many(stored, kind), strict=True))
+        return [found.get(one) or self.get(one, kind) for one in ids]
 
     def put(self, kind: Kind, data: bytes) -> bytes:
         """Store canonical bytes, return their id."""

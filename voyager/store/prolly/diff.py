@@ -50,7 +50,7 @@ def _differing(
     """
     sides = _unshared(sides)
     if sides[0].level == 1:
-        yield from _differing_rows([nodes.children(side) for side in sides])
+        yield from _differing_rows(nodes.children_side_by_side(sides))
         return
     for part, part_floor in _aligned(sides, floor):
         below = [_expand(nodes, side, part_floor) for side in part]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from operator import lt
 from typing import Annotated, cast
@@ -217,11 +217,30 @@ class NodeReader:
 
     def children(self, parent: Node) -> Iterator[StoredNode]:
         """The nodes under all entries, read some at a time; past the cache."""
+        return self.children_side_by_side([parent])[0]
+
+    def children_side_by_side(self, parents: Sequence[Node]) -> list[Iterator[StoredNode]]:
+        """The children of several nodes, to be taken in step: one of several is read once."""
+        uses = Counter(bytes(cell) for parent in parents for cell in parent.cells)
+        shared: dict[bytes, tuple[StoredNode, int]] = {}
+        return [self._children(parent, uses, shared) for parent in parents]
+
+    def _children(
+        self, parent: Node, uses: Mapping[bytes, int], shared: dict[bytes, tuple[StoredNode, int]]
+    ) -> Iterator[StoredNode]:
         for start in range(0, len(parent.keys), _TOGETHER):
-            ids = [ref_id(cell) for cell in parent.cells[start : start + _TOGETHER]]
-            found = zip(ids, get_many(self.objects, ids, Kind.NODE), strict=True)
-            for at, (node_id, data) in enumerate(found, start):
-                yield self._checked(decode(node_id, data), parent, at)
+            cells = list(map(bytes, parent.cells[start : start + _TOGETHER]))
+            wanted = [ref_id(cell) for cell in cells if cell not in shared]
+            data = dict(zip(wanted, get_many(self.objects, wanted, Kind.NODE), strict=True))
+            for at, cell in enumerate(cells, start):
+                node, left = shared.pop(cell, (None, 0))
+                if node is None:
+                    node_id = ref_id(cell)
+                    found = data.get(node_id) or self.objects.get(node_id, Kind.NODE)
+                    node, left = decode(node_id, found), uses[cell]
+                if left > 1:
+                    shared[cell] = node, left - 1
+                yield self._checked(node, parent, at)
 
     def _checked(self, node: StoredNode, parent: Node, at: int) -> StoredNode:
         node.expect(parent.level - 1, parent.keys[at])
