@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from voyager import wire
@@ -42,6 +43,10 @@ def merge_sample(
     Pure: nothing but the arguments decides, and the order of the sides does not matter.
     """
     notes = Notes()
+    report = partial(_report_label, notes)
+    if base is not None and _differ_in_labels(base, sides):
+        labels = merge_labels(base.labels, [side.labels for side in sides], rules, report)
+        return base.replace(labels=labels), notes
     old = base or _blank(sides)
     changes: dict[str, Any] = {}
     for name in ("split", "group", "unknown"):
@@ -54,7 +59,6 @@ def merge_sample(
         plain = name != "assets"
         changes[name] = merge_map(name, getattr(old, name), maps, _path, notes, plain=plain)
     changes["negatives"] = _negatives(old.negatives, [side.negatives for side in sides])
-    report = partial(_report_label, notes)
     changes["labels"] = merge_labels(old.labels, [side.labels for side in sides], rules, report)
     changes["regions"] = merge_regions(old.regions, [side.regions for side in sides], rules, notes)
     changes["coverage"] = _coverage(old, sides, rules, notes)
@@ -62,6 +66,18 @@ def merge_sample(
         uid=min(side.uid for side in sides) if base is None else old.uid, **changes
     )
     return merged, notes
+
+
+_all_but_labels = attrgetter(
+    *("assets", "coverage", "extra", "group", "held", "image", "meta", "negatives", "origin"),
+    *("regions", "split", "unknown"),
+)
+
+
+def _differ_in_labels(base: Sample, sides: Sequence[Sample]) -> bool:
+    """Whether nothing but labels was changed, as where many people label many images."""
+    rest = _all_but_labels(base)
+    return all(_all_but_labels(side) == rest for side in sides)
 
 
 def _path(*parts: str) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from msgspec import structs
+
 from voyager.merge.fields import UNDECIDED, rank
 from voyager.merge.labels import Labels, Slot, slots_of
 from voyager.merge.question import Question, Side, region_of_side
@@ -50,11 +52,14 @@ def winner(said: Sequence[Label | None]) -> Any:
     UNDECIDED for a tie. Saying that an answer is wrong is a vote of its own. The winner has the
     firmest state that those who voted for it gave it.
     """
-    counts = Counter(map(_opinion, said))
-    (first, most), *others = counts.most_common(2)
-    if others and others[0][1] == most:
+    votes: dict[Any, list[Label | None]] = {}
+    for label in said:
+        votes.setdefault(_opinion(label), []).append(label)
+    most = max(map(len, votes.values()))
+    first = [who for who in votes.values() if len(who) == most]
+    if len(first) > 1:
         return UNDECIDED
-    agreeing = [label for label in said if label is not None and _opinion(label) == first]
+    agreeing = [label for label in first[0] if label is not None]
     if not agreeing:
         return None
     best = min(agreeing, key=rank)
@@ -74,13 +79,13 @@ def _opinion(label: Label | None) -> Any:
     """What a vote is for: two labels that say the same of an answer are one opinion."""
     if label is None:
         return None
-    said = (label.node, label.value, label.ordinal, label.language)
-    return (*said, type(label.value), label.state == "rejected")
+    rejects = label.state == "rejected"
+    return label.node, type(label.value), label.value, label.ordinal, label.language, rejects
 
 
 def ballot(label: Label, name: str) -> Label:
     """What a branch said, as it stays beside the winner: a proposal whose source names it."""
-    return label.replace(source=f"{label.source}:{name}", state="proposed")
+    return structs.replace(label, source=f"{label.source}:{name}", state="proposed")
 
 
 # -- all labels of a sample and its regions -------------------------------------------------------

@@ -7,7 +7,6 @@ add is no conflict any more. So merges of conflicted versions need no special ca
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -48,18 +47,22 @@ Conflicts = Mapping[str, Terms]
 
 def combine(base: Terms, sides: Sequence[Terms]) -> Terms:
     """What several sides make of a base: every side's terms, less the base for all but one."""
-    counts: Counter[bytes] = Counter()
+    counts: dict[bytes, int] = {}  # not a Counter, which takes three times as long
     for side in sides:
-        counts.update(side.adds)
-        counts.subtract(side.removes)
-    for _ in sides[1:]:
-        counts.subtract(base.adds)
-        counts.update(base.removes)
+        _count(counts, side.adds, 1)
+        _count(counts, side.removes, -1)
+    _count(counts, base.adds, 1 - len(sides))
+    _count(counts, base.removes, len(sides) - 1)
     found = sorted(counts.items())
     return Terms(
         tuple(value for value, count in found for _ in range(count)),
         tuple(value for value, count in found for _ in range(-count)),
     )
+
+
+def _count(counts: dict[bytes, int], terms: Iterable[bytes], by: int) -> None:
+    for term in terms:
+        counts[term] = counts.get(term, 0) + by
 
 
 class _Row(Struct, frozen=True):
