@@ -34,9 +34,7 @@ def merged_lines(repo: Repository, done: Merged, command: str) -> Iterator[str]:
         return
     parts = counted_changes(_counts(repo, done))
     yield f" {', '.join(parts) or 'no changes'}"
-    yield from _noticed(done)
-    yield from guard_lines(done.guard)
-    yield from _violation_lines(done.violations)
+    yield from notable_lines(done)
     if done.result == "conflicts":
         yield f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve"
         yield f"hint: then vgr {command} --continue, or vgr {command} --abort to give it up"
@@ -62,6 +60,13 @@ def _counts(repo: Repository, done: Merged) -> dict[str, int]:
             before = parents[0]
         return count_changes(repo.dataset_of(before), repo.dataset_of(done.commit))
     return count_changes(repo.dataset_of(repo.head.commit), repo.staged())
+
+
+def notable_lines(done: Merged) -> Iterator[str]:
+    """What deserves a look: what was decided, what the guard did, what does not agree."""
+    yield from _noticed(done)
+    yield from guard_lines(done.guard)
+    yield from _violation_lines(done.violations)
 
 
 def _noticed(done: Merged) -> Iterator[str]:

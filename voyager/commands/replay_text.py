@@ -1,0 +1,110 @@
+"""What replayed commits came to, in words: shared by revert, cherry-pick and rebase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from voyager.commands.commits import short_id
+from voyager.commands.context import Context
+from voyager.commands.merge_text import notable_lines
+from voyager.commands.reports import capped, counted_changes, files_changed, named_commit
+from voyager.commands.sizes import counted
+from voyager.errors import UsageError
+from voyager.repo.repository import Repository
+from voyager.repo.vocabulary_diff import count_changes
+from voyager.store.history import read_commit
+
+if TYPE_CHECKING:
+    from voyager.merge.replay import Replayed, ReplayKind, Step
+
+_MOST = 20
+
+
+def way_on(kind: ReplayKind, asked: dict[str, bool], *, alone: bool) -> str | None:
+    """Which of continue, skip and abort is asked for; UsageError where it is not `alone`."""
+    ways = [name for name, given in asked.items() if given]
+    if len(ways) > 1 or (ways and not alone):
+        raise UsageError(
+            "--continue, --skip and --abort stand alone", hint=f"vgr {kind} --{ways[0]}"
+        )
+    return ways[0] if ways else None
+
+
+def proceed(ctx: Context, kind: ReplayKind, way: str) -> int:
+    """Continue, skip or abort what waits, and tell it; the exit code."""
+    from voyager.merge import replay
+
+    repo = ctx.open_repository()
+    if way == "abort":
+        updated = replay.abort(repo, kind, progress=ctx.progress("restoring"))
+        if ctx.json:
+            head = repo.head.commit
+            ctx.emit({"result": "aborted", "commit": None if head is None else head.hex()})
+        ctx.say(f"{kind} given up; everything is as it was{files_changed(updated)}")
+        return ctx.done_with_skips(list(capped(updated.skipped)))
+    verb = replay.proceed if way == "continue" else replay.skip
+    return tell(ctx, verb(repo, kind, progress=ctx.progress("replaying")))
+
+
+def tell(ctx: Context, done: Replayed) -> int:
+    """Tell what a run of steps did; the exit code."""
+    repo = ctx.open_repository()
+    if ctx.json:
+        ctx.emit(done.as_json())
+    for line in _lines(repo, done):
+        ctx.say(line)
+    code = ctx.done_with_skips(list(capped(done.updated.skipped)))
+    return 1 if done.result == "conflicts" else code
+
+
+def _lines(repo: Repository, done: Replayed) -> Iterator[str]:
+    shown = [step for step in done.steps if step.merged.result != "fast-forward"]
+    for step in shown[:_MOST]:
+        yield from _step_lines(repo, step)
+    if len(shown) > _MOST:
+        yield f"… and {len(shown) - _MOST:,} more (--json lists them all)"
+    yield from _end(repo, done)
+
+
+def _step_lines(repo: Repository, step: Step) -> Iterator[str]:
+    result = step.merged.result
+    if result == "up-to-date":
+        yield f"nothing to do: already there: {named_commit(repo, step.source)}"
+    elif result == "merged" and step.merged.commit is not None:
+        made = read_commit(repo.store, step.merged.commit)
+        where = repo.head.branch or "detached HEAD"
+        yield f"[{where} {short_id(step.merged.commit)}] {made.subject}"
+        before = repo.dataset_of(made.parent_ids[0])
+        after = repo.dataset_of(step.merged.commit)
+        yield f" {', '.join(counted_changes(count_changes(before, after))) or 'no changes'}"
+    elif result == "staged":
+        yield f"staged: {named_commit(repo, step.source)}"
+    else:
+        yield f"stopped with conflicts at {named_commit(repo, step.source)}"
+    if step.passed and result != "up-to-date":
+        yield f" {counted(step.passed, 'sample')} added or removed there: left out"
+    yield from notable_lines(step.merged)
+
+
+def _end(repo: Repository, done: Replayed) -> Iterator[str]:
+    if done.result == "conflicts":
+        conflicts = done.steps[-1].merged.conflicts
+        left = f", and {counted(done.left, 'commit')} to replay after it" if done.left else ""
+        yield f"{counted(conflicts, 'conflict')} to resolve{left}: vgr conflicts, vgr resolve"
+        yield f"hint: then vgr {done.kind} --continue; --skip leaves it out, --abort gives up all"
+    elif done.result == "staged":
+        yield "left staged" + files_changed(done.updated)
+        yield "hint: vgr commit"
+    elif done.kind == "rebase":
+        yield _rebased(repo, done) + files_changed(done.updated)
+
+
+def _rebased(repo: Repository, done: Replayed) -> str:
+    name = f"'{repo.head.branch}'" if repo.head.branch else "HEAD"
+    if done.result == "up-to-date":
+        return f"{name} is up to date"
+    if done.commit is None or done.result == "fast-forward":
+        at = "" if done.commit is None else f" to {named_commit(repo, done.commit)}"
+        return f"{name} went forward{at}"
+    return f"{name} is rebased: now at {named_commit(repo, done.commit)}"

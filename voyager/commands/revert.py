@@ -1,0 +1,62 @@
+"""`vgr revert`: undo what commits did, by new commits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from voyager.commands.context import Context
+from voyager.commands.replay_text import proceed, tell, way_on
+
+
+def run(
+    ctx: Context,
+    revisions: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMIT…", help="commits, or ranges A..B")
+    ] = None,
+    *,
+    mainline: Annotated[
+        int | None,
+        typer.Option("-m", "--mainline", metavar="N", help="of a merge: the parent to go back to"),
+    ] = None,
+    no_commit: Annotated[
+        bool, typer.Option("-n", "--no-commit", help="leave the outcome staged")
+    ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="commit what was resolved, and go on")
+    ] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="leave out the commit that has conflicts, and go on")
+    ] = False,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="give up all of it: everything as it was")
+    ] = False,
+) -> int:
+    """Undo what commits did, by new commits.
+
+    What was changed again since is a conflict: that stops it with exit code 1, the reverts before
+    it being made. History stays as it is; vgr reset goes back instead.
+
+    JSON: {"result": "up-to-date|fast-forward|replayed|staged|conflicts", "commit", "steps": [{"of":
+    the commit, and what vgr merge tells of it}], "left": how many commits are to be replayed yet}.
+
+    Example:
+      $ vgr revert HEAD
+      $ vgr revert -m 1 v2
+      $ vgr revert --abort
+    """
+    asked = {"continue": go_on, "skip": skip, "abort": abort}
+    way = way_on("revert", asked, alone=not revisions)
+    if way is not None:
+        return proceed(ctx, "revert", way)
+    from voyager.merge.pick import revert
+
+    done = revert(
+        ctx.open_repository(),
+        *(revisions or ()),
+        mainline=mainline,
+        commit=not no_commit,
+        progress=ctx.progress("reverting"),
+    )
+    return tell(ctx, done)
