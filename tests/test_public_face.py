@@ -14,10 +14,11 @@ from voyager import errors
 FACE = [
     "Asset", "Box", "Change", "ConflictError", "CorruptError", "Cuboid", "Dataset", "Edit",
     "Ellipse", "ExistsError", "Exported", "FileRow", "Geometry", "Group", "Image", "Imported",
-    "InvalidDataError", "Keypoints", "Label", "Link", "Mask", "MissingExtraError", "Node",
+    "InvalidDataError", "Keypoints", "Label", "Link", "Mask", "Merged", "MissingExtraError", "Node",
     "NotFoundError", "Points", "Polygon", "Polyline", "RefMoved", "Region", "RemoteError",
     "Repository", "RotatedBox", "Sample", "StateError", "Task", "Taxonomy", "UsageError",
-    "Vocabulary", "VoyagerError", "__version__", "export", "import_labels", "init", "open",
+    "Vocabulary", "VoyagerError", "__version__", "export", "import_labels", "init", "merge",
+    "open",
 ]  # fmt: skip
 """Adding a name is a promise to keep it: change this list on purpose."""
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from voyager.formats.exporting import Exported
     from voyager.formats.imported import Imported
+    from voyager.merge import Merged, merge
     from voyager.repo.dataset import Dataset
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
@@ -89,6 +90,7 @@ __all__ = [
     "Label",
     "Link",
     "Mask",
+    "Merged",
     "MissingExtraError",
     "Node",
     "NotFoundError",
@@ -111,6 +113,7 @@ __all__ = [
     "export",
     "import_labels",
     "init",
+    "merge",
     "open",
 ]
 
@@ -121,6 +124,7 @@ _FROM = {
     ),
     "voyager.formats.exporting": "Exported",
     "voyager.formats.imported": "Imported",
+    "voyager.merge": "Merged",
     "voyager.repo.dataset": "Dataset",
     "voyager.repo.diff": "Change",
     "voyager.repo.edit": "Edit",
@@ -240,6 +244,8 @@ def export(
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used."""
+    if name == "merge":  # a package that can be called
+        return _package(name)
     module = _HOME.get(name)
     if module is None:
         raise AttributeError(f"module 'voyager' has no attribute '{name}'")
@@ -247,6 +253,12 @@ def __getattr__(name: str) -> Any:
 
     value = globals()[name] = getattr(importlib.import_module(module), name)
     return value
+
+
+def _package(name: str) -> Any:
+    import importlib
+
+    return importlib.import_module(f"voyager.{name}")
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ in, and either commit or leave the conflicts in staging.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -424,3 +425,13 @@ def _waiting(repo: Repository, what: str) -> Merging:
         hint = f"vgr {merging.command} --{what}"
         raise StateError(f"it is a {merging.kind} that waits, and no merge", hint=hint)
     return merging
+
+
+class _Callable(ModuleType):
+    """This package, which `voyager.merge(repo, "relabel")` calls as well."""
+
+    def __call__(self, repo: Repository, *revisions: str, **options: Any) -> Merged:
+        return merge(repo, *revisions, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
