@@ -145,19 +145,20 @@ def _file(fact: Fact, _: Terms) -> str:
 def _meta(fact: Fact, _: Terms) -> str:
     name = plain(fact.name)
     if fact.kind == "added":
-        return f"{name} = {_value(fact.after)}"
+        return f"{name} = {value_text(fact.after)}"
     if fact.kind == "removed":
-        return f"{name} removed (was {_value(fact.before)})"
-    return f"{name} {_value(fact.before)} {ARROW} {_value(fact.after)}"
+        return f"{name} removed (was {value_text(fact.before)})"
+    return f"{name} {value_text(fact.before)} {ARROW} {value_text(fact.after)}"
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A plain value on one line, quoted where it holds spaces."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, str):
         return json.dumps(plain(value), ensure_ascii=False) if " " in value else plain(value)
     if isinstance(value, (list, tuple)):
-        return plain(", ".join(map(_value, value))) or "none"
+        return plain(", ".join(map(value_text, value))) or "none"
     return f"{value:g}" if isinstance(value, float) else plain(value)
 
 
@@ -241,7 +242,7 @@ def _items(noun: str, before: Iterable[str], after: Iterable[str]) -> str:
 def _attrs(before: dict[str, Any], after: dict[str, Any]) -> str:
     names = sorted(before.keys() | after.keys())
     return ", ".join(
-        f"{plain(name)} {_value(before.get(name))} {ARROW} {_value(after.get(name))}"
+        f"{plain(name)} {value_text(before.get(name))} {ARROW} {value_text(after.get(name))}"
         for name in names
         if before.get(name) != after.get(name)
     )
@@ -318,7 +319,7 @@ def _certainty(label: Label) -> str:
 
 def _said(label: Label, word: Callable[[Label], str]) -> str:
     text = word(label)
-    return _value(text) if isinstance(label.value, str) else plain(text)
+    return value_text(text) if isinstance(label.value, str) else plain(text)
 
 
 # -- tasks and classes ----------------------------------------------------------------------------
@@ -340,7 +341,7 @@ def _described(task: Task) -> str:
 
 def _task_value(value: Any) -> str:
     names = getattr(value, "names", None)
-    return counted(len(names), "keypoint") if names is not None else _value(value)
+    return counted(len(names), "keypoint") if names is not None else value_text(value)
 
 
 def _policy(fact: Fact, _: Terms) -> str:
