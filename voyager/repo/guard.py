@@ -25,6 +25,7 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import RowChange
 from voyager.schema.guard import BYTES, DETECTORS, GuardAction, GuardPolicy
+from voyager.store import bulk
 
 Stage: TypeAlias = Literal["add", "commit", "import", "merge"]
 """What brings a version about; the first two read no pixels and drop nothing."""
@@ -76,9 +77,9 @@ def review(
 
     The policy is that of `after`. Only images directly paired with a protected one are acted on,
     with the samples of their group. `changed` are the samples whose rows differ, where somebody has
-    them at hand. `known_blobs` tells, where somebody knows it, which of new
-    images may be in `before`. Reads rows and images, changes nothing. Raises StateError where the
-    policy says that a copy is an error.
+    them at hand. `known_blobs` tells, where somebody knows it, which of new images may be in
+    `before`. Reads rows and images, changes nothing. Raises StateError where the policy says that a
+    copy is an error.
     """
     policy = read_policy(after)
     used = policy.used_detectors
@@ -92,7 +93,8 @@ def review(
     if not images:
         return Review()
     found = Review(protected=len(images))
-    arrived = _Arrived(policy, changed_rows(before, after, SAMPLES) if rows is None else rows)
+    with bulk.paused_gc():
+        arrived = _Arrived(policy, changed_rows(before, after, SAMPLES) if rows is None else rows)
     pairs: list[Pair] = []
     if BYTES in detectors:
         pairs += _byte_copies(policy, after, arrived, images, known_blobs)

@@ -13,6 +13,7 @@ from voyager.repo.guard_policy import check_detector, is_released, read_policy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.guard import BYTES, DETECTORS
+from voyager.store import bulk
 
 State: TypeAlias = Literal["leak", "held", "released"]
 
@@ -69,7 +70,8 @@ def audit(
     chosen = policy.detectors or DETECTORS
     if detectors is not None:
         chosen = tuple(name for name in DETECTORS if name in set(map(check_detector, detectors)))
-    images = [seen_of(key, row) for key, row in version.rows(SAMPLES)]
+    with bulk.paused_gc():
+        images = [seen_of(key, row) for key, row in version.rows(SAMPLES)]
     protected = [seen for seen in images if policy.rank(seen.split) < len(policy.protected)]
     others = [seen for seen in images if policy.rank(seen.split) > 0]
     found = Audit(len(protected), len(images))

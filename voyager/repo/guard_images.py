@@ -71,7 +71,7 @@ class SplitTest:
 
     def may_be_protected(self, row: bytes) -> bool:
         """Whether a row may be of a protected split; False is certain."""
-        for needle in self._needles:  # noqa: SIM110 - a generator costs more than the search
+        for needle in self._needles:  # a generator costs more than the search
             if needle in row:
                 return True
         return False
