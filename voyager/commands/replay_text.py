@@ -98,6 +98,8 @@ def _end(repo: Repository, done: Replayed) -> Iterator[str]:
         yield "hint: vgr commit"
     elif done.kind == "rebase":
         yield _rebased(repo, done) + files_changed(done.updated)
+    elif not done.steps:
+        yield "left out; there is nothing more to do" + files_changed(done.updated)
 
 
 def _rebased(repo: Repository, done: Replayed) -> str:

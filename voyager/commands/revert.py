@@ -13,7 +13,7 @@ from voyager.commands.replay_text import proceed, tell, way_on
 def run(
     ctx: Context,
     revisions: Annotated[
-        list[str] | None, typer.Argument(metavar="COMMIT…", help="commits, or ranges A..B")
+        list[str] | None, typer.Argument(metavar="COMMIT", help="commits, or ranges A..B")
     ] = None,
     *,
     mainline: Annotated[

@@ -49,8 +49,8 @@ class Only:
 
     def __str__(self) -> str:
         parts = [f"task {name}" for name in self.tasks] + [f"class {name}" for name in self.classes]
-        named = " or ".join(parts) or "anything"
-        return named if self.by is None else f"{named} by {self.by}"
+        named = [f"of {' or '.join(parts)}"] if parts else []
+        return " ".join([*named, *([f"by {self.by}"] if self.by else [])])
 
 
 EVERYTHING: Final = Only()

@@ -40,7 +40,7 @@ def cherry_pick(
         progress=progress,
     )
     if only and not done.left and not any(step.taken for step in done.steps):
-        raise NotFoundError(f"nothing in these commits is of {only}", hint=_whose(repo, todo))
+        raise NotFoundError(f"nothing in these commits is {only}", hint=_whose(repo, todo))
     return done
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from voyager.errors import NotFoundError, StateError
 from voyager.repo.dataset import Dataset
+from voyager.repo.import_reports import drop_reports
 from voyager.repo.keys import shown
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
@@ -143,6 +144,9 @@ def _reverse_staging(
     root = bytes(value["root"].data)
     if current in (bytes(move.new), target):
         txn.move(STAGING, value, old=decode(current))
+        if not staging.overlay:
+            base = value.get("base")
+            drop_reports(txn, repo, None if base is None else bytes(base.data), root)
         return Dataset(txn, read_snapshot(txn, root), staging.overlay)
     if encode(staging_value(staging.base, fold_staging(txn, staging))) != bytes(move.new):
         raise _built_upon(operation)
