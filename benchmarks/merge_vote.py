@@ -3,7 +3,7 @@
     python benchmarks/merge_vote.py [--labels 50000] [--branches 5] [--conflicts 10000]
 
 Every branch labels every sample; three of four answers are the truth. Goals: a vote of 5 branches
-with 50,000 labels each in 10 s; 10,000 conflicts decided by a strategy in 2 s, both with the commit.
+with 50,000 labels each in 10 s, and 10,000 conflicts decided by a strategy in 2 s.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def vote(path: Path, count: int, branches: int) -> bool:
     done = merge(repo, *names, strategies=["category=vote"])
     seconds = time.perf_counter() - start
     shares: Counter[str] = Counter()
-    for _, sample in repo.staged().items():
+    for sample in repo.staged().values():
         found = next((each for each in sample.labels if each.source == "human"), None)
         shares["tie" if found is None else f"{round(found.score * 10) / 10:.1f}"] += 1
     repo.close()

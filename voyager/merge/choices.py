@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from voyager.errors import NotFoundError, UsageError
@@ -193,7 +194,7 @@ class Resolution:
 
     def __call__(self, dispute: Dispute) -> None:
         """Decide what can be of a row in conflict."""
-        for path in sorted(dispute.conflicts, key=lambda path: (path != SAMPLE, path)):
+        for path in sorted(dispute.conflicts, key=partial(_place, dispute.space)):
             terms = dispute.conflicts.get(path)
             if terms is not None:
                 self._decide(dispute, path, terms)
@@ -239,6 +240,11 @@ class Resolution:
             if fits:
                 return choice.strategy
         return "manual"
+
+
+def _place(space: str, path: str) -> tuple[bool, bool, str]:
+    """Whether there is a sample goes first, and last the name of a taxonomy, which is its key."""
+    return path != SAMPLE, space == "taxonomies" and path == "name", path
 
 
 def _has_key(dispute: Dispute) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voyager import wire
+from voyager.errors import ExistsError
 from voyager.merge.fields import UNDECIDED
 from voyager.schema import Label, Region, Sample, decode_sample
 from voyager.schema.conflict import ABSENT, Terms, join_field
@@ -173,7 +174,7 @@ class Question:
         draft = Draft(dispute.merged)
         try:
             put_term(draft, dispute.space, dispute.key, self.path, term)
-        except BadValueError:
+        except (BadValueError, ExistsError):
             return UNDECIDED
         worse = set(iter_faults(draft)) - set(iter_faults(dispute.merged))
         return UNDECIDED if worse else draft

@@ -23,6 +23,7 @@ from voyager.schema.fields import (
     region_of,
     write_field,
 )
+from voyager.schema.vocabulary_fields import LIFE
 
 Strategy: TypeAlias = Callable[[Question], Any]
 
@@ -61,8 +62,10 @@ def union(question: Question) -> Any:
     """
     if pair_of(question.path) is not None:
         return question.dispute.merged
+    if question.path == LIFE and question.dispute.space == "taxonomies":
+        return question.take(ABSENT) if ABSENT in question.terms.adds else UNDECIDED
     there = sorted({*question.terms.adds} - {ABSENT})
-    if len(there) == 1:
+    if len(there) == 1 and question.path not in ("parent", "taxonomy", "applies_to"):
         return question.take(there[0])
     return _in_a_row(question, there)
 
@@ -119,6 +122,8 @@ def _in_a_row(question: Question, terms: list[bytes]) -> Any:
         return UNDECIDED
     labels: list[Label] = [decode_field(path, term) for term in terms]
     if question.terms.held != ABSENT or any(label.ordinal is None for label in labels):
+        return UNDECIDED
+    if len({label.value for label in labels}) < len(labels):
         return UNDECIDED
     first, *further = labels
     sample = write_field(sample, path, first)

@@ -275,6 +275,12 @@ class _Merge:
         merged = merge_vocabulary(
             base.vocabulary, [side.vocabulary for side in sides], standing=standing
         )
+        if self._resolver is not None and merged.conflicts:
+            from voyager.merge.vocabulary_choices import decide_vocabulary
+
+            self._resolve = self._resolver(merged.vocabulary)
+            versions = [version.vocabulary for version in self._versions]
+            merged = decide_vocabulary(merged, versions, standing, self._ask)
         done.vocabulary = merged.vocabulary
         rows: dict[str, list[Outcome]] = {space: [] for space in spaces}
         for space, key, row in merged.changes(sides[0].vocabulary):
