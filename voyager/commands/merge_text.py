@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _MOST = 10
+_THINGS = {"labels": "label", "regions": "region", "geometries": "shape", "assets": "asset"}
 _HEADS = {
     "up-to-date": "already up to date",
     "staged": "merged, and left staged",
@@ -71,7 +72,9 @@ def notable_lines(done: Merged) -> Iterator[str]:
 
 def _noticed(done: Merged) -> Iterator[str]:
     if done.resolved:
-        parts = [f"{count:,} {name}" for name, count in sorted(done.resolved.items())]
+        parts = [
+            counted(count, _THINGS.get(name, name)) for name, count in sorted(done.resolved.items())
+        ]
         yield f" decided by strategy: {', '.join(parts)}"
     if done.joined:
         yield f" {counted(done.joined, 'region')} drawn by both sides became one"

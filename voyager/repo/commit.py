@@ -112,11 +112,15 @@ def commit(
     return replace(_summary(repo, after, made, head.branch, parents), guard=guard.found)
 
 
+def _counted(conflicts: int) -> str:
+    return "a conflict is" if conflicts == 1 else f"{conflicts:,} conflicts are"
+
+
 def _refuse_conflicts(repo: Repository) -> None:
     staged = repo.staged()
     if has_conflicts(staged):
         raise StateError(
-            f"{count_conflicts(staged)} in conflict are not resolved",
+            f"{_counted(count_conflicts(staged))} not resolved",
             hint="vgr conflicts, or vgr commit --allow-conflicts to record them",
         )
 
