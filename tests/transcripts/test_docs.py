@@ -16,7 +16,7 @@ import voyager
 from voyager import cli, errors
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "tutorial.md", DOCS / "for-git-users.md"]
+PAGES = [DOCS / "tutorial.md", DOCS / "for-git-users.md", DOCS / "guard.md"]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
