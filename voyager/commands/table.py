@@ -58,6 +58,8 @@ COMMANDS: dict[str, Entry] = {
     "commit": Entry(_GROW, "Record the staged version in history"),
     "branch": Entry(_GROW, "List, make, rename or delete branches", "branches"),
     "merge": Entry(_GROW, "Bring the changes of other branches into this one", "revisions"),
+    "conflicts": Entry(_GROW, "List what merges left undecided", "keys"),
+    "resolve": Entry(_GROW, "Decide what merges left undecided", "keys"),
     "rebase": Entry(_GROW, "Make the commits of a branch again on top of another", "revisions"),
     "cherry-pick": Entry(_GROW, "Do here what commits did elsewhere", "revisions"),
     "revert": Entry(_GROW, "Undo what commits did, by new commits", "revisions"),

@@ -22,7 +22,8 @@ from voyager.schema.taxonomy import NodeId
 from voyager.schema.vocabulary import Vocabulary
 from voyager.schema.vocabulary_rows import parse_node_key
 
-_PREFIXES: Final = {TASKS: "task:", TAXONOMIES: "taxonomy:"}
+PREFIXES: Final = {TASKS: "task:", TAXONOMIES: "taxonomy:"}
+"""What the names of tasks and classes begin with."""
 _MOST_NAMED = 5
 
 
@@ -103,7 +104,7 @@ def name_of(space: str, key: bytes, vocabulary: Vocabulary) -> str:
     if space in (SAMPLES, FILES):
         return text
     if space != TAXONOMIES:
-        return f"{_PREFIXES.get(space, f'{space}:')}{text}"
+        return f"{PREFIXES.get(space, f'{space}:')}{text}"
     name, node = parse_node_key(key)
     if node is None:
         return f"taxonomy:{name}"
@@ -236,7 +237,7 @@ def _rows_named(
         exact = by_name[name]
         below = [] if exact[0] != TAXONOMIES else [n for n in by_name if n.startswith(f"{name}/")]
         return {at: rows[at] for at in (exact, *(by_name[n] for n in below))}
-    if name.startswith(tuple(_PREFIXES.values())) and not is_key(name):
+    if name.startswith(tuple(PREFIXES.values())) and not is_key(name):
         return {at: rows[at] for n, at in by_name.items() if n.startswith(f"{name.rstrip('/')}/")}
     parted = parse_region_name(name, is_key)
     pattern = KeyPattern(parted.key)
