@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +15,11 @@ from voyager.commands.bound_text import bound_json, bound_text
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.reports import quoted, vocabulary_names, vocabulary_text
+from voyager.commands.sizes import counted
 from voyager.repo.bound import UNADDED
 from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
+from voyager.repo.snapshot import FILES, SAMPLES
 from voyager.repo.status import Status, status, untracked_tops
 from voyager.repo.worktree import name_keys
 
@@ -34,7 +37,9 @@ def run(
     paths: Annotated[
         bool, typer.Option("--paths", help="name every key, and list them in JSON")
     ] = False,
-    short: Annotated[bool, typer.Option("-s", "--short", help="two letters and a key")] = False,
+    short: Annotated[
+        bool, typer.Option("-s", "--short", help="two letters and a key; U is in conflict")
+    ] = False,
 ) -> None:
     """Say what is staged, changed and untracked.
 
@@ -42,12 +47,13 @@ def run(
     line. Of more than 20 the first are named; --paths names all.
 
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
-    "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts", "held",
-    "protected", "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale,
-    unreadable or conflict, "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all;
-    vocabulary counts tasks and classes. With --paths also "paths": {"staged": [{"kind", "key",
-    "old_key", "parts"}], "vocabulary": [{"scope", "kind", "before", "after", "parts"}],
-    "modified", "deleted", "untracked", "skipped"}.
+    "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts",
+    "merging": merge, cherry-pick, revert or rebase, or null, "held", "protected", "upstream",
+    "bound": [{"path", "state": in step, added, edited, gone, stale, unreadable or conflict,
+    "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all; vocabulary counts tasks
+    and classes, conflicts fields. With --paths also "paths": {"staged": [{"kind", "key", "old_key",
+    "parts"}], "vocabulary": [{"scope", "kind", "before", "after", "parts"}], "modified", "deleted",
+    "untracked", "skipped"}.
 
     Example:
       $ vgr status
@@ -64,6 +70,8 @@ def run(
             ctx.show(line)
         return
     _show_head(ctx, repo, found)
+    _show_merging(ctx, found)
+    _show_conflicts(ctx, found, here, None if paths else _MOST)
     untracked = found.untracked if paths else untracked_tops(repo, found.untracked)
     said = _said(repo, found)
     _show_sections(ctx, found, untracked, here, said=said, most=None if paths else _MOST)
@@ -82,7 +90,8 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
         "staged": {**counts(found.staged), "vocabulary": len(found.vocabulary)},
         "unstaged": {"modified": len(found.modified), "deleted": len(found.deleted)},
         "untracked": len(found.untracked),
-        "conflicts": found.conflicts,
+        "conflicts": len(found.conflicts),
+        "merging": None if found.merging is None else found.merging.kind,
         "held": found.held,
         "protected": found.protected,
         "upstream": None,
@@ -144,6 +153,36 @@ def _show_head(ctx: Context, repo: Repository, found: Status) -> None:
         ctx.show('  (use "vgr checkout --abort" to go back)')
     if head.commit is None:
         ctx.show("\nNo commits yet\n")
+
+
+def _show_merging(ctx: Context, found: Status) -> None:
+    """What waits for its commit, and how it goes on."""
+    merging = found.merging
+    if merging is None:
+        return
+    subject = merging.message.partition("\n")[0]
+    ctx.show(f"A {merging.kind} is not finished{': ' if subject else ''}{subject}")
+    first = "once the conflicts are resolved" if found.conflicts else "to go on"
+    ctx.show(f'  (use "vgr {merging.command} --continue" {first})')
+    ctx.show(f'  (use "vgr {merging.command} --abort" to give it up)')
+    ctx.show()
+
+
+def _show_conflicts(ctx: Context, found: Status, here: str, most: int | None) -> None:
+    """What is in conflict, by key or name, with how many fields of it."""
+    if not found.conflicts:
+        return
+    keys = Counter(
+        _seen(one.name, here) if one.space in (SAMPLES, FILES) else one.name
+        for one in found.conflicts
+    )
+    ctx.show("In conflict:")
+    ctx.show('  (use "vgr conflicts" to see what each side says, "vgr resolve" to decide)')
+    for name, count in [*keys.items()][:most]:
+        ctx.show("\t" + ctx.style(f"{name} ({counted(count, 'field')})", "red"))
+    if most is not None and len(keys) > most:
+        ctx.show(f"\t… and {len(keys) - most:,} more (vgr status --paths names all)")
+    ctx.show()
 
 
 def _show_sections(
@@ -262,10 +301,13 @@ def _staged_line(change: Change) -> Line:
 def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
     """Lines of `XY KEY` as git's: X for staged, Y for the file."""
     staged = {change.key: change for change in found.staged}
+    disputed = {one.name for one in found.conflicts if one.space in (SAMPLES, FILES)}
     files = dict.fromkeys(found.modified, "M") | dict.fromkeys(found.deleted, "D")
-    for key in sorted(staged.keys() | files.keys()):
+    for key in sorted(staged.keys() | files.keys() | disputed):
         change = staged.get(key)
         first = " " if change is None else _LETTERS[change.kind]
+        if key in disputed:
+            first = "U"
         old = (
             "" if change is None or change.old_key is None else _seen(change.old_key, here) + " -> "
         )
@@ -282,7 +324,7 @@ def _short(found: Status, untracked: Sequence[str], here: str) -> Iterator[str]:
 def _last_line(repo: Repository, found: Status) -> str:
     if found.hidden:
         return f"tracked files cannot be seen: {name_keys(found.hidden)}"
-    if not found.nothing_staged:
+    if not found.nothing_staged or found.merging or found.conflicts:
         return ""
     if found.modified or found.deleted or found.bound_edited:
         return 'no changes added to commit (use "vgr add" and/or "vgr commit -a")'

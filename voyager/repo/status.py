@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from voyager.repo.bound import UNADDED
+from voyager.repo.conflicts import iter_conflicts
 from voyager.repo.diff import Change, diff
 from voyager.repo.guard_policy import read_policy
+from voyager.repo.merging import running_merge
 from voyager.repo.protected import ProtectedCache
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.worktree import changes_in, hidden_keys
@@ -17,7 +19,9 @@ from voyager.store.refs import Head
 
 if TYPE_CHECKING:
     from voyager.repo.bound import BoundFile
+    from voyager.repo.conflicts import Conflict
     from voyager.repo.dataset import Dataset
+    from voyager.repo.merging import Merging
     from voyager.repo.vocabulary_diff import VocabularyChange
 
 
@@ -37,7 +41,10 @@ class Status:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     """Tracked keys whose file cannot be seen: at or below what is skipped."""
-    conflicts: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    """Fields in conflict, of what is staged."""
+    merging: Merging | None = None
+    """The merge or replay that waits for its commit."""
     vocabulary: list[VocabularyChange] = field(default_factory=list)
     """Staged changes of tasks and taxonomies."""
     bound: list[BoundFile] = field(default_factory=list)
@@ -58,7 +65,7 @@ class Status:
     def clean(self) -> bool:
         """Whether nothing is staged and no tracked file differs or is hidden."""
         unclean = self.modified or self.deleted or self.hidden or self.operation
-        return self.nothing_staged and not unclean and not self.bound_edited
+        return self.nothing_staged and not (unclean or self.merging or self.bound_edited)
 
     @property
     def bound_edited(self) -> bool:
@@ -79,7 +86,8 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
         from voyager.repo.vocabulary_diff import vocabulary_diff
 
         found.vocabulary = vocabulary_diff(base, staged)
-    found.conflicts = staged.count("conflicts")
+    found.conflicts = list(iter_conflicts(staged))
+    found.merging = running_merge(repo.store)
     _look_at_guard(repo, staged, found)
     if repo.root is not None:
         tree = changes_in(repo, staged, progress=progress)
