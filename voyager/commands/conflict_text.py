@@ -43,7 +43,6 @@ from voyager.schema.vocabulary_rows import parse_node_key
 
 _SIDES = ("ours", "theirs")
 _GOES_WITHOUT_SAYING = ("human", "import")
-_ABSENT = {KEY: "nothing"}
 _Sample = Sample
 
 
@@ -62,7 +61,8 @@ def counted_conflicts(found: Sequence[Standing]) -> str:
     spaces = Counter(space for space, _ in {(one.space, one.key) for one in found})
     nouns = {SAMPLES: "sample", FILES: "file", TASKS: "task", TAXONOMIES: "class"}
     parts = [counted(count, nouns.get(space, "row")) for space, count in sorted(spaces.items())]
-    return f"{counted(len(found), 'conflict')} in {' and '.join(parts)}"
+    head = f"{', '.join(parts[:-1])} and " if parts[1:] else ""
+    return f"{counted(len(found), 'conflict')} in {head}{parts[-1]}"
 
 
 class Words:
@@ -113,12 +113,16 @@ class Words:
 
     def sides(self, one: Standing) -> str:
         """`red → ours green | theirs blue`; what stands before a value is the option to type."""
-        if one.space == SAMPLES and pair_of(one.path) is not None:
-            return "may be the same thing: --same or --different"
-        options = " | ".join(
-            f"{self.who(one, number, term)} {self.value(one, term)}"
+        pair = pair_of(one.path) if one.space == SAMPLES else None
+        said = [
+            (self.who(one, number, term), self.region(wire.decode(term), bare=True))
+            if pair
+            else (self.who(one, number, term), self.value(one, term))
             for number, term in enumerate(one.options, 1)
-        )
+        ]
+        options = " | ".join(f"{who} {value}" for who, value in sorted(said, key=_by_side))
+        if pair:
+            return f"maybe one thing ({options}): --same or --different"
         if _two_samples(one):
             return f"two images at one key: {options}"
         return f"{self.value(one, one.base)} {ARROW} {options}"
@@ -181,6 +185,12 @@ class Words:
         if term == ABSENT:
             return "at the top" if one.path == "parent" else "none"
         return value_text(term_to_json(one, term, self._vocabulary))
+
+
+def _by_side(said: tuple[str, str]) -> tuple[int, str]:
+    """Ours, theirs, then the others."""
+    first = said[0].partition(",")[0]
+    return (_SIDES.index(first) if first in _SIDES else len(_SIDES)), said[0]
 
 
 def shape_text(shape: Geometry) -> str:
