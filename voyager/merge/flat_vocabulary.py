@@ -11,12 +11,18 @@ from typing import NamedTuple
 
 from voyager import wire
 from voyager.merge.terms import Given
-from voyager.schema.conflict import ABSENT, Conflicts, Terms
+from voyager.schema.conflict import ABSENT, Conflicts, Terms, combine
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import Node, NodeId, Taxonomy
 from voyager.schema.vocabulary import Vocabulary
-from voyager.schema.vocabulary_fields import NODE, TASK, write_term
-from voyager.schema.vocabulary_rows import decode_node, decode_task, encode_node, parse_node_key
+from voyager.schema.vocabulary_fields import NODE, TASK
+from voyager.schema.vocabulary_rows import (
+    decode_node,
+    decode_task,
+    encode_node,
+    encode_task,
+    parse_node_key,
+)
 
 Standing = Mapping[tuple[str, bytes], Conflicts]
 """(space, row key) → the conflicts of that row."""
@@ -35,7 +41,10 @@ _NOWHERE: Mapping[NodeId, Node] = {}
 class Flat:
     """A vocabulary with its conflicts, by places; roots have the name of their taxonomy."""
 
-    def __init__(self, vocabulary: Vocabulary, standing: Standing | None = None) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, standing: Standing | None = None, base: Flat | None = None
+    ) -> None:
+        self._base = base
         self.taxonomies: dict[str, Taxonomy] = {}
         self._minted: dict[str, str] = {}
         for name in sorted(vocabulary.taxonomies):
@@ -55,12 +64,22 @@ class Flat:
             self._stand(space, key, conflicts)
 
     def _flat(self, task: Task) -> Task:
-        minted = None if task.taxonomy is None else self._minted.get(task.taxonomy)
-        return task if minted in (None, task.taxonomy) else task.replace(taxonomy=minted)
+        return task if task.taxonomy is None else with_taxonomy(task, self.minted(task.taxonomy))
+
+    def minted(self, name: str) -> str:
+        """What the taxonomy of a name mints under; of one that went, what it did in the base.
+
+        A name that is of no taxonomy is kept behind a NUL.
+        """
+        found = self._minted.get(name)
+        if found is None and self._base is not None:
+            gone = self._base.minted(name)
+            found = None if gone in self.taxonomies else gone
+        return f"\0{name}" if found is None else found
 
     def _stand(self, space: str, key: bytes, conflicts: Conflicts) -> None:
         if space == "tasks":
-            self._task_standing[key.decode()] = renamed_terms(conflicts, self._minted)
+            self._task_standing[key.decode()] = renamed_terms(conflicts, self.minted)
         else:
             name, node = parse_node_key(key)
             minted = self._minted.get(name, name)
@@ -147,25 +166,26 @@ def _each_root(terms: Terms, change: Callable[[Node], Node]) -> Terms:
     return Terms(*(tuple(sorted(map(changed, some))) for some in terms))
 
 
-def renamed_terms(conflicts: Conflicts, names: Mapping[str, str]) -> dict[str, Terms]:
+def with_taxonomy(task: Task, name: str) -> Task:
+    """A task of another taxonomy."""
+    return task if task.taxonomy == name else task.replace(taxonomy=name)
+
+
+def renamed_terms(conflicts: Conflicts, rename: Callable[[str], str]) -> dict[str, Terms]:
     """The conflicts of a task with its taxonomies called by other names."""
-    return {
-        path: Terms(
-            *(tuple(sorted(_renamed(path, term, names) for term in some)) for some in terms)
-        )
-        if path in (TASK, "taxonomy")
-        else terms
+
+    def renamed(path: str, term: bytes) -> bytes:
+        if term == ABSENT or path not in (TASK, "taxonomy"):
+            return term
+        if path == "taxonomy":
+            return wire.encode(rename(wire.decode(term)))
+        task = decode_task(term)
+        if task.taxonomy is None:
+            return term
+        return encode_task(with_taxonomy(task, rename(task.taxonomy)))
+
+    found = {
+        path: Terms(*(tuple(renamed(path, term) for term in some) for some in terms))
         for path, terms in conflicts.items()
     }
-
-
-def _renamed(path: str, term: bytes, names: Mapping[str, str]) -> bytes:
-    if term == ABSENT:
-        return term
-    if path == "taxonomy":
-        name = wire.decode(term)
-        return wire.encode(names.get(name, name))
-    old = decode_task(term).taxonomy
-    if old is None or old not in names:
-        return term
-    return write_term("tasks", term, "taxonomy", wire.encode(names[old])) or ABSENT
+    return {path: combine(terms, [terms]) for path, terms in found.items()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from voyager import wire
 from voyager.merge.flat_vocabulary import (
     Flat,
     Place,
@@ -13,13 +14,14 @@ from voyager.merge.flat_vocabulary import (
     renamed_terms,
     stored_root,
     stored_terms,
+    with_taxonomy,
 )
 from voyager.merge.tasks import TASKS
 from voyager.merge.taxonomy import Forest, mend
 from voyager.merge.terms import merge_row
 from voyager.repo.staging import RowChange
 from voyager.repo.vocabulary import vocabulary_changes
-from voyager.schema.conflict import Terms
+from voyager.schema.conflict import ABSENT, Conflicts, Terms
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import Node, NodeId, Taxonomy
 from voyager.schema.vocabulary import Draft, Vocabulary
@@ -54,7 +56,7 @@ def merge_vocabulary(
     """
     known = [*standing] or [{}] * (1 + len(sides))
     flat = Flat(base, known[0])
-    flats = [Flat(side, own) for side, own in zip(sides, known[1:], strict=True)]
+    flats = [Flat(side, own, flat) for side, own in zip(sides, known[1:], strict=True)]
     tasks, task_conflicts = _merge_tasks(flat, flats)
     forest = Forest(flat, flats)
     mend(forest, _asked_for(flat, flats, forest))
@@ -141,13 +143,24 @@ def _stored(
     task_conflicts: Mapping[str, dict[str, Terms]],
 ) -> MergedVocabulary:
     homes = _homes(forest)
-    names = {minted: root.name for minted, (_, root) in homes.items()}
-    taxonomies = _taxonomies(forest, homes)
-    named = {name: _renamed(task, names) for name, task in sorted(tasks.items())}
-    conflicts = {
-        ("tasks", name.encode()): renamed_terms(found, names)
-        for name, found in task_conflicts.items()
+    gone = {
+        minted: taxonomy.name
+        for flat in (*forest.sides, forest.base)
+        for minted, taxonomy in flat.taxonomies.items()
     }
+
+    def name_of(minted: str) -> str:
+        home = homes.get(minted)
+        return gone.get(minted, minted[1:]) if home is None else home[1].name
+
+    named: dict[str, Task] = {}
+    conflicts: dict[tuple[str, bytes], Mapping[str, Terms]] = {}
+    for name, task in sorted(tasks.items()):
+        found = renamed_terms(task_conflicts.get(name, {}), name_of)
+        kept = {path: terms for path, terms in found.items() if terms.settled is None}
+        named[name] = _named(task, name_of, found)
+        if kept:
+            conflicts["tasks", name.encode()] = kept
     for place, found in forest.conflicts.items():
         home, root = homes.get(place.taxonomy, (None, None))
         if root is None or forest.get(place) is None:
@@ -157,7 +170,9 @@ def _stored(
         elif home == place.taxonomy:
             whole = {NODE: stored_terms(found[NODE])} if NODE in found else {}
             conflicts["taxonomies", node_key(root.name, None)] = {**found, **whole}
-    return MergedVocabulary(Vocabulary(named, taxonomies), dict(sorted(conflicts.items())))
+    return MergedVocabulary(
+        Vocabulary(named, _taxonomies(forest, homes)), dict(sorted(conflicts.items()))
+    )
 
 
 def _homes(forest: Forest) -> dict[str, tuple[str, Node]]:
@@ -197,8 +212,9 @@ def _taxonomies(forest: Forest, homes: Mapping[str, tuple[str, Node]]) -> dict[s
     return made
 
 
-def _renamed(task: Task, names: Mapping[str, str]) -> Task:
-    if task.taxonomy is None:
-        return task
-    name = names.get(task.taxonomy, task.taxonomy.partition("\0")[0])
-    return task if name == task.taxonomy else task.replace(taxonomy=name)
+def _named(task: Task, name_of: Callable[[str], str], conflicts: Conflicts) -> Task:
+    """A task with the name of its taxonomy, also where that settles a conflict."""
+    terms = conflicts.get("taxonomy")
+    if terms is not None and terms.settled not in (None, ABSENT):
+        return with_taxonomy(task, wire.decode(terms.settled or ABSENT))
+    return task if task.taxonomy is None else with_taxonomy(task, name_of(task.taxonomy))

@@ -19,14 +19,21 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from voyager import wire
-from voyager.errors import CorruptError
+from voyager.errors import CorruptError, ExistsError
 from voyager.schema.codec import RowKind, decode_as, encode_as
 from voyager.schema.conflict import ABSENT, join_field
 from voyager.schema.fields import parse_path
 from voyager.schema.task import Skeleton, Task
-from voyager.schema.taxonomy import Node
+from voyager.schema.taxonomy import Node, NodeId, Taxonomy
 from voyager.schema.values import Unknown
-from voyager.schema.vocabulary_rows import decode_node, decode_task, encode_node, encode_task
+from voyager.schema.vocabulary import Draft, Vocabulary
+from voyager.schema.vocabulary_rows import (
+    decode_node,
+    decode_task,
+    encode_node,
+    encode_task,
+    parse_node_key,
+)
 
 NODE: Final = "node"
 """The path of a class or root as a whole: its row is there, or it is not."""
@@ -147,3 +154,84 @@ def iter_parts(value: Node | Task) -> Iterator[tuple[str, bytes]]:
         term = read_part(value, path)
         if term != ABSENT:
             yield path, term
+
+
+# -- of a vocabulary ------------------------------------------------------------------------------
+
+
+def find_term(other: Vocabulary, own: Vocabulary, space: str, key: bytes, path: str) -> bytes:
+    """The term that another version has for a field of a row of `own`.
+
+    A taxonomy is the same where it has another name; terms that name one have the name of `own`.
+    """
+    if space == "tasks":
+        task = other.tasks.get(key.decode())
+        if task is None:
+            return ABSENT
+        row = encode_task(_with_names_of(own, other, task))
+        return read_term(space, row, path)
+    name, node = parse_node_key(key)
+    taxonomy = _counterpart(other, own, name)
+    if taxonomy is None:
+        return ABSENT
+    if node is None and path == "name":
+        return wire.encode(taxonomy.name)
+    found = taxonomy.root if node is None else taxonomy.nodes.get(node)
+    return ABSENT if found is None else read_term(space, encode_node(found), path)
+
+
+def _counterpart(other: Vocabulary, own: Vocabulary, name: str) -> Taxonomy | None:
+    known = own.taxonomies.get(name)
+    minted = name if known is None else known.minted_as
+    return next((each for each in other.taxonomies.values() if each.minted_as == minted), None)
+
+
+def _with_names_of(own: Vocabulary, other: Vocabulary, task: Task) -> Task:
+    known = None if task.taxonomy is None else other.taxonomies.get(task.taxonomy)
+    found = None if known is None else _counterpart(own, other, known.name)
+    return task if found is None else task.replace(taxonomy=found.name)
+
+
+def put_term(draft: Draft, space: str, key: bytes, path: str, term: bytes) -> None:
+    """Set a field of a row of a draft; the `name` of a root renames its taxonomy.
+
+    Keys name taxonomies, so who sets many fields sets names of roots last. Nothing looks at the
+    tree: see `iter_faults`. ExistsError for the name of another taxonomy.
+    """
+    if space == "tasks":
+        name = key.decode()
+        known = draft.tasks.get(name)
+        row = write_term(space, None if known is None else encode_task(known), path, term)
+        draft.put_task(name, None if row is None else decode_task(row))
+        return
+    name, node = parse_node_key(key)
+    if node is None and path == "name":
+        _rename(draft, name, wire.decode(term))
+    else:
+        _put_node(draft, name, node, path, term)
+
+
+def _rename(draft: Draft, name: str, new: str) -> None:
+    if new == name:
+        return
+    taken = draft.taxonomies.get(new)
+    if taken is not None and not taken.dead:
+        raise ExistsError(f"there is a taxonomy '{new}' already", hint="vgr taxonomy ls")
+    draft.rename_taxonomy(name, new)
+
+
+def _put_node(draft: Draft, name: str, node: NodeId | None, path: str, term: bytes) -> None:
+    known = draft.taxonomies.get(name)
+    taxonomy = Taxonomy(name, {}) if known is None else known
+    old = taxonomy.nodes.get(node) if node is not None else known and known.root
+    row = write_term("taxonomies", encode_node(old) if old else None, path, term)
+    found = None if row is None else decode_node(row)
+    if node is None:
+        draft.taxonomies.pop(name, None)
+        if found is not None:
+            draft.taxonomies[name] = Taxonomy(name, taxonomy.nodes, found)
+        return
+    nodes = {key: each for key, each in taxonomy.nodes.items() if key != node}
+    if found is not None:
+        nodes[node] = found
+    draft.taxonomies[name] = Taxonomy(name, nodes, taxonomy.root)
