@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from voyager.commands.commits import short_id
 from voyager.commands.reports import counted_changes, files_changed, quoted
 from voyager.commands.sizes import counted
+from voyager.repo.conflicts import iter_conflicts
+from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.vocabulary_diff import count_changes
 from voyager.store.history import read_commit
@@ -37,6 +40,7 @@ def merged_lines(repo: Repository, done: Merged, command: str) -> Iterator[str]:
     yield f" {', '.join(parts) or 'no changes'}"
     yield from notable_lines(done)
     if done.result == "conflicts":
+        yield from disputed_lines(repo.staged(), done.conflicts)
         yield f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve"
         yield f"hint: then vgr {command} --continue, or vgr {command} --abort to give it up"
     elif done.result == "staged":
@@ -84,6 +88,19 @@ def _noticed(done: Merged) -> Iterator[str]:
     for key, name in _first(done.lowered):
         yield f" coverage of {name} is now partial: {quoted(key)}"
     yield from _more(done.lowered)
+
+
+def disputed_lines(version: Dataset, count: int) -> Iterator[str]:
+    """The first of what is in conflict: where, and what of it."""
+    from voyager.commands.conflict_text import Words
+    from voyager.merge.conflicts import Standing, name_of
+
+    for space, key, path, terms in islice(iter_conflicts(version), _MOST):
+        name = name_of(space, key, version.vocabulary)
+        one = Standing(space, key, name, path, terms, ())
+        yield f" conflict: {quoted(name)} {Words(version, one).subject(one)}"
+    if count > _MOST:
+        yield f" … and {count - _MOST:,} more"
 
 
 def guard_lines(found: Review) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.merge_text import notable_lines
+from voyager.commands.merge_text import disputed_lines, notable_lines
 from voyager.commands.reports import capped, counted_changes, files_changed, named_commit
 from voyager.commands.sizes import counted
 from voyager.errors import UsageError
@@ -90,6 +90,7 @@ def _step_lines(repo: Repository, step: Step) -> Iterator[str]:
 def _end(repo: Repository, done: Replayed) -> Iterator[str]:
     if done.result == "conflicts":
         conflicts = done.steps[-1].merged.conflicts
+        yield from disputed_lines(repo.staged(), conflicts)
         left = f", and {counted(done.left, 'commit')} to replay after it" if done.left else ""
         yield f"{counted(conflicts, 'conflict')} to resolve{left}: vgr conflicts, vgr resolve"
         yield f"hint: then vgr {done.kind} --continue; --skip leaves it out, --abort gives up all"
