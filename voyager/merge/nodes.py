@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from voyager import wire
 from voyager.merge.fields import merge_set
+from voyager.merge.flat_vocabulary import Flat, Place
 from voyager.merge.terms import Rules
 from voyager.schema.conflict import ABSENT, Terms
 from voyager.schema.taxonomy import Node, split_path
 from voyager.schema.vocabulary_fields import LIFE, NODE, REMOVED
 from voyager.schema.vocabulary_rows import encode_node
-
-
-def _birth_of_node(rows: Sequence[Node]) -> Mapping[str, bytes]:
-    """A class as it was made: its id says where, so a side that renamed it since did that alone."""
-    names = split_path(min(row.minted for row in rows))
-    born = {LIFE: ABSENT, "name": wire.encode(names[-1])}
-    return born if len(names) > 1 else {**born, "parent": ABSENT}
-
-
-def _birth_of_root(rows: Sequence[Node]) -> Mapping[str, bytes]:
-    name = min(row.minted for row in rows).partition("/")[0]
-    return {LIFE: ABSENT, "name": wire.encode(name)}
 
 
 def _decide(path: str, new: bool, before: bytes, values: Sequence[bytes]) -> bytes | None:
@@ -52,17 +41,34 @@ def _join(merged: Node, base: Node | None, sides: Sequence[Node]) -> Node:
     return merged.replace(aliases=tuple(aliases))
 
 
-def _rules(birth: Callable[[Sequence[Node]], Mapping[str, bytes]]) -> Rules[Node]:
-    return Rules(
-        whole=NODE,
-        encode=encode_node,
-        birth=birth,
-        decide=_decide,
-        bind=_bind,
-        join=_join,
-        optional=frozenset({LIFE, "extra", "unknown"}),
-    )
+NODES: Rules[Node] = Rules(
+    whole=NODE,
+    encode=encode_node,
+    decide=_decide,
+    bind=_bind,
+    join=_join,
+    optional=frozenset({LIFE, "extra", "unknown"}),
+)
 
 
-NODES = _rules(_birth_of_node)
-ROOTS = _rules(_birth_of_root)
+def birth_of(place: Place, sides: Sequence[Flat]) -> dict[str, bytes]:
+    """What a class was like when it was made: its id says where, so only what came later differs.
+
+    What it was made in is the parent of that path that a side has it in, where there is just one.
+    """
+    rows = [(side, row) for side in sides if (row := side.get(place)) is not None]
+    minted = min(row.minted for _, row in rows)
+    if place.node is None:
+        return {LIFE: ABSENT, "name": wire.encode(minted.partition("/")[0])}
+    *way, name = split_path(minted)
+    born = {LIFE: ABSENT, "name": wire.encode(name)}
+    parents = {row.parent for side, row in rows if _minted_at(side, place, row) == way}
+    return {**born, "parent": wire.encode(parents.pop())} if len(parents) == 1 else born
+
+
+def _minted_at(side: Flat, place: Place, row: Node) -> list[str] | None:
+    """The path at which the parent of a class was made, on one side."""
+    if row.parent is None:
+        return []
+    parent = side.get(Place(place.taxonomy, row.parent))
+    return None if parent is None else split_path(parent.minted)

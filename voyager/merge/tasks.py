@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from voyager import wire
 from voyager.merge.terms import Rules, stand_off
@@ -13,10 +13,6 @@ from voyager.schema.vocabulary_rows import encode_task
 
 _BOUND = ("kind", "taxonomy")
 _BOTH = wire.encode("both")
-
-
-def _birth(_rows: Sequence[Task]) -> Mapping[str, bytes]:
-    return {}
 
 
 def _decide(path: str, new: bool, _before: bytes, values: Sequence[bytes]) -> bytes | None:
@@ -42,7 +38,6 @@ def _join(merged: Task, _base: Task | None, _sides: Sequence[Task]) -> Task:
 TASKS: Rules[Task] = Rules(
     whole=TASK,
     encode=encode_task,
-    birth=_birth,
     decide=_decide,
     bind=_bind,
     join=_join,

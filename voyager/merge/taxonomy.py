@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from voyager.merge.flat_vocabulary import Flat, Place
-from voyager.merge.nodes import NODES, ROOTS
+from voyager.merge.nodes import NODES, birth_of
 from voyager.merge.terms import merge_row, stand_off
 from voyager.schema.conflict import ABSENT, Terms
 from voyager.schema.taxonomy import Node, NodeId
@@ -49,8 +50,8 @@ class Forest:
 
     def _merge_one(self, place: Place) -> None:
         given = [side.given(place) for side in self.sides]
-        rules = ROOTS if place.node is None else NODES
-        node, conflicts = merge_row(rules, self.base.given(place), given)
+        born = partial(birth_of, place, self.sides)
+        node, conflicts = merge_row(NODES, self.base.given(place), given, born)
         self.nodes[place] = node
         if conflicts:
             self.conflicts[place] = conflicts
@@ -204,7 +205,7 @@ def _keep_alive(forest: Forest, wanted: set[Place]) -> None:
         base = forest.base.get(place)
         if base is None or base.dead or place.node is None:
             continue
-        if _is_removed(forest, place):
+        if _is_removed(forest, place) and any(side.lives(place) for side in forest.sides):
             removed[above(place, base)].append(place)
     left = [place for place in wanted if not forest.lives(place)]
     for place, node in forest.living():

@@ -58,15 +58,13 @@ class Given(Generic[_T]):
 class Rules(Generic[_T]):
     """How rows of one kind are merged.
 
-    `whole` is the path of a row as a whole. `birth` knows fields as they were when several sides
-    made the row. `decide` settles fields whose values need not be in conflict, by the path, whether
-    the row is new, and the terms of base and sides. `bind` holds fields that only go together.
-    `join` merges what has no path. What is `optional` may be absent.
+    `whole` is the path of a row as a whole. `decide` settles fields whose values need not be in
+    conflict, by the path, whether the row is new, and the terms of base and sides. `bind` holds
+    fields that only go together. `join` merges what has no path. What is `optional` may be absent.
     """
 
     whole: str
     encode: Callable[[_T], bytes]
-    birth: Callable[[Sequence[_T]], Mapping[str, bytes]]
     decide: Callable[[str, bool, bytes, Sequence[bytes]], bytes | None]
     bind: Callable[[_T, dict[str, bytes], dict[str, Terms]], None]
     join: Callable[[_T, _T | None, Sequence[_T]], _T]
@@ -74,9 +72,15 @@ class Rules(Generic[_T]):
 
 
 def merge_row(
-    rules: Rules[_T], base: Given[_T], sides: Sequence[Given[_T]]
+    rules: Rules[_T],
+    base: Given[_T],
+    sides: Sequence[Given[_T]],
+    born: Callable[[], Mapping[str, bytes]] = dict,
 ) -> tuple[_T | None, dict[str, Terms]]:
-    """The row that sides make of a base's, and what of it is in conflict."""
+    """The row that sides make of a base's, and what of it is in conflict.
+
+    Where the base has none, `born` tells what fields were like when the sides made it.
+    """
     everyone: list[Given[_T]] = [base, *sides]
     known = [given for given in everyone if given.standing]
     changed = [side.row for side in sides if side.row is not None and side.row != base.row]
@@ -91,7 +95,7 @@ def merge_row(
     elif not known and (not changed or all(row == changed[0] for row in changed)):
         return (changed[0] if changed else base.row), {}
     present = [side for side in sides if side.row is not None]
-    row, found = _merge_fields(rules, base, present)
+    row, found = _merge_fields(rules, base, present, born)
     if gone:  # held as the base has it, but what stands in conflict stands on
         found = {path: terms for path, terms in found.items() if _stands(path, known)}
         return base.row, {**found, **conflicts}
@@ -107,10 +111,13 @@ def _whole(rules: Rules[_T], given: Given[_T]) -> Terms:
 
 
 def _merge_fields(
-    rules: Rules[_T], base: Given[_T], sides: Sequence[Given[_T]]
+    rules: Rules[_T],
+    base: Given[_T],
+    sides: Sequence[Given[_T]],
+    born: Callable[[], Mapping[str, bytes]],
 ) -> tuple[_T, dict[str, Terms]]:
     rows = [side.row for side in sides if side.row is not None]
-    before = rules.birth(rows) if base.row is None else dict(iter_parts(base.row))
+    before = born() if base.row is None else dict(iter_parts(base.row))
     first = min(rows, key=rules.encode) if base.row is None else base.row
     own = dict(iter_parts(first))
     parts = [dict(iter_parts(row)) for row in rows]
