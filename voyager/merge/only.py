@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from voyager.errors import NotFoundError, UsageError
-from voyager.repo.assignments import known_task
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows, iter_row_pairs
 from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES
@@ -69,12 +68,8 @@ def parse_only(texts: Iterable[str], by: str | None = None) -> Only:
     return Only(tuple(found["task"]), tuple(found["class"]), by)
 
 
-def refuse_unknown(only: Only, versions: Sequence[Dataset]) -> None:
-    """NotFoundError for a task or class that none of some versions has."""
-    words = [version.vocabulary for version in versions]
-    tasks = {name: task for known in words for name, task in known.tasks.items()}
-    for name in only.tasks:
-        known_task(tasks, name)
+def refuse_unknown_classes(only: Only, words: Sequence[Vocabulary]) -> None:
+    """NotFoundError, with a near miss, for a class that none of some vocabularies has."""
     for text in only.classes:
         errors: list[NotFoundError] = []
         for known in words:
@@ -85,6 +80,16 @@ def refuse_unknown(only: Only, versions: Sequence[Dataset]) -> None:
                 errors.append(error)
         else:
             raise errors[0]
+
+
+def near_task(only: Only, words: Sequence[Vocabulary]) -> str | None:
+    """The task that an unknown one may be meant for."""
+    tasks = {name for known in words for name in known.tasks}
+    for name in only.tasks:
+        near = get_close_matches(name, tasks, 1)
+        if name not in tasks and near:
+            return near[0]
+    return None
 
 
 def is_person(author: str, who: str) -> bool:

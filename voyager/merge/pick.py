@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from voyager.errors import NotFoundError, StateError, UsageError
 from voyager.merge import refuse_unready
-from voyager.merge.only import EVERYTHING, Only, refuse_unknown
+from voyager.merge.only import EVERYTHING, Only, near_task, refuse_unknown_classes
 from voyager.merge.replay import Replay, Replayed, ReplayKind, parent_of, run
 from voyager.repo.ranges import iter_range, read_range
 from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.schema.vocabulary import Vocabulary
 from voyager.store.history import read_commit
 
 
@@ -29,10 +30,8 @@ def cherry_pick(
     Raises StateError for staged changes and merges without `mainline`; nothing is changed then.
     """
     todo = _commits(repo, "cherry-pick", revisions, newest_first=False)
-    if only:
-        parents = [read_commit(repo.store, source).parent_ids[:1] for source in todo]
-        ids = dict.fromkeys([*todo, *(each for found in parents for each in found)])
-        refuse_unknown(only, [repo.dataset_of(each) for each in ids])
+    if only.classes:
+        refuse_unknown_classes(only, _vocabularies(repo, todo))
     done = _replay(
         repo,
         Replay("cherry-pick", todo, repo.head, mainline, note_origin, commit, only),
@@ -40,7 +39,7 @@ def cherry_pick(
         progress=progress,
     )
     if only and not done.left and not any(step.taken for step in done.steps):
-        raise NotFoundError(f"nothing in these commits is {only}", hint=_whose(repo, todo))
+        raise NotFoundError(f"nothing in these commits is {only}", hint=_meant(repo, todo, only))
     return done
 
 
@@ -93,6 +92,17 @@ def _commits(
     return tuple(found if newest_first else found[::-1])
 
 
-def _whose(repo: Repository, todo: Sequence[bytes]) -> str:
+def _vocabularies(repo: Repository, todo: Sequence[bytes]) -> list[Vocabulary]:
+    """Those of commits, of the commits before them, and HEAD's."""
+    parents = [read_commit(repo.store, source).parent_ids[:1] for source in todo]
+    ids = dict.fromkeys([*todo, *(each for found in parents for each in found)])
+    return [repo.dataset_of(each).vocabulary for each in (*ids, repo.head.commit)]
+
+
+def _meant(repo: Repository, todo: Sequence[bytes], only: Only) -> str:
+    """A hint for a choice that took nothing."""
+    near = near_task(only, _vocabularies(repo, todo)) if only.tasks else None
+    if near is not None:
+        return f"did you mean --only task={near}?"
     names = dict.fromkeys(read_commit(repo.store, source).author for source in todo)
     return f"vgr show says what they changed; they are by {', '.join(list(names)[:3])}"

@@ -87,7 +87,7 @@ def review(
     if not detectors:
         return Review()
     cache = ProtectedCache(repo.folder)
-    cache.images_of(Dataset(repo.store, before.roots), policy)  # kept, and `after` is near it
+    cache.images_of(_stored(repo, before), policy)  # kept, and `after` is near it
     rows = None if changed is None else list(changed)
     images = cache.images_of(after, policy, since=before, changed=rows)
     if not images:
@@ -108,6 +108,13 @@ def review(
     found.changes = apply_decisions(after, found.decisions)
     found.offers = _offers(after, found.decisions)
     return found
+
+
+def _stored(repo: Repository, version: Dataset) -> Dataset:
+    """A version without its overlay, as one of the store where it is in it."""
+    root = version.roots.get(SAMPLES)
+    here = root is None or root in repo.store
+    return Dataset(repo.store if here else version.objects, version.roots)
 
 
 class _Arrived:
