@@ -11,7 +11,7 @@ from voyager.commands.context import Context
 from voyager.commands.labels import chosen_targets, is_key, state_of, tell_changed, voice_of
 from voyager.errors import UsageError
 from voyager.repo import label_edits
-from voyager.repo.assignments import known_task, part_words, read_assignments
+from voyager.repo.assignments import known_task, part_words, read_assignments, written_paths
 from voyager.repo.repository import Repository
 from voyager.repo.staged_edit import StagedEdit
 from voyager.schema import State
@@ -89,12 +89,13 @@ def run(
         if said:
             assignments = read_assignments(edit.draft, said, voice, create=create)
             done = label_edits.label(edit, edit.draft, targets, assignments)
+            edit.wrote(targets, *written_paths(assignments))
         else:
             assert now is not None
             if task is not None:
                 known_task(edit.draft.tasks, task)
             done = label_edits.put_state(edit, targets, now, task=task, source=source)
-    tell_changed(ctx, done, dry_run=dry_run)
+    tell_changed(ctx, done, dry_run=dry_run, resolved=edit.resolved)
 
 
 def _take_predictions(

@@ -115,9 +115,12 @@ def tell_changed(
     *,
     dry_run: bool = False,
     verbs: tuple[str, str] = ("changed", "change"),
+    resolved: int = 0,
     **more: Any,
 ) -> None:
     """Say how much changed, and name the samples; `verbs` say what was done, or would do.
+
+    `resolved` counts the conflicts that it decided, which need not change anything.
 
     JSON: {"samples", "regions", "labels", "keys"}.
     """
@@ -125,12 +128,15 @@ def tell_changed(
         counts = {"samples": len(done.keys), "regions": done.regions, "labels": done.labels}
         ctx.emit({**counts, "keys": done.keys, **more})
         return
-    if not done.keys:
+    if done.keys:
+        ctx.say(f"{f'would {verbs[1]}' if dry_run else verbs[0]} {_counts(done)}")
+    elif not resolved:
         ctx.say("nothing would change" if dry_run else "nothing changed")
-        return
-    ctx.say(f"{f'would {verbs[1]}' if dry_run else verbs[0]} {_counts(done)}")
     for line in shown_keys(done.keys):
         ctx.say(line)
+    if resolved:
+        verb = "would resolve" if dry_run else "resolved"
+        ctx.say(f"{verb} {counted(resolved, 'conflict')}")
 
 
 def _counts(done: Changed) -> str:

@@ -208,7 +208,8 @@ def move(
             shape = label_edits.stored_geometry(edit, shape)
             _warn_odd(ctx, shape, image)
             done = label_edits.put_geometry(edit, targets, shape, role)
-    tell_changed(ctx, done, dry_run=dry_run)
+        edit.wrote(targets, ("geometries",))
+    tell_changed(ctx, done, dry_run=dry_run, resolved=edit.resolved)
 
 
 @app.command("rm")

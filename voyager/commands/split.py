@@ -95,6 +95,7 @@ def run(
         chosen = _chosen(ctx, repo, edit.version, words, where)
         plan = splits.plan_splits(edit.version, chosen, rule)
         done = label_edits.put_split(edit, plan.splits)
+        edit.wrote(((key, None) for key in plan.splits), ("split",))
     _tell(ctx, rule, plan, done, dry_run=dry_run)
 
 
@@ -122,7 +123,8 @@ def _put(
     with StagedEdit(repo, "split", message, dry_run=dry_run) as edit:
         keys = chosen_samples(ctx, repo, edit.version, words or [], where)
         done = label_edits.put_split(edit, dict.fromkeys(keys, name))
-    tell_changed(ctx, done, dry_run=dry_run)
+        edit.wrote(((key, None) for key in keys), ("split",))
+    tell_changed(ctx, done, dry_run=dry_run, resolved=edit.resolved)
     apart = splits.straddling(repo.staged()) if done.keys and not dry_run else []
     if apart:
         first = ", ".join(map(shown, apart[0][:2]))

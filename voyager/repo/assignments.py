@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple, cast
 
 from voyager.errors import NotFoundError, UsageError
+from voyager.schema.fields import label_slot
 from voyager.schema.label_edit import Assignment, Operator, Value, Voice, assignment
 from voyager.schema.task import Task
 from voyager.schema.taxonomy import NodeId, Taxonomy, split_path
@@ -97,6 +98,16 @@ def read_assignments(
         assignment(task, operator, values, voice, heirs_of(draft, task))
         for (task, operator), values in gathered.items()
     ]
+
+
+def written_paths(assignments: Iterable[Assignment]) -> Iterator[tuple[str, ...]]:
+    """The parts of the paths that assignments write: all of a task and source, or single values."""
+    for item in assignments:
+        head = ("labels", item.task, item.voice.source)
+        if item.operator == "=":
+            yield head
+        for label in () if item.operator == "=" else item.said:
+            yield ("labels", *label_slot(label, many=True))
 
 
 def _refuse_mixture(

@@ -6,7 +6,7 @@ drops the conflicts of what it removes, and mv carries them along.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from voyager.errors import StateError
@@ -20,7 +20,7 @@ from voyager.schema.conflict import (
     encode_conflicts,
     parse_conflict_key,
 )
-from voyager.schema.fields import pair_of, region_of, region_path
+from voyager.schema.fields import KEY, pair_of, parse_path, region_of, region_path
 from voyager.schema.row_fields import read_term
 from voyager.schema.thin_rows import uid_of
 
@@ -107,8 +107,10 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
     rows = {(space, key): row for space, key, row in given}
     found = list(given)
     for (space, key), row in rows.items():
-        known = {} if space == CONFLICTS else conflicts_at(version, space, key)
-        if not known or conflict_key(space, key) in written:
+        if space == CONFLICTS or conflict_key(space, key) in written:
+            continue
+        known = conflicts_at(version, space, key)
+        if not known:
             continue
         before, to, after = version.row(space, key), key, row
         if row is None and before is not None and space == SAMPLES:
@@ -120,10 +122,39 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
             if after is not None and _stands(space, path, before, after)
         }
         if to != key:
+            kept.pop(KEY, None)
             found.append(conflict_change(space, key, {}))
         if kept != known or to != key:
             found.append(conflict_change(space, to, kept))
     return found
+
+
+Written = tuple[str, ...]
+"""The parts of a path that was written, with everything below it."""
+
+
+def settle_written(
+    version: Dataset, changes: Iterable[RowChange], written: Mapping[bytes, Collection[Written]]
+) -> list[RowChange]:
+    """As `settle`; fields of samples that were written, by key, are settled though they are alike.
+
+    Who says again what the field holds decides for that.
+    """
+    found = {(space, key): row for space, key, row in settle(version, changes)}
+    for key, heads in written.items():
+        at = conflict_key(SAMPLES, key)
+        row = found.get((CONFLICTS, at), version.row(CONFLICTS, at))
+        known = {} if row is None else decode_conflicts(row)
+        kept = {path: terms for path, terms in known.items() if not _is_written(path, heads)}
+        if kept != known:
+            found[CONFLICTS, at] = conflict_change(SAMPLES, key, kept)[2]
+    return [(space, key, row) for (space, key), row in found.items()]
+
+
+def _is_written(path: str, heads: Collection[Written]) -> bool:
+    """Whether a path lies in what was written, or holds it as a whole region does its parts."""
+    parts = parse_path(path)
+    return any(parts[: len(head)] == head or head[: len(parts)] == parts for head in heads)
 
 
 def settled_between(before: Dataset, after: Dataset) -> list[tuple[bytes, bytes | None]]:

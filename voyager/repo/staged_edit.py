@@ -7,13 +7,15 @@ from functools import cached_property
 from types import TracebackType
 
 from voyager.errors import NotFoundError
+from voyager.repo.conflicts import Written, has_conflicts, settle_written
 from voyager.repo.keys import check_key, shown
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Repository
-from voyager.repo.snapshot import SAMPLES
+from voyager.repo.snapshot import CONFLICTS, SAMPLES
 from voyager.repo.staging import RowChange, overlay_of, stage
 from voyager.repo.vocabulary import vocabulary_changes
 from voyager.schema import Sample, check_sample, decode_sample, encode_sample
+from voyager.schema.conflict import decode_conflicts
 from voyager.schema.vocabulary import Draft
 from voyager.store.ids import blob_id
 from voyager.wire import Ext, blob_ref
@@ -54,6 +56,7 @@ class StagedEdit:
         self._rows: dict[bytes, bytes | None] = {}
         self._policies: list[RowChange] = []
         self._blobs: dict[bytes, bytes] = {}
+        self._written: dict[bytes, set[Written]] = {}
         self.changes: list[RowChange] = []
 
     def __enter__(self) -> StagedEdit:
@@ -99,11 +102,35 @@ class StagedEdit:
         """Put rows of the space `policies`."""
         self._policies += changes
 
+    def wrote(self, targets: Iterable[tuple[str, bytes | None]], *heads: Written) -> None:
+        """Note which fields of samples and regions were written, even if to what they hold.
+
+        That resolves their conflicts; `heads` are the parts of paths within a sample or region.
+        """
+        if not has_conflicts(self.version):
+            return
+        for key, region in targets:
+            within = () if region is None else ("regions", region.hex())
+            own = self._written.setdefault(key.encode(), set())
+            own.update((*within, *head) for head in heads)
+
     def put_blob(self, data: bytes) -> Ext:
         """The reference of a blob that will be stored with the rows (a mask, another file)."""
         blob = blob_id(data)
         self._blobs[blob] = data
         return blob_ref(blob)
+
+    @property
+    def resolved(self) -> int:
+        """How many conflicts were resolved by what was written."""
+        rows = ((row, key) for space, key, row in self.changes if space == CONFLICTS)
+        return sum(
+            self._count(self.version.row(CONFLICTS, at)) - self._count(row) for row, at in rows
+        )
+
+    @staticmethod
+    def _count(row: bytes | None) -> int:
+        return 0 if row is None else len(decode_conflicts(row))
 
     def _stage(self) -> None:
         version = self.version
@@ -115,6 +142,8 @@ class StagedEdit:
         if "draft" in vars(self):
             changes += vocabulary_changes(self.draft)
         changes += [change for change in self._policies if change[2] != version.row(*change[:2])]
+        if has_conflicts(version):
+            changes = settle_written(version, changes, self._written)
         self.changes = changes
         if not changes or self._dry_run:
             return
