@@ -37,7 +37,7 @@ def find_alike(drawn: Drawn, rules: Rules) -> Alike:
     sides = [side for _, own in drawn.values() for side in own]
     if len(set(sides)) < 2 or len(drawn) < 2:
         return Alike()
-    ids = sorted(own for own, (region, _) in drawn.items() if region.geometry is not None)
+    ids = [own for own, (region, _) in drawn.items() if _has_shape(region, rules)]
     ids.sort(key=lambda own: (min(drawn[own][1]), own))
     groups = _Groups(ids, [drawn[own][1] for own in ids])
     scores = _scores([drawn[own][0] for own in ids], groups, rules)
@@ -52,6 +52,10 @@ def find_alike(drawn: Drawn, rules: Rules) -> Alike:
         if groups.is_alone(a) and groups.is_alone(b)
     )
     return found
+
+
+def _has_shape(region: Region, rules: Rules) -> bool:
+    return region.geometry is not None and not rules.is_broken(region.geometry)
 
 
 def _classes(region: Region) -> set[tuple[Any, ...]]:

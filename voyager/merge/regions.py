@@ -202,8 +202,10 @@ def distance(one: Geometry | None, other: Geometry | None, rules: Rules) -> floa
     """One less the similarity of two shapes; the same both ways, to the last bit."""
     from voyager.schema.similarity import similarity
 
-    if one is None or other is None:
-        return 0.0 if one is other else 1.0
+    if one == other:
+        return 0.0
+    if one is None or other is None or rules.is_broken(one) or rules.is_broken(other):
+        return 1.0
     first, second = sorted((one, other), key=encode_geometry)
     return 1.0 - similarity(first, second, load=rules.load)
 

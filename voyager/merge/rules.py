@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from voyager.errors import InvalidDataError
 from voyager.schema import Label
+from voyager.schema.geometry import Geometry, Mask
 from voyager.schema.rle import Load
 from voyager.schema.taxonomy import NodeId
 from voyager.schema.vocabulary import Vocabulary
@@ -22,6 +24,18 @@ class Rules:
     def many(self) -> frozenset[str]:
         """The tasks of which one source may give several answers."""
         return frozenset(name for name, task in self.vocabulary.tasks.items() if task.many)
+
+    def is_broken(self, shape: Geometry) -> bool:
+        """Whether a mask's counts say no mask: it is like nothing but itself."""
+        if not isinstance(shape, Mask):
+            return False
+        from voyager.schema.rle import runs_of
+
+        try:
+            runs_of(shape, self.load)
+        except InvalidDataError:
+            return True
+        return False
 
     def deepest(self, task: str, nodes: Sequence[NodeId], above: NodeId | None) -> NodeId | None:
         """The node that all others, and `above`, lie on the way to; None where they part."""
