@@ -46,6 +46,9 @@ def run(
     force: Annotated[
         bool, typer.Option("-f", "--force", help="write into a folder that is not empty")
     ] = False,
+    allow_conflicts: Annotated[
+        bool, typer.Option("--allow-conflicts", help="fields in conflict as in the base")
+    ] = False,
 ) -> None:
     """Write a version in the format of another tool.
 
@@ -78,6 +81,7 @@ def run(
         keys=[key_of(repo, key) for key in keys or ()],
         strict=strict,
         force=force,
+        allow_conflicts=allow_conflicts,
         progress=ctx.progress(f"writing {form.title}"),
     )
     if ctx.json:

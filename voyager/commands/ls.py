@@ -11,7 +11,7 @@ import typer
 from voyager.commands.choosing import WhereOption
 from voyager.commands.context import Context
 from voyager.commands.fact_json import file_as_json
-from voyager.commands.samples import with_state
+from voyager.commands.samples import with_conflicts, with_state
 from voyager.commands.sizes import counted, size_text
 from voyager.commands.words import key_of, read_words
 from voyager.errors import NotFoundError, UsageError
@@ -151,7 +151,7 @@ def _list_row(
         ctx.emit_line(
             {"key": key, **file_as_json(row)}
             if isinstance(row, FileRow)
-            else sample_to_json(key, row, version.vocabulary.resolve)
+            else with_conflicts(version, sample_to_json(key, row, version.vocabulary.resolve))
         )
     elif long:
         ctx.show(f"{_long(row)}  {shown(key)}")

@@ -31,6 +31,9 @@ def run(
     delete: Annotated[bool, typer.Option("-d", "--delete", help="delete the tags named")] = False,
     listing: Annotated[bool, typer.Option("-l", "--list", help="list, by globs")] = False,
     lines: Annotated[bool, typer.Option("-n", help="list with the first line of messages")] = False,
+    allow_conflicts: Annotated[
+        bool, typer.Option("--allow-conflicts", help="even a version with conflicts")
+    ] = False,
 ) -> None:
     """List, make or delete tags.
 
@@ -51,7 +54,15 @@ def run(
         _list(ctx, repo, words, lines=lines)
     else:
         text = "\n\n".join(message) if message else None
-        _create(ctx, repo, words, text, annotate=annotate, force=force)
+        _create(
+            ctx,
+            repo,
+            words,
+            text,
+            annotate=annotate,
+            force=force,
+            allow_conflicts=allow_conflicts,
+        )
 
 
 def _create(
@@ -62,13 +73,16 @@ def _create(
     *,
     annotate: bool,
     force: bool,
+    allow_conflicts: bool,
 ) -> None:
     if len(words) > 2:
         raise UsageError(f"vgr tag has no use for '{words[2]}'", hint="vgr tag --help")
     if annotate and message is None:
         raise UsageError("an annotated tag wants a message", hint=f"vgr tag {words[0]} -m TEXT")
     commit = repo.resolve(words[1] if len(words) == 2 else HEAD)
-    made = create_tag(repo, words[0], commit, message=message, force=force)
+    made = create_tag(
+        repo, words[0], commit, message=message, force=force, allow_conflicts=allow_conflicts
+    )
     if ctx.json:
         ctx.emit(_as_json(made))
 

@@ -13,19 +13,19 @@ from typing import Any
 
 from blake3 import blake3
 
-from voyager.errors import ExistsError, StateError, UsageError
+from voyager.errors import ExistsError, UsageError
 from voyager.formats.base import RECORD_NAME, Format
 from voyager.formats.chosen import Chosen
 from voyager.formats.records import ExportRecord, note_export, record_path
 from voyager.formats.report import Report
 from voyager.formats.unheld import Losses
 from voyager.formats.writing import Images, Watch, WriteOptions, Writing
+from voyager.repo.conflicts import refuse_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.schema import Sample
 from voyager.store import bulk, files
 
-CONFLICTS = "conflicts"
 _CHUNK = 1 << 20
 
 
@@ -66,6 +66,7 @@ def export(
     strict: bool = False,
     force: bool = False,
     record: bool = True,
+    allow_conflicts: bool = False,
     progress: Progress = no_progress,
 ) -> Exported:
     """Write a version into a new folder, or a file for formats of one file.
@@ -73,15 +74,16 @@ def export(
     `where` and `keys` choose samples. What the format cannot hold is in the report. An export of a
     commit is recorded, so that its edited files can be imported again; of the staging area it is
     not. Raises ExistsError for a folder that is not empty, unless `force`, StateError for a version
-    with conflicts, InvalidDataError with `strict` when something would be lost.
+    with conflicts, unless `allow_conflicts` (their fields are as in the base then),
+    InvalidDataError with `strict` when something would be lost.
     """
     options = options or WriteOptions()
     _check_direction(form, options)
     other = form.becomes(options.settings)
     if other is not None:
         form, options = other[0], replace(options, settings=other[1])
-    if version.count(CONFLICTS):
-        raise StateError("the version has conflicts", hint="vgr conflicts")
+    if not allow_conflicts:
+        refuse_conflicts(version, "export")
     folder, file_name = _target(path, form, force=force)
     draft = _draft_of(folder, file_name)
     files.make_folder(draft.parent)

@@ -76,14 +76,20 @@ def count_conflicts(version: Dataset) -> int:
     return sum(len(found) for _, _, found in iter_conflicted(version))
 
 
+def conflicted_keys(version: Dataset) -> frozenset[str]:
+    """The keys of the samples of which something is in conflict."""
+    return frozenset(key.decode() for space, key, _ in iter_conflicted(version) if space == SAMPLES)
+
+
 def refuse_conflicts(version: Dataset, what: str) -> None:
     """StateError for a version with conflicts, which `what` does not take."""
     first = next(iter_conflicts(version), None)
     if first is not None:
+        at = "" if version.commit is None else f" --at {version.commit.hex()[:12]}"
         raise StateError(
             f"{what} refuses a version with conflicts: {count_conflicts(version)},"
             f" first '{first.name}' {first.path}",
-            hint="vgr conflicts",
+            hint=f"vgr conflicts{at}, or --allow-conflicts",
         )
 
 

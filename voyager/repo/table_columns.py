@@ -94,7 +94,7 @@ SAMPLES = (
         "conflicted",
         TRUTH,
         "whether a merge left a conflict in it",
-        lambda rows: [False] * len(rows),  # no version holds conflicts before there are merges
+        SampleRows.conflicts,
     ),
     Column(
         "labels",

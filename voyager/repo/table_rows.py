@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Stretch:
     """Some samples in key order, decoded as far as the wanted columns need, and the version's view.
 
-    `purged` are blobs that were removed for good, `load` fetches the counts of large masks.
+    `purged` are blobs that were removed for good, `conflicted` keys in conflict, `load` fetches the
+    counts of large masks.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Stretch:
         *,
         answers: Answers,
         purged: frozenset[bytes],
+        conflicted: frozenset[str] = frozenset(),
         load: Load,
     ) -> None:
         self.keys = keys
         self.samples = samples
         self.answers = answers
         self.purged = purged
+        self.conflicted = conflicted
         self.load = load
 
 
@@ -48,6 +51,7 @@ class SampleRows:
         self.samples = stretch.samples
         self.answers = stretch.answers
         self._purged = stretch.purged
+        self._conflicted = stretch.conflicted
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -90,6 +94,11 @@ class SampleRows:
             else ("purged" if sample.image.purged else "pending")
             for sample in self.samples
         ]
+
+    def conflicts(self) -> list[bool]:
+        """Whether something of each sample is in conflict."""
+        conflicted = self._conflicted
+        return [key in conflicted for key in self.keys]
 
     def blobs(self) -> list[str | None]:
         purged = self._purged

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from voyager.errors import MissingExtraError, NotFoundError
+from voyager.repo.conflicts import conflicted_keys
 from voyager.repo.keys import KeyPattern, shown
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.table_answers import Answers
@@ -165,10 +166,15 @@ class Tables:
                 [decode(row) for _, row in part],
                 answers=self._answers,
                 purged=self.version.purged,
+                conflicted=self._conflicted,
                 load=self._load,
             )
             done += len(part)
             self._progress(done, total)
+
+    @cached_property
+    def _conflicted(self) -> frozenset[str]:
+        return conflicted_keys(self.version)
 
     def _load(self, blob: bytes) -> bytes:
         return self.version.objects.get(blob, Kind.BLOB)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from voyager.errors import ExistsError, NotFoundError, UsageError
+from voyager.repo.conflicts import refuse_conflicts
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import peel
 from voyager.store.history import Tag, read_tag
@@ -42,13 +43,22 @@ def _named(store: Store, name: str, object_id: bytes) -> NamedTag:
 
 
 def create_tag(
-    repo: Repository, name: str, commit: bytes, *, message: str | None = None, force: bool = False
+    repo: Repository,
+    name: str,
+    commit: bytes,
+    *,
+    message: str | None = None,
+    force: bool = False,
+    allow_conflicts: bool = False,
 ) -> NamedTag:
     """Name a commit; with a message the tag is an object of its own, with author and time.
 
-    Raises ExistsError for a name that is taken, unless `force`.
+    Raises ExistsError for a name that is taken, unless `force`, StateError for a version with
+    conflicts, unless `allow_conflicts`.
     """
     check_name(name)
+    if not allow_conflicts:
+        refuse_conflicts(repo.dataset_of(commit), "tag")
     old = read_ref(repo.store, TAGS + name)
     if old is not None and not force:
         raise ExistsError(f"tag '{name}' exists already", hint=f"vgr tag -f {name}, to move it")
