@@ -151,7 +151,7 @@ def test_what_a_violation_says() -> None:
     (one,) = violations("a/1.jpg", said, draft)
     assert (one.kind, one.key, one.region) == ("dead-class", "a/1.jpg", bytes([1]) * 16)
     assert one.message == "the class 'car' of task 'kind' was removed"
-    assert one.hint == "vgr label 'a/1.jpg' kind=CLASS"
+    assert one.hint == "vgr label 'a/1.jpg#01010101' kind=CLASS"
 
 
 def test_links_that_lead_nowhere() -> None:

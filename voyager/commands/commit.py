@@ -43,6 +43,9 @@ def run(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="even if nothing is staged")
     ] = False,
+    allow_conflicts: Annotated[
+        bool, typer.Option("--allow-conflicts", help="with conflicts, for others to resolve")
+    ] = False,
     author: Annotated[
         str | None, typer.Option(metavar="'NAME <EMAIL>'", help="in the name of someone else")
     ] = None,
@@ -53,7 +56,8 @@ def run(
     """Record the staged version in history.
 
     Without -m and -F the message is asked for in $VISUAL, $EDITOR or git's core.editor; an empty
-    one stops it. A program in .vgr/hooks/pre-commit runs first and may refuse.
+    one stops it. Conflicts are refused without --allow-conflicts. A program in
+    .vgr/hooks/pre-commit runs first and may refuse.
 
     JSON: {"commit", "branch", "samples", "added", "removed", "modified", "renamed", "labels",
     "vocabulary", "held": [key]}; vocabulary counts tasks and classes, held are copies of protected
@@ -83,6 +87,7 @@ def run(
         message or "",  # an amended commit keeps its own
         amend=amend,
         allow_empty=allow_empty,
+        allow_conflicts=allow_conflicts,
         author=author,
         verify=not no_verify,
     )
@@ -145,9 +150,12 @@ def _ask(ctx: Context, repo: Repository, *, amend: bool, allow_empty: bool) -> s
 
     found = status(repo)
     head = found.head.commit
-    if found.nothing_staged and not amend and not allow_empty:
+    merging = found.merging
+    if found.nothing_staged and not (amend or allow_empty or merging):
         raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")
-    old = read_commit(repo.store, head).message if amend and head is not None else ""
+    old = "" if merging is None else merging.message
+    if amend and head is not None:
+        old = read_commit(repo.store, head).message
     where = f"On branch {found.head.branch}" if found.head.branch else "HEAD detached"
     notes = ["Say what changed. Lines that begin with # are left out,", "and no text stops it."]
     notes += ["", where, "Changes to be committed:"]

@@ -121,7 +121,7 @@ def guard_lines(found: Review) -> Iterator[str]:
 def _violation_lines(violations: Sequence[Violation]) -> Iterator[str]:
     for each in _first(violations):
         region = "" if each.region is None else f"#{each.region.hex()[:8]}"
-        yield f" violation: {quoted(each.key)}{region} {each.message}"
+        yield f" violation: {quoted(each.key)}{region}: {each.message}"
         yield f"   hint: {each.hint}"
     yield from _more(violations)
 

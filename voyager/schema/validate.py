@@ -119,7 +119,7 @@ class Validator:
             if task is None:
                 yield f"labels[{at}]", _unknown_task(label.task)
                 continue
-            found = self._of_label(key, label, task, "image" if region is None else "region")
+            found = self._of_label(key, label, task, region)
             if found is not None:
                 yield f"labels[{at}]", found
             if label.state == "rejected":
@@ -130,11 +130,10 @@ class Validator:
                 yield f"labels[{at}]", _several(label)
             wanted = task.applies_to
             if wanted is not None and not self._applies(wanted, sample, region):
-                yield f"labels[{at}]", self._not_applicable(key, label, wanted)
+                yield f"labels[{at}]", self._not_applicable(_place(key, region), label, wanted)
 
-    def _of_label(
-        self, key: str, label: Label, task: Task, scope: Literal["image", "region"]
-    ) -> _Found | None:
+    def _of_label(self, key: str, label: Label, task: Task, region: Region | None) -> _Found | None:
+        scope: Literal["image", "region"] = "image" if region is None else "region"
         if not task.asks(scope):
             return (
                 "wrong-scope",
@@ -144,7 +143,8 @@ class Validator:
         if task.kind == "category":
             if label.node is None:
                 return _wrong_kind(label, "a class")
-            return self._of_node(label.task, label.node, f"vgr label '{key}' {label.task}=CLASS")
+            found = self._of_node(label.task, label.node, "")
+            return found and (*found[:2], f"vgr label {_place(key, region)} {label.task}=CLASS")
         if type(label.value) is not _VALUES[task.kind]:
             return _wrong_kind(label, task.kind)
         return None
@@ -167,14 +167,14 @@ class Validator:
             labels += [label for one in sample.regions for label in one.labels]
         return any(label.node in inside for label in labels if label.state != "rejected")
 
-    def _not_applicable(self, key: str, label: Label, wanted: NodeId) -> _Found:
+    def _not_applicable(self, place: str, label: Label, wanted: NodeId) -> _Found:
         taxonomy = self._owner(wanted)
         path = None if taxonomy is None else taxonomy.path(wanted)
         if path is None:
             message = f"task '{label.task}' applies only to a class that was removed"
             return ("not-applicable", message, f"vgr task set {label.task} --applies-to PATH")
         message = f"task '{label.task}' applies only to '{path}'"
-        return ("not-applicable", message, f"vgr label '{key}' {label.task}=")
+        return ("not-applicable", message, f"vgr label {place} {label.task}=")
 
     # -- overlaps --------------------------------------------------------------------------------
 
@@ -273,6 +273,11 @@ def _shape(region: Region) -> Geometry | None:
     """The primary geometry, of a region that was read in part too."""
     role = region.primary or next(iter(region.geometries), None)
     return None if role is None else region.geometries[role]
+
+
+def _place(key: str, region: Region | None) -> str:
+    """How a command names a sample, or a region of it."""
+    return f"'{key}'" if region is None else f"'{key}#{region.id.hex()[:8]}'"
 
 
 def _unknown_task(task: str) -> _Found:
