@@ -101,15 +101,15 @@ def run(
         verify=not no_verify,
         progress=ctx.progress("merging"),
     )
-    return tell(ctx, done, "merge")
+    return tell(ctx, done, "merge", took=take_labels)
 
 
-def tell(ctx: Context, done: Merged, command: str) -> int:
+def tell(ctx: Context, done: Merged, command: str, *, took: bool = False) -> int:
     """Tell what a merge or a step of a replay did; the exit code."""
     repo = ctx.open_repository()
     if ctx.json:
         ctx.emit(done.as_json())
-    for line in merged_lines(repo, done, command):
+    for line in merged_lines(repo, done, command, took=took):
         ctx.say(line)
     code = ctx.done_with_skips(list(capped(done.updated.skipped)))
     return 1 if done.result == "conflicts" else code

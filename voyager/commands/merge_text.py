@@ -31,14 +31,16 @@ _HEADS = {
 }
 
 
-def merged_lines(repo: Repository, done: Merged, command: str) -> Iterator[str]:
+def merged_lines(
+    repo: Repository, done: Merged, command: str, *, took: bool = False
+) -> Iterator[str]:
     """A merge in lines: what happened, what changed, what deserves a look, what to do next."""
     yield _headline(repo, done) + files_changed(done.updated)
     if done.result == "up-to-date":
         return
     parts = counted_changes(_counts(repo, done))
     yield f" {', '.join(parts) or 'no changes'}"
-    yield from notable_lines(done)
+    yield from notable_lines(repo, done, took=took)
     if done.result == "conflicts":
         yield from disputed_lines(repo.staged(), done.conflicts)
         yield f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve"
@@ -67,10 +69,19 @@ def _counts(repo: Repository, done: Merged) -> dict[str, int]:
     return count_changes(repo.dataset_of(repo.head.commit), repo.staged())
 
 
-def notable_lines(done: Merged) -> Iterator[str]:
-    """What deserves a look: what was decided, what the guard did, what does not agree."""
+def notable_lines(repo: Repository, done: Merged, *, took: bool = False) -> Iterator[str]:
+    """What deserves a look: what was decided, what the guard did, what does not agree.
+
+    `took`: what dropped copies say was taken.
+    """
     yield from _noticed(done)
-    yield from guard_lines(done.guard)
+    yield from _guard_lines(repo, done.guard, took=took)
+    yield from _violation_lines(done.violations)
+
+
+def merge_notes(done: Merged) -> Iterator[str]:
+    """As `notable_lines`, without what the guard did."""
+    yield from _noticed(done)
     yield from _violation_lines(done.violations)
 
 
@@ -103,19 +114,14 @@ def disputed_lines(version: Dataset, count: int) -> Iterator[str]:
         yield f" … and {count - _MOST:,} more"
 
 
-def guard_lines(found: Review) -> Iterator[str]:
-    """What the guard did with what came in."""
-    verbs = {"drop": "dropped", "hold": "held", "move": "moved", "warn": "warned of"}
-    for action, verb in verbs.items():
-        decisions = [one for one in found.decisions if one.action == action]
-        for one in _first(decisions):
-            yield (
-                f" guard: {verb} {quoted(one.key)} ({one.split or 'no split'}),"
-                f" {one.kind} copy of {quoted(one.protected_key)} ({one.protected_split})"
-            )
-        yield from _more(decisions)
-    if found.unchecked:
-        yield f" guard: {counted(len(found.unchecked), 'image')} not here to be checked"
+def _guard_lines(repo: Repository, found: Review, *, took: bool) -> Iterator[str]:
+    """What the guard did with what came in; its words are loaded only then."""
+    if found.decisions or found.unchecked:
+        from voyager.commands.guard_text import offer_lines, review_lines
+
+        yield from (f" {line}" for line in review_lines(found))
+        words = repo.staged().vocabulary
+        yield from (f" {line}" for line in offer_lines(words, found.offers, took=took))
 
 
 def _violation_lines(violations: Sequence[Violation]) -> Iterator[str]:

@@ -84,7 +84,7 @@ def _step_lines(repo: Repository, step: Step) -> Iterator[str]:
         yield f"stopped with conflicts at {named_commit(repo, step.source)}"
     if step.passed and result != "up-to-date":
         yield f" {counted(step.passed, 'sample')} added or removed there: left out"
-    yield from notable_lines(step.merged)
+    yield from notable_lines(repo, step.merged)
 
 
 def _end(repo: Repository, done: Replayed) -> Iterator[str]:
