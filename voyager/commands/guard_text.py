@@ -24,9 +24,9 @@ _MOST = 10
 _KINDS = {BYTES: "same bytes as", PIXELS: "same pixels as", NEAR: "near"}
 _DONE: Sequence[tuple[GuardAction, str]] = (
     ("drop", "dropped"),
-    ("hold", "held"),
     ("move", "moved into the protected split"),
     ("warn", "left, though copies of protected images"),
+    ("hold", "held"),
 )
 _DEFAULT_ACTION = "drop what is brought in with equal bytes or pixels, hold all else"
 
@@ -110,15 +110,20 @@ def review_lines(found: Review | None) -> Iterator[str]:
     """What the guard did, a line for each sample, and what to do about it."""
     if found is None:
         return
+    yield from decision_lines(found.decisions)
+    if found.done("hold"):
+        yield '  (use "vgr guard release KEY..." or "vgr guard drop KEY...")'
+    if found.unchecked:
+        yield f"guard: unchecked, not here: {counted(len(found.unchecked), 'image')}"
+
+
+def decision_lines(decisions: Sequence[Decision]) -> Iterator[str]:
+    """What the guard decided, a line for each sample."""
     for action, word in _DONE:
-        done = found.done(action)
+        done = [one for one in decisions if one.action == action]
         if done:
             yield f"guard: {word}: {counted(len(done), 'sample')}"
             yield from _lines(done)
-            if action == "hold":
-                yield '  (use "vgr guard release KEY..." or "vgr guard drop KEY...")'
-    if found.unchecked:
-        yield f"guard: unchecked, not here: {counted(len(found.unchecked), 'image')}"
 
 
 def _lines(decisions: Sequence[Decision]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from voyager.commands.words import key_of
 from voyager.errors import NotFoundError, UsageError
 from voyager.images import IMAGE_EXTENSIONS
 from voyager.repo.dataset import Dataset
+from voyager.repo.guard_decisions import decisions_of
 from voyager.repo.import_reports import reports_of
 from voyager.repo.keys import match_keys, shown
 from voyager.repo.label_stat import stat_of
@@ -55,7 +56,8 @@ def run(
 
     JSON: a line for each: a sample {"key", "uid", "split", "image", "labels", "regions", …}, a file
     {"key", "blob", "bytes", "executable"}, a commit as in vgr log with "changes": {scope: {kind:
-    count}} and "reports": [{"blob", "import", "counts"}], of imports; vgr cat ID prints one.
+    count}}, "reports": [{"blob", "import", "counts"}], of imports; vgr cat ID prints one, and
+    "guard": [{"key", "action", "kind", "protected_key", …}], its decisions.
 
     Example:
       $ vgr show
@@ -133,9 +135,14 @@ def _show_revision(
     before = repo.dataset_of(commit.parent_ids[0] if commit.parents else None)
     found = Difference(before, repo.dataset_of(commit_id))
     reports = reports_of(repo.store, commit)
+    decisions = decisions_of(repo.store, commit)
     if ctx.json:
         summary = stat_of(found.samples(), found.terms, found.words).summary()
-        told = {"changes": summary, "reports": [report.as_json() for report in reports]}
+        told = {
+            "changes": summary,
+            "reports": [report.as_json() for report in reports],
+            "guard": [decision.as_json() for decision in decisions],
+        }
         ctx.emit_line({**commits.commit_as_json(commit_id, commit), **told})
         return
     for line in _tag_lines(ctx, repo, name):
@@ -144,6 +151,11 @@ def _show_revision(
         ctx.show(line)
     for line in commits.report_text(reports):
         ctx.show(line)
+    if decisions:
+        from voyager.commands.guard_text import decision_lines
+
+        for line in decision_lines(decisions):
+            ctx.show(line)
     if no_patch:
         return
     ctx.show()
