@@ -17,8 +17,8 @@ FACE = [
     "InvalidDataError", "Keypoints", "Label", "Link", "Mask", "Merged", "MissingExtraError", "Node",
     "NotFoundError", "Points", "Polygon", "Polyline", "RefMoved", "Region", "RemoteError",
     "Repository", "RotatedBox", "Sample", "StateError", "Task", "Taxonomy", "UsageError",
-    "Vocabulary", "VoyagerError", "__version__", "export", "import_labels", "init", "merge",
-    "open",
+    "Vocabulary", "VoyagerError", "__version__", "conflicts", "export", "import_labels", "init",
+    "merge", "open", "resolve",
 ]  # fmt: skip
 """Adding a name is a promise to keep it: change this list on purpose."""
 

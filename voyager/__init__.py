@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from voyager.formats.exporting import Exported
     from voyager.formats.imported import Imported
     from voyager.merge import Merged, merge
+    from voyager.merge.conflicts import Standing
+    from voyager.merge.edits import Edits
+    from voyager.merge.resolve import Resolved
     from voyager.repo.dataset import Dataset
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
@@ -110,11 +113,13 @@ __all__ = [
     "Vocabulary",
     "VoyagerError",
     "__version__",
+    "conflicts",
     "export",
     "import_labels",
     "init",
     "merge",
     "open",
+    "resolve",
 ]
 
 _FROM = {
@@ -176,6 +181,7 @@ def import_labels(
     format: str | None = None,
     name: str | None = None,
     base: str | None = None,
+    strategies: Sequence[str] = (),
     strict: bool = False,
     dry_run: bool = False,
     **options: Any,
@@ -183,8 +189,10 @@ def import_labels(
     """Stage the labels of a file or folder of another tool, and the images that they name.
 
     `format` is found out by looking when it is None; `options` are those of `ReadOptions` (images,
-    to, split, task, source, frame, …). Raises InvalidDataError for a malformed source, StateError
-    when the same things changed here and in the file; then nothing is staged.
+    to, split, task, source, frame, …). What was changed both here and in the file is merged:
+    `conflicts` of the result says how many fields stand in conflict, unless `strategies` (as
+    `vgr import -X` takes them) decide them. Raises InvalidDataError for a malformed source,
+    StateError for conflicts where it is `strict`; then nothing is staged.
     """
     from pathlib import Path
 
@@ -192,6 +200,13 @@ def import_labels(
     from voyager.formats.reading import ReadOptions
     from voyager.formats.registry import detect, format_named
 
+    def load_merge() -> Edits:
+        from voyager.merge.edits import Edits
+
+        return Edits(strategies)
+
+    if strategies:
+        load_merge()  # which refuses those that are none
     source = Path(path)
     form = detect(source)[0] if format is None else format_named(format)
     return run(
@@ -201,6 +216,7 @@ def import_labels(
         ReadOptions(**options),
         name=name,
         base=base,
+        merge=load_merge,
         strict=strict,
         dry_run=dry_run,
     )
@@ -240,6 +256,54 @@ def export(
         strict=strict,
         force=force,
     )
+
+
+def conflicts(
+    repo: Repository,
+    *names: str,
+    at: str | None = None,
+    path: str | None = None,
+    task: str | None = None,
+    class_: str | None = None,
+    where: str | None = None,
+) -> list[Standing]:
+    """What merges left undecided, staged or in a version: base, terms, and what each side says.
+
+    `names` are keys, folders, globs, KEY#REGION, task:NAME and taxonomy:NAME/CLASS. NotFoundError
+    for one that names nothing in conflict.
+    """
+    from voyager.merge.conflicts import Wanted, list_conflicts
+
+    version = repo.staged() if at is None else repo.at(at)
+    return list_conflicts(repo, version, Wanted(names, path, task, class_, where))
+
+
+def resolve(
+    repo: Repository,
+    *names: str,
+    take: str | None = None,
+    value: Any = ...,
+    strategy: str | None = None,
+    file: str | os.PathLike[str] | None = None,
+    path: str | None = None,
+    task: str | None = None,
+    class_: str | None = None,
+    where: str | None = None,
+    dry_run: bool = False,
+) -> Resolved:
+    """Resolve what is in conflict in the staging area; without names all of it.
+
+    One of `take` (ours, theirs, base, union, same, different), `value` (a `Label`, a `Box`, a text,
+    None for what is to be gone), `strategy` (as `merge` takes it) and `file` (JSON lines with what
+    to do) says how. Raises NotFoundError for a name that names nothing in conflict, StateError
+    where nothing is decided so.
+    """
+    from voyager.merge.conflicts import Wanted
+    from voyager.merge.resolve import resolve, way_of
+
+    how = way_of(repo, take=take, value=value, strategy=strategy, file=file)
+    wanted = Wanted(names, path, task, class_, where)
+    return resolve(repo, how, wanted, message=" ".join(names), dry_run=dry_run)
 
 
 def __getattr__(name: str) -> Any:

@@ -105,6 +105,7 @@ def run(
         raise UsageError("what is to be resolved?", hint="KEY, --task, --class, --where or --all")
     if everything and names:
         raise UsageError("--all and keys exclude each other", hint="vgr resolve --help")
+    from voyager.merge.conflict_json import choices_from
     from voyager.merge.resolve import resolve
 
     wanted = wanted_of(repo, names, path=path, task=task, class_=class_, where=where)
@@ -112,7 +113,7 @@ def run(
     if how is not None:
         chosen = how
     elif from_file is not None:
-        chosen = _from_file(repo, from_file)
+        chosen = choices_from(repo.staged(), from_file)
     else:
         chosen = _single(ctx, repo, wanted, pick, value)
     done = resolve(
@@ -192,32 +193,6 @@ def read_value(vocabulary: Any, one: Standing, text: str) -> Any:
     from voyager.commands.conflict_values import value_of_text
 
     return value_of_text(vocabulary, one, text)
-
-
-def _from_file(repo: Repository, file: Path) -> Choose:
-    """What the lines of a file choose; NotFoundError for one about what is not in conflict."""
-    from voyager.merge.conflict_json import read_choices
-    from voyager.merge.conflicts import all_conflicts, name_of
-
-    version = repo.staged()
-    words = version.vocabulary
-    choices = read_choices(file, words)
-    rows = all_conflicts(version)
-    known = {(name_of(*at, words), path) for at, found in rows.items() for path in found}
-    for (name, path), (_, line) in choices.items():
-        if (name, path) not in known:
-            raise NotFoundError(
-                f"{path} of '{name}' is not in conflict",
-                path=file,
-                line=line,
-                hint=f"vgr conflicts {name}",
-            )
-
-    def choose(space: str, key: bytes, path: str) -> Choice | None:
-        found = choices.get((name_of(space, key, words), path))
-        return None if found is None else found[0]
-
-    return choose
 
 
 def _tell(ctx: Context, repo: Repository, done: Resolved, *, dry_run: bool) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from voyager import wire
-from voyager.errors import InvalidDataError, VoyagerError
-from voyager.merge.conflicts import Standing
+from voyager.errors import InvalidDataError, NotFoundError, VoyagerError
+from voyager.merge.conflicts import Standing, all_conflicts, name_of
+from voyager.merge.deciding import Choose
 from voyager.merge.resolving import BASE, DIFFERENT, OURS, SAME, THEIRS, UNION, Choice
+from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import FILES, SAMPLES, TASKS, TAXONOMIES
 from voyager.schema import (
     Asset,
@@ -147,6 +149,32 @@ def _word_value(path: str, value: Json, vocabulary: Vocabulary) -> Any:
     return read_free(value, path)
 
 
+def choices_from(version: Dataset, path: Path) -> Choose:
+    """What the lines of a file choose for the conflicts of a version.
+
+    InvalidDataError for a line that says nothing that can be chosen, NotFoundError for one about
+    what is not in conflict; both with file and line.
+    """
+    words = version.vocabulary
+    choices = read_choices(path, words)
+    rows = all_conflicts(version)
+    known = {(name_of(*at, words), field) for at, found in rows.items() for field in found}
+    for (name, field), (_, line) in choices.items():
+        if (name, field) not in known:
+            raise NotFoundError(
+                f"{field} of '{name}' is not in conflict",
+                path=path,
+                line=line,
+                hint="vgr conflicts",
+            )
+
+    def choose(space: str, key: bytes, field: str) -> Choice | None:
+        found = choices.get((name_of(space, key, words), field))
+        return None if found is None else found[0]
+
+    return choose
+
+
 def read_choices(path: Path, vocabulary: Vocabulary) -> dict[tuple[str, str], tuple[Choice, int]]:
     """(key, field path) → what to do, and the line that says so.
 
@@ -156,7 +184,9 @@ def read_choices(path: Path, vocabulary: Vocabulary) -> dict[tuple[str, str], tu
     for number, line in _lines(path):
         try:
             key, field, choice = _read_line(line, vocabulary)
-        except (InvalidDataError, VoyagerError) as error:
+            if choice is None:
+                continue
+        except VoyagerError as error:
             raise InvalidDataError(error.message, path=str(path), line=number) from None
         known = found.setdefault((key, field), (choice, number))
         if known[0] != choice:
@@ -183,7 +213,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def _read_line(text: str, vocabulary: Vocabulary) -> tuple[str, str, Choice]:
+def _read_line(text: str, vocabulary: Vocabulary) -> tuple[str, str, Choice | None]:
     try:
         line = json.loads(text)
     except ValueError as error:
@@ -201,7 +231,9 @@ def _read_line(text: str, vocabulary: Vocabulary) -> tuple[str, str, Choice]:
     return line["key"], line["path"], _choice(line["resolve"], space, line["path"], vocabulary)
 
 
-def _choice(said: Json, space: str, path: str, vocabulary: Vocabulary) -> Choice:
+def _choice(said: Json, space: str, path: str, vocabulary: Vocabulary) -> Choice | None:
+    if said is None:
+        return None
     if isinstance(said, str) and said in WORDS:
         return WORDS[said]
     match said:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from voyager import wire
-from voyager.errors import ExistsError, NotFoundError, StateError
+from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.merge.check import followed_links, links_into
 from voyager.merge.conflicts import Wanted, all_conflicts, name_of, select, traced_conflicts
 from voyager.merge.deciding import ByChoice, ByStrategy, Choose, Decider
@@ -90,6 +94,34 @@ def resolve(
         if not dry_run and work.changes:
             _stage(repo, work, message)
     return done
+
+
+def way_of(
+    repo: Repository,
+    *,
+    take: str | None,
+    value: Any,
+    strategy: str | None,
+    file: str | os.PathLike[str] | None,
+) -> Choice | Choose | Strategies:
+    """The one way to resolve that is given, `...` being no value; UsageError for several."""
+    from voyager.merge.conflict_json import WORDS, choices_from
+
+    if [take is None, value is ..., strategy is None, file is None].count(False) != 1:
+        raise UsageError("one of take, value, strategy and file says how it is resolved")
+    if strategy is not None:
+        return Strategies((strategy,))
+    if file is not None:
+        return choices_from(repo.staged(), Path(file))
+    if take is None:
+        return Choice("value", value=value)
+    if take not in WORDS:
+        near = get_close_matches(take, WORDS, 1)
+        raise UsageError(
+            f"'{take}' is no way to resolve: there are {', '.join(WORDS)}",
+            hint=f"take='{near[0]}'" if near else None,
+        )
+    return WORDS[take]
 
 
 def _decider(repo: Repository, how: Choice | Choose | Strategies) -> Decider:
