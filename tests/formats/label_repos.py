@@ -37,7 +37,7 @@ def formats() -> list[Format]:
 
 def take(repo: Repository, path: Path, form: str = "coco", **options: Any) -> Imported:
     """Import labels; options of the engine by their names, the rest are of the reader."""
-    own = {"name", "base", "strict", "dry_run"}
+    own = {"name", "base", "merge", "strict", "dry_run"}
     engine = {name: options.pop(name) for name in list(options) if name in own}
     form_ = registry.format_named(form)
     return import_labels(repo, path, form_, ReadOptions(**options), **engine)

@@ -388,7 +388,7 @@ def test_both_sides_relabelled(repo: Repository, exported: Path) -> None:
     changed_region(repo, "a.png", 0, labels=dog)
     assert not take(repo, exported).updated  # the same
     changed_region(repo, "a.png", 0, labels=())
-    with pytest.raises(StateError, match=r"a\.png regions/\w+/labels\.category"):
+    with pytest.raises(StateError, match=r"a\.png regions/\w+/labels/category"):
         take(repo, exported)
     changed_region(repo, "a.png", 0, labels=region.labels)
     assert take(repo, exported).updated == 1

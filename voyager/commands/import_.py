@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +19,11 @@ from voyager.repo.layout import FOLDER
 if TYPE_CHECKING:
     from voyager.formats.base import Format
     from voyager.formats.imported import Imported
+    from voyager.merge.edits import Edits
     from voyager.repo.guard import Review
+
+
+_MOST = 10
 
 
 def run(
@@ -76,19 +81,27 @@ def run(
         bool,
         typer.Option("--take-labels", help="give protected images what dropped copies say of them"),
     ] = False,
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-X", "--strategy", metavar="[WHAT=]HOW", help="how to decide conflicts; repeatable"
+        ),
+    ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="fail when something is lost or guessed")
+        bool, typer.Option("--strict", help="fail when something is lost, guessed or in conflict")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only say what would be staged")
     ] = False,
-) -> None:
+) -> int:
     """Take labels, and the images they name, from another tool's files; stage them.
 
     The format is found out by looking. Images are matched by their bytes, else by declared hash or
     URL, else by name; those that are not here yet are waited for. Importing a newer file of the
     same name updates what the older one brought, and keeps what was edited here since; an edited
-    export is compared with the commit that it came from. What does not fit is reported.
+    export is merged with what became of the commit that it came from. What was changed both here
+    and in the file is a conflict, unless -X decides it (as of vgr merge): vgr conflicts lists it,
+    and the exit code is 1. What does not fit is reported.
 
     REPO@REV takes samples of another repository, with their ids and labels.
 
@@ -96,13 +109,14 @@ def run(
     the same, and near ones held, unless the policy says otherwise.
 
     JSON: {"format", "samples", "regions", "labels", "added", "updated", "unchanged", "pending",
-    "attached", "changed_regions", "classes", "source_ids", "base", "same_as", "staged", "guard":
-    {"dropped", "held", "moved", "warned", "unchecked"} or null, "report": [{"class", "kind",
-    "count", "examples"}]}.
+    "attached", "changed_regions", "classes", "source_ids", "base", "same_as", "conflicts": how
+    many, "staged", "guard": {"dropped", "held", "moved", "warned", "unchecked"} or null, "report":
+    [{"class", "kind", "count", "examples"}]}.
 
     Example:
       $ vgr import annotations/instances_train.json --images train
       $ vgr import bccd --format voc --to blood --dry-run
+      $ vgr import round1/annotations.xml -X theirs
       $ vgr import ../other@v2 --where "split = 'train'"
     """
     repo = ctx.open_repository()
@@ -135,13 +149,14 @@ def run(
             "--predictions": predictions,
             "--set": settings,
             "--assume-exhaustive": assume_exhaustive,
+            "-X": strategies,
             "--strict": strict,
         }
         _refuse_options([option for option, given in of_files.items() if given])
         _import_repository(
             ctx, source, keys or [], where, to, take_labels=take_labels, dry_run=dry_run
         )
-        return
+        return 0
     if keys or where is not None:
         raise UsageError(
             "only samples of another repository can be chosen", hint="vgr import REPO@REV"
@@ -151,6 +166,14 @@ def run(
     from voyager.formats.importing import import_labels
 
     form, why = _format_of(path, format)
+
+    def load_merge() -> Edits:
+        from voyager.merge.edits import Edits  # most imports merge nothing
+
+        return Edits(strategies or ())
+
+    if strategies:
+        load_merge()  # which refuses those that are none, before anything is read
     done = import_labels(
         repo,
         path,
@@ -160,15 +183,18 @@ def run(
         name=name,
         base=base,
         take_labels=take_labels,
+        merge=load_merge,
         strict=strict,
         dry_run=dry_run,
         progress=ctx.progress(f"importing {form.title}"),
     )
     if ctx.json:
         ctx.emit(done.as_json())
-        return
-    ctx.say(f"{form.title}: {why}")
-    _tell(ctx, done, dry_run=dry_run, predictions=predictions, take_labels=take_labels)
+    else:
+        ctx.say(f"{form.title}: {why}")
+        _tell(ctx, done, dry_run=dry_run, predictions=predictions, take_labels=take_labels)
+        _tell_merge(ctx, done, dry_run=dry_run)
+    return 1 if done.conflicts else 0
 
 
 def _refuse_options(options: list[str]) -> None:
@@ -205,6 +231,30 @@ def _tell_guard(ctx: Context, found: Review | None, *, took: bool) -> None:
             ctx.say(line)
         for line in offer_lines(ctx.open_repository().staged().vocabulary, found.offers, took=took):
             ctx.say(line)
+
+
+def _tell_merge(ctx: Context, done: Imported, *, dry_run: bool) -> None:
+    """What a merge with what was changed here came to, and what to do next."""
+    if done.merged is None:
+        return
+    from voyager.commands.merge_text import merge_notes
+    from voyager.merge import Merged
+    from voyager.repo.conflicts import iter_conflicts
+
+    if isinstance(done.merged, Merged):
+        for line in merge_notes(done.merged):
+            ctx.say(line)
+    if not done.conflicts:
+        return
+    if dry_run and done.view is not None:
+        for one in itertools.islice(iter_conflicts(done.view), _MOST):
+            ctx.say(f" in conflict: '{shown(one.name)}' {one.path}")
+        more = done.conflicts - _MOST
+        if more > 0:
+            ctx.say(f" … and {more:,} more")
+        return
+    ctx.say(f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve")
+    ctx.say("hint: then vgr commit, or vgr undo to give the import up")
 
 
 def _tell(

@@ -10,7 +10,7 @@ from voyager.formats.difference import same_geometry
 from voyager.formats.imported import Imported
 from voyager.formats.records import Base
 from voyager.formats.spill import Sorter
-from voyager.formats.updating import Speaks, Triple, merge_sample
+from voyager.formats.updating import Merged, Speaks, Triple, merge_sample
 from voyager.schema import Label, Region, Sample, encode_sample
 from voyager.schema.pairing import Pairing, pair_exact, pair_regions
 from voyager.schema.rle import Load
@@ -33,8 +33,10 @@ class Updater:
     """Takes what a source says of samples into those that are here.
 
     `base` is what it said before; `trusted` says that its ids mean what they meant then, and
-    `substitutes` are the classes that it calls otherwise now. Fields that both sides changed are
-    in `conflicts`; `result` counts, and `said` collects what the base of the next import will be.
+    `substitutes` are the classes that it calls otherwise now. `conflicts` names what both sides
+    changed. Where it `can_merge`, `update` gives instead what the source makes of such a sample,
+    and `bases` has the row to merge that upon. `result` counts, and `said` collects what the base
+    of the next import will be.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Updater:
         voices: Set[tuple[str, str]],
         *,
         trusted: bool,
+        can_merge: bool,
         substitutes: Mapping[bytes, bytes],
         load: Load,
         result: Imported,
@@ -55,6 +58,8 @@ class Updater:
         self.trusted = trusted
         self.substitutes = substitutes
         self.conflicts: list[str] = []
+        self.bases: dict[bytes, bytes] = {}
+        self._can_merge = can_merge
         self._holds = holds
         self._task = task
         self._draft = draft
@@ -72,14 +77,25 @@ class Updater:
         was = self.base.original(key) or base
         triples = list(self._triples(key, ours, base, theirs, was))
         merged = merge_sample(start, base, theirs, triples, self.speaks, was)
-        self._note_said(key, merged.sample, theirs, triples)
-        self.conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
+        sample = merged.sample
+        if merged.conflicts:
+            sample = self._to_be_merged(key, ours, merged) or sample
+        self._note_said(key, sample, theirs, triples)
         result = self._result
         result.attached += ours.image.state == "pending" and theirs.image.state == "stored"
         result.regions_added += merged.added
         result.regions_changed += merged.changed
         result.regions_removed += merged.removed
-        return encode_sample(merged.sample)
+        return encode_sample(sample)
+
+    def _to_be_merged(self, key: bytes, ours: Sample, merged: Merged) -> Sample | None:
+        """What the source makes of a sample that both changed; None where that is refused."""
+        versions = merged.versions(ours) if self._can_merge else None
+        if versions is None:
+            self.conflicts += [f"{key.decode()} {path}" for path in merged.conflicts]
+            return None
+        self.bases[key] = encode_sample(versions[0])
+        return versions[1]
 
     def _note_said(self, key: bytes, sample: Sample, theirs: Sample, triples: list[Triple]) -> None:
         """Note what the source said, its regions by the ids that they have here."""

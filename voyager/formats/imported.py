@@ -10,6 +10,7 @@ from voyager.formats.report import Report
 from voyager.repo.dataset import Dataset
 
 if TYPE_CHECKING:
+    from voyager.formats.merge_in import Outcome
     from voyager.repo.guard import Review
 
 
@@ -49,6 +50,10 @@ class Imported:
     view: Dataset | None = None
     """Of a dry run: what would be staged; its new blobs are not in the store."""
     new_blobs: dict[bytes, bytes] = field(default_factory=dict)
+    conflicts: int = 0
+    """How many fields are in conflict now: changed both here and in the source."""
+    merged: Outcome | None = None
+    """What the merge tells, where what the source says was merged with what was changed here."""
     guard: Review | None = None
     """What the guard decided, where there is anything to guard."""
 
@@ -81,6 +86,7 @@ class Imported:
             "classes": [change.as_json() for change in self.renames],
             "base": self.base,
             "same_as": self.same_as,
+            "conflicts": self.conflicts,
             "staged": self.staged,
             "guard": None if self.guard is None else self.guard.as_json(),
             "report": self.report.as_json(),

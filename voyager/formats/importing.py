@@ -15,10 +15,11 @@ from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import force_setattr
 
-from voyager.errors import InvalidDataError, NotFoundError, StateError, VoyagerError
+from voyager.errors import InvalidDataError, NotFoundError
 from voyager.formats.base import NEW_ID, Batch, Format, Item, Source
 from voyager.formats.batches import Batches, refuse_blob
 from voyager.formats.classes import Evidence, apply_renames
@@ -27,6 +28,7 @@ from voyager.formats.find_images import ImageFinder
 from voyager.formats.frames import in_stored_frame
 from voyager.formats.import_rows import give_ids, join_rows, joined_row, own_links, with_nodes
 from voyager.formats.imported import Imported
+from voyager.formats.merge_in import LoadMerge, merge_rows, refused
 from voyager.formats.placing import Placed, Placer
 from voyager.formats.reading import IMPORT, Reading, ReadOptions
 from voyager.formats.records import (
@@ -47,24 +49,35 @@ from voyager.formats.writing import Writing
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_staging import ImportGuard
 from voyager.repo.import_reports import note_report
-from voyager.repo.keys import shown
 from voyager.repo.namespace import WrittenKeys
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
-from voyager.repo.staging import edit_map, overlay_of, stage_sorted
+from voyager.repo.staging import (
+    Rows,
+    Staging,
+    edit_map,
+    fold_roots,
+    overlay_of,
+    stage_roots,
+    stage_sorted,
+    write_sorted,
+)
 from voyager.repo.vocabulary import vocabulary_changes, vocabulary_rows
 from voyager.schema import Sample, decode_sample, encode_sample, sample_uid
 from voyager.schema.ids import image_anchor
 from voyager.schema.vocabulary import CATEGORY, Draft
 from voyager.store import bulk
+from voyager.store.history import read_commit
 from voyager.store.ids import Kind
 from voyager.store.transaction import Transaction
 from voyager.wire import Ext, blob_ref
 
+if TYPE_CHECKING:
+    from voyager.repo.worktree import Plan
+
 FindBase = Callable[["ImportJob", ExitStack], tuple[Base, dict[str, str]]]
 """Finds the base of an import, and the names of images that are not their keys."""
 
-_MOST_NAMED = 5
 _first = itemgetter(0)
 
 
@@ -80,6 +93,7 @@ def import_labels(
     based: FindBase | None = None,
     operation: tuple[str, str] | None = None,
     take_labels: bool = False,
+    merge: LoadMerge | None = None,
     strict: bool = False,
     dry_run: bool = False,
     progress: Progress = no_progress,
@@ -90,8 +104,9 @@ def import_labels(
     file of the same name updates what the older one brought. `base` is the revision that an edited
     export came from, where no record tells; `based` finds the base where the caller knows it.
     `operation` is the kind and message of the operation. With `take_labels` protected samples take
-    what copies say that the guard drops. Raises InvalidDataError for a malformed
-    source, StateError when the same things changed here and in the file; then nothing is staged.
+    what copies say that the guard drops. `merge` takes what the source says into what is staged
+    where both changed it; without, or with `strict`, that is refused. Raises InvalidDataError for a
+    malformed source, StateError where both changed the same; then nothing is staged.
     """
     options = _voiced(options or ReadOptions())
     repo.refuse_if_running()
@@ -105,6 +120,8 @@ def import_labels(
         job = ImportJob(repo, txn, path, form, options, name or path.name, progress)
         job.result.why = why
         job.take_labels = take_labels
+        job.merge = merge
+        job.strict = strict
         job.blobs = {} if dry_run else None
         sorter = stack.enter_context(Sorter())
         if options.predictions is not None:
@@ -117,7 +134,7 @@ def import_labels(
         job.said = stack.enter_context(Sorter())
         job.compare(sorter)
         changes = job.rows(sorter)
-        job.stage(changes, strict=strict, dry_run=dry_run)
+        job.stage(changes, dry_run=dry_run)
     if job.result.staged:
         job.lay_out()
     return job.result
@@ -167,6 +184,13 @@ class ImportJob:
         self.said = Sorter()
         """What the source said of samples that are otherwise here: the base of the next import."""
         self.take_labels = False
+        self.strict = False
+        self.merge: LoadMerge | None = None
+        self.made_of: bytes | None = None
+        """The commit that the file was made of, where something else is staged by now."""
+        self.plan: Plan | None = None
+        """Which files a merge changes."""
+        self._token = self.version.token
         self.blobs: dict[bytes, bytes] | None = None
         """New blobs, where somebody wants to look at what a dry run would stage."""
 
@@ -191,9 +215,22 @@ class ImportJob:
             if record.task is not None and self.options.task == CATEGORY:
                 self.options = replace(self.options, task=record.task)
                 self._voices.add((record.task, self.options.source))
+            self._stand_on(record.commit)
             self._base = export_base(self, record, stack)
             self._names = self._base.names(record.names)
         self.result.base = self._base.name
+
+    def _stand_on(self, commit: bytes) -> None:
+        """Read the file upon what it was made of, to be merged, where something else is staged."""
+        snapshot = read_commit(self.repo.store, commit).snapshot_id
+        is_staged = snapshot == self.staging.snapshot and not self.staging.overlay
+        if self.merge is None or is_staged:
+            return
+        self.made_of = commit
+        self.version = self._here = self.repo.dataset_of(commit)
+        self.staging = Staging(commit, snapshot, self.version.roots)
+        self.draft = Draft(self.version.vocabulary)
+        self._is_empty = not self.version.count(SAMPLES)
 
     def _note_stranger(self, record: ExportRecord) -> None:
         """Say that an export of another repository can be compared only with what is here."""
@@ -408,6 +445,7 @@ class ImportJob:
             self.draft,
             self._voices,
             trusted=trusted,
+            can_merge=self.merge is not None and not self.strict,
             substitutes=substitutes or {},
             load=self.load,
             result=self.result,
@@ -444,7 +482,7 @@ class ImportJob:
         if self._base.complete:
             self._report_missing(seen)
         if conflicts:
-            raise _conflicts(conflicts, self._base)
+            raise refused(conflicts, self._base.commit)
 
     def _fresh(self, row: bytes) -> bytes:
         self.result.added += 1
@@ -485,7 +523,7 @@ class ImportJob:
 
     # -- the end ---------------------------------------------------------------------------------
 
-    def stage(self, rows: Iterator[tuple[bytes, bytes]], *, strict: bool, dry_run: bool) -> None:
+    def stage(self, rows: Iterator[tuple[bytes, bytes]], *, dry_run: bool) -> None:
         """Stage the rows and the vocabulary at once; nothing with `dry_run`."""
         guard = ImportGuard(
             self.repo,
@@ -495,48 +533,78 @@ class ImportJob:
             take_labels=self.take_labels,
             progress=self.progress,
         )
-        if dry_run:
-            overlay = dict(self.staging.overlay)
-            taken = guard.watched(self._with_gone(rows))
-            overlay.update(overlay_of((SAMPLES, key, row) for key, row in taken))
-            for space, changes in vocabulary_rows(self.draft).items():
-                overlay.update(overlay_of((space, key, row) for key, row in changes))
-            found = guard.look(Dataset(self.txn, self.staging.roots, overlay))
-            overlay.update(overlay_of(() if found is None else found.changes))
-            self._note_guard(guard)
-            self.result.view = Dataset(self.repo.store, self.staging.roots, overlay)
-            self.result.new_blobs = self.blobs or {}
-            self.report.refuse_if_strict(strict=strict)
+        watched = guard.watched(self._with_gone(rows))
+        if dry_run and self.made_of is None:
+            overlay = self._overlay_with(watched)
+            if not self._updater.bases:
+                self._look(overlay, guard)
+                return
+            roots = fold_roots(self.txn, self.staging.roots, overlay)
+        else:
+            roots = self._written(watched)
+        self.report.refuse_if_strict(strict=self.strict)
+        if self.made_of is not None or self._updater.bases:
+            merge_rows(self, roots, self._updater.bases, dry_run=dry_run)
             return
-        keys = WrittenKeys(keep=not self._is_empty)
-
-        def noted() -> Iterator[tuple[bytes, bytes | None]]:
-            for key, row in guard.watched(self._with_gone(rows)):
-                if row is not None:
-                    keys.note(key)
-                yield key, row
-
-        roots = stage_sorted(
-            self.txn, self.staging, {SAMPLES: noted()}, lambda: vocabulary_rows(self.draft)
-        )
-        self.report.refuse_if_strict(strict=strict)
-        keys.check(self.version, Dataset(self.txn, roots))
-        roots = guard.settle(roots)
-        self._note_guard(guard)
+        roots = guard.settle(stage_roots(self.txn, self.staging, roots))
+        self.result.guard = guard.found
+        self.leave_out(guard.dropped)
         something = self.result.added or self.result.updated or guard.changed
         if something or vocabulary_changes(self.draft):
-            said = edit_map(self.txn, roots.get(SAMPLES), self.said.drain())
-            note_import(self.txn, self.repo, self.name, {SAMPLES: said})
-            if self.report:
-                note_report(self.txn, self.repo, self.result.as_report(self.name))
+            self.note(roots)
             self.txn.commit()
             self.result.staged = True
             guard.done()
 
-    def _note_guard(self, guard: ImportGuard) -> None:
+    def _written(self, rows: Rows) -> dict[str, bytes]:
+        """The roots with the rows and the vocabulary; their keys are checked."""
+        keys = WrittenKeys(keep=not self._is_empty)
+
+        def noted() -> Iterator[tuple[bytes, bytes | None]]:
+            for key, row in rows:
+                if row is not None:
+                    keys.note(key)
+                yield key, row
+
+        roots = write_sorted(
+            self.txn, self.staging, {SAMPLES: noted()}, lambda: vocabulary_rows(self.draft)
+        )
+        keys.check(self.version, Dataset(self.txn, roots))
+        return roots
+
+    def _overlay_with(self, rows: Rows) -> dict[tuple[str, bytes], bytes]:
+        """What is staged upon the staged root, with the rows and the vocabulary."""
+        overlay = dict(self.staging.overlay)
+        overlay.update(overlay_of((SAMPLES, key, row) for key, row in rows))
+        for space, changes in vocabulary_rows(self.draft).items():
+            overlay.update(overlay_of((space, key, row) for key, row in changes))
+        return overlay
+
+    def _look(self, overlay: dict[tuple[str, bytes], bytes], guard: ImportGuard) -> None:
+        """Keep what would be staged, for whoever wants to look at it."""
+        found = guard.look(Dataset(self.txn, self.staging.roots, overlay))
+        overlay.update(overlay_of(() if found is None else found.changes))
         self.result.guard = guard.found
-        self.result.added -= len(guard.dropped)
-        self._new_files = [key for key in self._new_files if key not in guard.dropped]
+        self.leave_out(guard.dropped)
+        self.result.view = Dataset(self.repo.store, self.staging.roots, overlay)
+        self.result.new_blobs = self.blobs or {}
+        self.report.refuse_if_strict(strict=self.strict)
+
+    def note(self, roots: Mapping[str, bytes]) -> None:
+        """Remember what the source said, in a version that has its rows, and what did not fit."""
+        said = edit_map(self.txn, roots.get(SAMPLES), self.said.drain())
+        note_import(self.txn, self.repo, self.name, {SAMPLES: said})
+        if self.report:
+            note_report(self.txn, self.repo, self.result.as_report(self.name))
+
+    def left(self, key: bytes) -> bytes:
+        """The key that a sample had before its image was found."""
+        return self._arrived.get(key, key)
+
+    def leave_out(self, dropped: set[str]) -> None:
+        """Take back from what is told, and laid out, what the guard dropped."""
+        self.result.added -= len(dropped)
+        self._new_files = [key for key in self._new_files if key not in dropped]
 
     def _with_gone(
         self, rows: Iterator[tuple[bytes, bytes]]
@@ -576,18 +644,11 @@ class ImportJob:
 
     def lay_out(self) -> None:
         """Write the files of images that came from outside into the working tree."""
-        if self.repo.root is None or not self._new_files:
+        if self.repo.root is None:
             return
-        from voyager.repo.worktree import lay_out
+        from voyager.repo.worktree import lay_out, update
 
-        lay_out(self.repo, self.version, self._new_files)
-
-
-def _conflicts(conflicts: list[str], base: Base) -> VoyagerError:
-    named = ", ".join(shown(text) for text in conflicts[:_MOST_NAMED])
-    more = f" and {len(conflicts) - _MOST_NAMED} more" if len(conflicts) > _MOST_NAMED else ""
-    where = "HEAD" if base.commit is None else base.commit.hex()[:10]
-    return StateError(
-        f"changed both here and in the file since it was written: {named}{more}",
-        hint=f"vgr switch -c edited {where}, import there, and merge the branch",
-    )
+        if self.plan is not None:
+            update(self.repo, self.plan, self.repo.staged(), before_token=self._token)
+        elif self._new_files:
+            lay_out(self.repo, self.version, self._new_files)

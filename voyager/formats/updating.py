@@ -12,12 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from operator import eq
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from voyager.formats.base import NEW_ID, Holds
 from voyager.formats.difference import same_geometry
 from voyager.formats.projection import choose
 from voyager.schema import Image, Label, Region, Sample
+from voyager.schema.conflict import join_field
+from voyager.schema.fields import label_slot, write_field
+
+Path: TypeAlias = tuple[str, ...]
+"""The parts of the path of a field."""
 
 _ABSENT: Final = object()
 
@@ -74,15 +79,43 @@ class Sides(NamedTuple):
         return Sides(*(side.get(name, _ABSENT) for side in self))
 
 
+class Both(NamedTuple):
+    """A field that both sides changed: what it was, and what the file says; None: not there."""
+
+    was: Any
+    theirs: Any
+
+
 @dataclass(slots=True)
 class Merged:
-    """A sample with the file's changes, and the fields that both sides changed."""
+    """A sample with the file's changes, and by path (`schema.fields`) what both sides changed.
+
+    It holds our values of those. One that is no field of its own is there without its values.
+    """
 
     sample: Sample
-    conflicts: list[str] = field(default_factory=list)
+    conflicts: dict[str, Both | None] = field(default_factory=dict)
     added: int = 0
     removed: int = 0
     changed: int = 0
+
+    def disagree(self, path: Path, was: Any, theirs: Any) -> None:
+        """Note what both sides changed."""
+        gone = (None if value is _ABSENT else value for value in (was, theirs))
+        self.conflicts[join_field(path)] = Both(*gone)
+
+    def versions(self, ours: Sample) -> tuple[Sample, Sample] | None:
+        """Ours with what was in place of what both changed, and the merged one with theirs.
+
+        None where something that both changed is no field of its own.
+        """
+        base, theirs = ours, self.sample
+        for path, both in self.conflicts.items():
+            if both is None:
+                return None
+            base = write_field(base, path, both.was)
+            theirs = write_field(theirs, path, both.theirs)
+        return base, theirs
 
 
 def merge_sample(
@@ -98,16 +131,18 @@ def merge_sample(
     was = was or base
     sides = Sides(base, was, ours, theirs)
     changes: dict[str, Any] = {
-        "labels": _merge_labels(sides.of("labels"), speaks, "", merged),
-        "meta": _merge_maps(sides.of("meta"), "meta", merged, all=speaks.holds.meta),
-        "extra": _merge_maps(sides.of("extra"), "extra", merged, all=False),
+        "labels": _merge_labels(sides.of("labels"), speaks, (), merged),
+        "meta": _merge_maps(sides.of("meta"), ("meta",), merged, all=speaks.holds.meta),
+        "extra": _merge_maps(sides.of("extra"), ("extra",), merged, all=False),
         "negatives": _merge_negatives(base.negatives, ours.negatives, theirs.negatives),
         "coverage": _merge_coverage(base.coverage, ours.coverage, theirs.coverage),
         "regions": _merge_regions(ours.regions, triples, speaks, merged),
     }
     for name in ("split", "group", "assets"):
         if getattr(theirs, name):
-            changes[name] = _pick(sides.of(name), name, merged)
+            changes[name] = _pick(sides.of(name), (name,), merged)
+    if "assets" in merged.conflicts:  # a field of their own is only each of them
+        merged.conflicts["assets"] = None
     changed = {name: new for name, new in changes.items() if new != getattr(ours, name)}
     if changed:
         merged.sample = ours.replace(**changed)
@@ -176,7 +211,7 @@ def _merge_coverage(
 
 def _pick(
     sides: Sides,
-    path: str,
+    path: Path,
     merged: Merged,
     *,
     same: Callable[[Any, Any], bool] = eq,
@@ -186,18 +221,18 @@ def _pick(
     if same(base, theirs) or same(ours, theirs):
         return ours
     if not same(was, ours):
-        merged.conflicts.append(path)
+        merged.disagree(path, was, theirs)
         return ours
     return theirs
 
 
-def _merge_maps(sides: Sides, path: str, merged: Merged, *, all: bool) -> dict[str, Any]:
+def _merge_maps(sides: Sides, path: Path, merged: Merged, *, all: bool) -> dict[str, Any]:
     """Merge by name; names that the file lacks count as removed only with `all`."""
     found = dict(sides.ours)
     gone = sides.base.keys() - sides.theirs.keys()
     names = sides.theirs.keys() | (gone if all else {n for n in gone if n.startswith("source_")})
     for name in sorted(names):
-        value = _pick(sides.at(name), f"{path}.{name}", merged)
+        value = _pick(sides.at(name), (*path, name), merged)
         if value is _ABSENT:
             found.pop(name, None)
         else:
@@ -208,7 +243,7 @@ def _merge_maps(sides: Sides, path: str, merged: Merged, *, all: bool) -> dict[s
 # -- labels ---------------------------------------------------------------------------------------
 
 
-def _merge_labels(sides: Sides, speaks: Speaks, path: str, merged: Merged) -> tuple[Label, ...]:
+def _merge_labels(sides: Sides, speaks: Speaks, path: Path, merged: Merged) -> tuple[Label, ...]:
     base, was, theirs = sides.base, sides.was, sides.theirs
     ours: tuple[Label, ...] = sides.ours
     if base == theirs:
@@ -223,7 +258,7 @@ def _merge_labels(sides: Sides, speaks: Speaks, path: str, merged: Merged) -> tu
         if _values(old) == _values(new) or _values(here) == _values(new):
             continue
         if task not in speaks.many and _values(answers(was)) != _values(here):
-            merged.conflicts.append(f"{path}labels.{task}")
+            merged.conflicts[join_field((*path, "labels", task))] = None
             continue
         found = _answered_anew(task, found, old, new)
     return tuple(found)
@@ -262,7 +297,7 @@ def _merge_voices(
     ours: tuple[Label, ...],
     theirs: tuple[Label, ...],
     speaks: Speaks,
-    path: str,
+    path: Path,
     merged: Merged,
 ) -> tuple[Label, ...]:
     """Merge the labels that the import has a say in; the others stay, in their places."""
@@ -282,7 +317,9 @@ def _merge_voices(
         if key in new and key in old:
             new[key] = _unspoken_of(new[key], old[key], speaks.holds)
         then, own, now = (_said(side.get(key)) for side in (old, mine, new))
-        value = _pick(Sides(then, then, own, now), f"{path}labels.{key[0]}", merged)
+        label = next(x for x in (own, then, now) if x is not None)
+        slot = label_slot(label, many=label.task in speaks.many)
+        value = _pick(Sides(then, then, own, now), (*path, "labels", *slot), merged)
         kept[key] = None if value is None else mine[key] if value == own else new[key]
     found = [kept.pop(key, None) if (key := _key(x, speaks)) in mine else x for x in ours]
     return tuple(label for label in (*found, *kept.values()) if label is not None)
@@ -324,7 +361,7 @@ def _merge_regions(
             if ours is None or was is None:
                 continue
             if not same_region(was, ours, speaks):
-                merged.conflicts.append(f"regions/{ours.id.hex()[:8]}")
+                merged.disagree(("regions", ours.id.hex()), was.replace(id=ours.id), None)
                 continue
             changed[ours.id] = None
             merged.removed += 1
@@ -333,7 +370,9 @@ def _merge_regions(
                 added.append(theirs)
                 known.add(theirs.id)
             elif base is not None and not same_region(base, theirs, speaks):
-                merged.conflicts.append(f"regions/{(was or base).id.hex()[:8]}")
+                own = (was or base).id
+                old, new = (region.replace(id=own) for region in (was or base, theirs))
+                merged.disagree(("regions", own.hex()), old, new)
         else:
             found = _merge_region(base or ours, was or ours, ours, theirs, speaks, merged)
             if found != ours:
@@ -350,7 +389,7 @@ def _merge_region(
     base: Region, was: Region, ours: Region, theirs: Region, speaks: Speaks, merged: Merged
 ) -> Region:
     holds = speaks.holds
-    path = f"regions/{ours.id.hex()[:8]}/"
+    path: Path = ("regions", ours.id.hex())
     theirs = _unspoken_of(theirs, base, holds)
     sides = Sides(base, was, ours, theirs)
     shapes, primary = _merge_geometries(sides, speaks, path, merged)
@@ -358,21 +397,21 @@ def _merge_region(
         "geometries": shapes,
         "primary": primary,
         "labels": _merge_labels(sides.of("labels"), speaks, path, merged),
-        "attrs": _merge_maps(sides.of("attrs"), f"{path}attrs", merged, all=holds.attrs),
-        "extra": _merge_maps(sides.of("extra"), f"{path}extra", merged, all=False),
+        "attrs": _merge_maps(sides.of("attrs"), (*path, "attrs"), merged, all=holds.attrs),
+        "extra": _merge_maps(sides.of("extra"), (*path, "extra"), merged, all=False),
         "flags": _merge_flags(base, ours, theirs, holds),
     }
     names = ["score"] if holds.scores else []
     names += ["state"] if holds.states else []
     names += ["track", "frame_state"] if holds.tracks else []
     for name in names:
-        changes[name] = _pick(sides.of(name), path + name, merged)
+        changes[name] = _pick(sides.of(name), (*path, name), merged)
     changed = {name: new for name, new in changes.items() if new != getattr(ours, name)}
     return ours.replace(**changed) if changed else ours
 
 
 def _merge_geometries(
-    sides: Sides, speaks: Speaks, path: str, merged: Merged
+    sides: Sides, speaks: Speaks, path: Path, merged: Merged
 ) -> tuple[dict[str, Any], str | None]:
     base, was, ours, theirs = sides
     shapes, holds = dict(ours.geometries), speaks.holds
@@ -389,7 +428,7 @@ def _merge_geometries(
                 ours.geometries.get(role),
                 theirs.geometries.get(word),
             ),
-            f"{path}geometries.{role}",
+            (*path, "geometries", role),
             merged,
             same=partial(_alike, quantum=speaks.rounding),
         )

@@ -423,7 +423,7 @@ def _waiting(repo: Repository, what: str) -> Merging:
     if merging is None:
         raise StateError("no merge is in progress", hint="vgr status")
     if merging.kind != "merge":
-        hint = f"vgr {merging.command} --{what}"
+        hint = merging.way_on(what)
         raise StateError(f"it is a {merging.kind} that waits, and no merge", hint=hint)
     return merging
 

@@ -21,7 +21,13 @@ from voyager.repo.commit import commit as commit_staged
 from voyager.repo.conflicts import conflicts_at, iter_conflicted, refuse_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
-from voyager.repo.guard_decisions import decode_decisions, extra_with_decisions, note_decisions
+from voyager.repo.guard import Review
+from voyager.repo.guard_decisions import (
+    decisions_of,
+    decode_decisions,
+    extra_with_decisions,
+    note_decisions,
+)
 from voyager.repo.import_reports import put_back_reports
 from voyager.repo.merging import Merging, running_merge
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -231,10 +237,9 @@ class _Run:
         snapshot = read_commit(self._txn, commit).snapshot_id
         return Dataset(self._txn, read_snapshot(self._txn, snapshot), commit=commit)
 
-    def _guard(self, commit: Commit) -> Callable[..., Any] | None:
-        if self._reverts:
-            return None
-        return recorded_guard(self._repo, self._txn, commit, self._decided, self._progress)
+    def _guard(self, commit: Commit) -> Callable[[Dataset, Dataset], Review]:
+        own = [] if self._reverts else decisions_of(self._txn, commit)
+        return recorded_guard(self._repo, own, self._decided, self._progress)
 
     def _is_news(self, after: Dataset, ours: Dataset, theirs: Dataset) -> bool:
         """Whether something is in conflict that was not so here before.
@@ -375,7 +380,7 @@ def _waiting(repo: Repository, kind: ReplayKind, what: str) -> Merging:
     if merging is None:
         raise StateError(f"no {kind} is in progress", hint="vgr status")
     if merging.kind != kind:
-        hint = f"vgr {merging.command} --{what}"
+        hint = merging.way_on(what)
         raise StateError(f"it is a {merging.kind} that waits, and no {kind}", hint=hint)
     return merging
 

@@ -208,8 +208,8 @@ class _Walk:
             ids = read_commit(self._repo.store, version.commit).parent_ids
         else:
             base, merging = self._repo.staging.base, running_merge(self._repo.store)
-            ids = [] if base is None else [base]
-            ids += () if merging is None else merging.sides or merging.heads
+            alone = [] if base is None else [base]
+            ids = alone if merging is None else list(merging.sides_on(base))
         return [self._repo.dataset_of(each) for each in ids]
 
     def older(self, here: Dataset, parent: Dataset, entries: Sequence[_Entry]) -> list[_Entry]:

@@ -82,7 +82,9 @@ def commit(
         if held:
             snapshot = fold(txn, staging.roots, {**staging.overlay, **overlay_of(held)})
         parents = _parents(repo, head, amend=amend)
-        parents += [] if merging is None else merging.heads
+        if merging is not None:
+            conflicted = allow_conflicts and has_conflicts(repo.staged())
+            parents += merging.parents(conflicted=conflicted)
         must_change = not allow_empty and not amend and not (merging and merging.heads)
         if must_change and snapshot == _snapshot_of(repo, txn, head):
             raise StateError("nothing to commit", hint="vgr add PATH, or vgr status")

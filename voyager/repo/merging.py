@@ -19,10 +19,11 @@ MERGING: Final = "MERGING"
 class Merging:
     """What is being merged into HEAD.
 
-    `kind` is merge, cherry-pick, revert or rebase; `heads` are the further parents of the commit to
-    come, and the sides after ours; `sides` the commits whose fields `--theirs` and its like mean,
-    where those are no parents. `more` is what a replay needs: `when` its commit was made (time and
-    zone), the commits `todo`, and what only `voyager.merge.replay` reads.
+    `kind` is merge, cherry-pick, revert, rebase or import; `heads` are the further parents of the
+    commit to come, and the sides after ours; `sides` the commits whose fields `--theirs` and its
+    like mean, where those are no parents (of an import ours too, which may be staged only). `more`
+    is what a replay needs: `when` its commit was made (time and zone), the commits `todo`, and what
+    only `voyager.merge.replay` reads.
     """
 
     kind: str
@@ -55,6 +56,27 @@ class Merging:
     def command(self) -> str:
         """The command that goes on with it, or takes it back."""
         return self.kind
+
+    def way_on(self, *ways: str) -> str:
+        """What to type to go on with it or to take it back, by such options of its command."""
+        if self.kind == "import":
+            return "vgr conflicts, then vgr commit; or vgr undo"
+        return ", or ".join(f"vgr {self.command} --{way}" for way in ways)
+
+    def sides_on(self, base: bytes | None) -> tuple[bytes, ...]:
+        """The commits that are merged, ours first, where `base` is the one that is stood on."""
+        if self.kind == "import":
+            return self.sides
+        ours = () if base is None else (base,)
+        return (*ours, *(self.sides or self.heads))
+
+    def parents(self, *, conflicted: bool) -> tuple[bytes, ...]:
+        """The further parents of the commit to come.
+
+        Conflicts of an import that are recorded have its edits beside them, which tell whose values
+        they are.
+        """
+        return self.sides[1:] if self.kind == "import" and conflicted else self.heads
 
     @property
     def is_step(self) -> bool:
@@ -94,7 +116,7 @@ def refuse_if_merging(repo: Repository) -> None:
     """StateError while a merge waits to be committed or aborted."""
     merging = running_merge(repo.store)
     if merging is not None:
+        article = "an" if merging.kind == "import" else "a"
         raise StateError(
-            f"a {merging.kind} is not finished",
-            hint=f"vgr {merging.command} --continue, or vgr {merging.command} --abort",
+            f"{article} {merging.kind} is not finished", hint=merging.way_on("continue", "abort")
         )

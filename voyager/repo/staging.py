@@ -184,11 +184,26 @@ def stage_sorted(
 
     `rows` are taken space by space in bounded memory; `late` is called for more when they are.
     """
+    return stage_roots(txn, staging, write_sorted(txn, staging, rows, late))
+
+
+def write_sorted(
+    txn: Transaction,
+    staging: Staging,
+    rows: Mapping[str, Rows],
+    late: Callable[[], Mapping[str, Rows]] = dict,
+) -> dict[str, bytes]:
+    """The roots that `stage_sorted` would stage."""
     roots = fold_roots(txn, staging.roots, staging.overlay)
     before = dict(roots)
     for space, changes in itertools.chain(rows.items(), _items_of(late)):
         roots[space] = edit_map(txn, roots.get(space), changes)
     settle_trees(txn, before, roots)
+    return roots
+
+
+def stage_roots(txn: Transaction, staging: Staging, roots: Roots) -> dict[str, bytes]:
+    """Let these be the roots of what is staged; as a snapshot holds them."""
     snapshot = write_snapshot(txn, roots)
     if snapshot != staging.snapshot or staging.overlay:
         replace_staging(txn, staging, base=staging.base, snapshot=snapshot)
