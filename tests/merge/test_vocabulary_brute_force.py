@@ -177,13 +177,14 @@ class Table:
     def settle(self) -> None:
         for key in self.needed():
             self.revive(key)
-        before = None
-        while before != self.now:
-            before = {key: dict(row) for key, row in self.now.items()}
-            self.bring_up()
-            self.unloop()
-            if before == self.now:
-                self.part()
+        steps = [self.bring_up, self.lead_on, self.unloop, self.part]
+        while any(self.changes(step) for step in steps):
+            pass
+
+    def changes(self, step: Callable[[], None]) -> bool:
+        before = {key: dict(row) for key, row in self.now.items()}
+        step()
+        return before != self.now
 
     def needed(self) -> Iterator[Any]:
         for side, key in [(known, key) for known in self.sides for key in known]:
@@ -224,6 +225,8 @@ class Table:
             kept = any(side.get(key, row)["life"] is None for side in self.sides)
             if removed and kept and (old["parent"], "life") in self.conflicts:
                 self.revive(key)
+
+    def lead_on(self) -> None:
         for key in list(self.now):
             at, seen = key, []
             while self.now[at]["life"] and at not in seen:
@@ -338,7 +341,7 @@ def two_steps() -> dict[tuple[str, str], Vocabulary]:
 
 
 @pytest.mark.parametrize(
-    "count", [3_000, pytest.param(100_000, marks=pytest.mark.deep)], ids=["some", "many"]
+    "count", [3_000, pytest.param(40_000, marks=pytest.mark.deep)], ids=["some", "many"]
 )
 def test_pairs_of_two_steps_against_the_table(count: int) -> None:
     double = two_steps()

@@ -28,10 +28,20 @@ def merge_terms(base: Terms, sides: Sequence[Terms]) -> Terms:
         return base
     if all(side == changed[0] for side in changed):
         return changed[0]
-    found = combine(base, sides)
-    if base.settled is None and found.settled is not None:
-        return combine(Terms((base.held,)), changed)
-    return found
+    for known in (base, Terms((base.held,))):
+        found = combine(known, changed)
+        if _holds_answers(found, base, changed):
+            return found
+    return Terms(tuple(sorted({add for side in changed for add in side.adds})))
+
+
+def _holds_answers(found: Terms, base: Terms, changed: Sequence[Terms]) -> bool:
+    """Whether what sides settled, and what they brought in, is among the terms."""
+    return all(
+        set(side.adds if side.settled is not None else set(side.adds) - set(base.adds))
+        <= set(found.adds)
+        for side in changed
+    )
 
 
 def stand_off(held: bytes, wanted: bytes) -> Terms:
