@@ -314,6 +314,12 @@ def test_kind_and_taxonomy_of_a_task_stay_together() -> None:
         }
     }
     assert found.vocabulary.tasks["style"] == BASE.tasks["style"]
+    for side in (one, other):
+        draft = Draft(found.vocabulary)
+        for path in sorted(found.conflicts["tasks", b"style"]):
+            term = find_term(side, found.vocabulary, "tasks", b"style", path)
+            put_term(draft, "tasks", b"style", path, term)
+        assert draft.tasks == side.tasks
 
 
 # -- merges of merges -----------------------------------------------------------------------------

@@ -195,20 +195,30 @@ def _with_names_of(own: Vocabulary, other: Vocabulary, task: Task) -> Task:
 def put_term(draft: Draft, space: str, key: bytes, path: str, term: bytes) -> None:
     """Set a field of a row of a draft; the `name` of a root renames its taxonomy.
 
-    Keys name taxonomies, so who sets many fields sets names of roots last. Nothing looks at the
+    Keys name taxonomies, so who sets many fields sets names of roots last, and the `kind` of a task
+    before its `taxonomy`, which it takes away or, by the task's name, brings. Nothing looks at the
     tree: see `iter_faults`. ExistsError for the name of another taxonomy.
     """
     if space == "tasks":
-        name = key.decode()
-        known = draft.tasks.get(name)
-        row = write_term(space, None if known is None else encode_task(known), path, term)
-        draft.put_task(name, None if row is None else decode_task(row))
+        _put_task(draft, key.decode(), path, term)
         return
     name, node = parse_node_key(key)
     if node is None and path == "name":
         _rename(draft, name, wire.decode(term))
     else:
         _put_node(draft, name, node, path, term)
+
+
+def _put_task(draft: Draft, name: str, path: str, term: bytes) -> None:
+    known = draft.tasks.get(name)
+    if path == TASK:
+        draft.put_task(name, None if term == ABSENT else decode_task(term))
+    elif known is not None:
+        terms = {path: term}
+        if path == "kind":  # which says whether there is a taxonomy
+            taxonomy = known.taxonomy or name if wire.decode(term) == "category" else None
+            terms["taxonomy"] = wire.encode(taxonomy)
+        draft.put_task(name, write_parts(known, terms))
 
 
 def _rename(draft: Draft, name: str, new: str) -> None:
