@@ -108,7 +108,7 @@ def disputed_lines(version: Dataset, count: int) -> Iterator[str]:
 
     for space, key, path, terms in islice(iter_conflicts(version), _MOST):
         name = name_of(space, key, version.vocabulary)
-        one = Standing(space, key, name, path, terms, ())
+        one = Standing(space, key, name, path, terms, (), terms.held)
         yield f" conflict: {quoted(name)} {Words(version, one).subject(one)}"
     if count > _MOST:
         yield f" … and {count - _MOST:,} more"

@@ -40,11 +40,8 @@ class Standing:
     path: str
     terms: Terms
     sides: tuple[bytes | None, ...]
-
-    @property
-    def base(self) -> bytes:
-        """What the field holds meanwhile."""
-        return self.terms.held
+    base: bytes
+    """What the field holds meanwhile."""
 
     @property
     def options(self) -> list[bytes]:
@@ -91,7 +88,8 @@ def list_conflicts(
         name = name_of(traced.space, traced.key, words)
         for path, terms in traced.conflicts.items():
             sides = tuple(traced.term(number, path) for number in range(len(traced.sides)))
-            found.append(Standing(traced.space, traced.key, name, path, terms, sides))
+            base = traced.base(path)
+            found.append(Standing(traced.space, traced.key, name, path, terms, sides, base))
     return sorted(found, key=lambda one: (_ORDER.get(one.space, one.space), one.key, one.path))
 
 

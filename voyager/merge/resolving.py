@@ -70,7 +70,7 @@ def chosen_term(choice: Choice, traced: Traced, path: str) -> bytes | None:
         case "side":
             return traced.term(choice.number, path)
         case "base":
-            return terms.held
+            return traced.base(path)
         case "pick":
             options = list(dict.fromkeys(terms.adds))
             return options[choice.number] if choice.number < len(options) else None

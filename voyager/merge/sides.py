@@ -68,6 +68,16 @@ class Traced:
         found = self._said(number, path, terms)
         return found if found in terms.adds or found in terms.removes else None
 
+    def base(self, path: str) -> bytes:
+        """What the field holds meanwhile: the base, which a tree may need though no term is it."""
+        terms = self.conflicts[path]
+        if terms.removes or self.space not in (TASKS, TAXONOMIES):
+            return terms.held
+        from voyager.schema.vocabulary_fields import find_term
+
+        own = self.own.vocabulary
+        return find_term(own, own, self.space, self.key, path)
+
     def standing(self, number: int) -> Conflicts:
         """What is in conflict on a side itself: it holds a base there, and has said nothing."""
         if number not in self._known:
