@@ -391,6 +391,9 @@ def test_a_pick_stops_and_goes_on(clash: Repository) -> None:
     resolve_pink(repo)
     done = proceed(repo, "cherry-pick")
     assert (done.result, results(done)) == ("replayed", ["merged"] * 3)
+    assert [step.source for step in done.steps] == [
+        repo.resolve(name) for name in ("other~2", "other~1", "other")
+    ]
     assert colors(repo, *KEYS) == ["blue", "pink", "blue", "red"]
     picked = read_commit(repo.store, repo.resolve("HEAD~2"))
     assert (picked.author, picked.committer) == ("Bob <bob@example.org>", "Ann <ann@example.org>")

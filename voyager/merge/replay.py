@@ -267,6 +267,7 @@ class _Run:
     ) -> Merging:
         """What waits if this step has to, and how its commit is to be signed."""
         more = replace(self._replay, todo=self._left).as_more()
+        more["step"] = object_ref(source)
         sides = () if theirs is None else (theirs,)
         if self._reverts:
             message = reverted_message(source, commit, parent)
@@ -403,7 +404,7 @@ def proceed(
         refuse_staged(repo)
     elif replay.commit and not _is_clean(repo):
         made = commit_staged(repo, message or "", verify=False).commit
-        finished = [Step(made, Merged("merged", made))]
+        finished = [Step(bytes(merging.more["step"].data), Merged("merged", made))]
     elif not replay.commit:
         refuse_conflicts(repo.staged(), f"vgr {kind} --continue")
     if running_merge(repo.store) is None:

@@ -8,27 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from voyager.repo.dataset import Dataset
-from voyager.repo.guard import Review, review
-from voyager.repo.guard_decisions import Decision, apply_decisions, decisions_of
-from voyager.repo.guard_policy import is_released
+from voyager.repo.diff import changed_rows
+from voyager.repo.guard import Review, brings_images, review
+from voyager.repo.guard_decisions import Decision, apply_decisions
+from voyager.repo.guard_policy import is_released, read_policy
 from voyager.repo.repository import Progress, Repository
+from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import RowChange, overlay_of
-from voyager.store.history import Commit
-from voyager.store.objects import ObjectReader
 
 
 def recorded_guard(
     repo: Repository,
-    objects: ObjectReader,
-    commit: Commit,
+    own: Sequence[Decision],
     others: Sequence[Decision],
     progress: Progress,
 ) -> Callable[[Dataset, Dataset], Review]:
-    """The guard of a commit; `others` are decisions of merges that are not replayed.
+    """The guard of a commit with decisions of its `own`; `others` are of merges that are left out.
 
     The review's decisions are those that the commit does not have on record.
     """
-    own = decisions_of(objects, commit)
 
     def guard(before: Dataset, after: Dataset) -> Review:
         applied = _brought(before, after, apply_decisions(after, own))
@@ -36,7 +34,7 @@ def recorded_guard(
         inherited = [one for one in others if not _is_let_go(after, one)]
         more = _brought(before, standing, apply_decisions(standing, inherited))
         settled = Dataset(after.objects, after.roots, overlay_of([*applied, *more]))
-        found = review(repo, before, settled, stage="merge", progress=progress)
+        found = _reviewed(repo, before, settled, progress)
         keys = {key.decode() for _, key, _ in more}
         known = {_gist(one) for one in own}
         found.decisions = [
@@ -48,6 +46,14 @@ def recorded_guard(
         return found
 
     return guard
+
+
+def _reviewed(repo: Repository, before: Dataset, after: Dataset, progress: Progress) -> Review:
+    """What the guard says of a step; of labels alone it says nothing."""
+    changed = list(changed_rows(before, after, SAMPLES))
+    if not brings_images(read_policy(after), changed):
+        return Review()
+    return review(repo, before, after, stage="merge", changed=changed, progress=progress)
 
 
 def _brought(before: Dataset, after: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:

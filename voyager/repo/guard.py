@@ -110,6 +110,11 @@ def review(
     return found
 
 
+def brings_images(policy: GuardPolicy, changed: Iterable[ChangedRow]) -> bool:
+    """Whether changed samples have an image or split that was not there before."""
+    return bool(_Arrived(policy, changed).new)
+
+
 def _stored(repo: Repository, version: Dataset) -> Dataset:
     """A version without its overlay, as one of the store where it is in it."""
     root = version.roots.get(SAMPLES)

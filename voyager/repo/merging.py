@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from voyager.errors import StateError
+from voyager.repo.conflicts import has_conflicts
 from voyager.repo.repository import Repository
 from voyager.store.objectstore import Store
 from voyager.store.transaction import Transaction
 from voyager.wire import object_ref
 
 MERGING: Final = "MERGING"
+_OF_STEP: Final = ("step", "when")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Merging:
         """What waits once its step is committed, or given up: a replay with more to do."""
         if self.kind != "rebase" and not self.more.get("todo"):
             return None
-        more = {name: value for name, value in self.more.items() if name != "when"}
+        more = {name: value for name, value in self.more.items() if name not in _OF_STEP}
         return Merging(self.kind, (), "", more=more)
 
 
@@ -113,9 +115,12 @@ def move_merging(txn: Transaction, store: Store, new: Merging | None) -> None:
 
 
 def refuse_if_merging(repo: Repository) -> None:
-    """StateError while a merge waits to be committed or aborted."""
+    """StateError while a merge waits to be committed or aborted.
+
+    That of an import waits for nothing once its conflicts are resolved.
+    """
     merging = running_merge(repo.store)
-    if merging is not None:
+    if merging is not None and (merging.kind != "import" or has_conflicts(repo.staged())):
         article = "an" if merging.kind == "import" else "a"
         raise StateError(
             f"{article} {merging.kind} is not finished", hint=merging.way_on("continue", "abort")
