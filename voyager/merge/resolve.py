@@ -162,12 +162,7 @@ class Resolution:
     @property
     def changes(self) -> list[RowChange]:
         """The rows that change."""
-        version = self.version
-        return [
-            (space, key, row)
-            for (space, key), row in self._rows.items()
-            if row != version.row(space, key)
-        ]
+        return [(space, key, row) for (space, key), row in self._rows.items()]
 
     @property
     def touches_files(self) -> bool:
@@ -225,7 +220,8 @@ class Resolution:
         self.done.left += len(work.left) - len(conflicts)
         row = work.row()
         to = self._place(work, row)
-        self._rows[SAMPLES, to] = row
+        if row != parts[0].row or to != key:
+            self._rows[SAMPLES, to] = row
         if row is None:
             self.done.removed.append(key.decode())
         self._put_conflicts(SAMPLES, to, work.left)

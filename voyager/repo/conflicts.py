@@ -105,9 +105,10 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
     if not has_conflicts(version):
         return given
     written = {at for space, at, _ in given if space == CONFLICTS}
+    some_left = any(space == SAMPLES and row is None for space, _, row in given)
     arrived = {
         uid_of(row): key
-        for space, key, row in given
+        for space, key, row in (given if some_left else ())
         if space == SAMPLES and row is not None and version.row(SAMPLES, key) is None
     }
     rows = {(space, key): row for space, key, row in given}
