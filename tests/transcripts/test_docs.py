@@ -16,7 +16,7 @@ import voyager
 from voyager import cli, errors
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "tutorial.md", DOCS / "for-git-users.md", DOCS / "guard.md"]
+PAGES = [DOCS / f"{name}.md" for name in ("tutorial", "for-git-users", "guard", "merge")]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
