@@ -43,3 +43,15 @@ def test_near_duplicates_runs_and_tells_times_and_recall() -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert "| compare, mirrored too |" in done.stdout
     assert "| phash, default | 100 | 100 | 100 | 100 | 100 |" in done.stdout
+
+
+def test_merge_resolve_runs_and_tells_times() -> None:
+    program = [sys.executable, BENCHMARKS / "merge_resolve.py"]
+    done = subprocess.run(
+        [*program, "--rows", "60", "--conflicts", "20", "--runs", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| resolved: from a file |" in done.stdout

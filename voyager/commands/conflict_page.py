@@ -126,15 +126,17 @@ class _Cards:
         window = window_around([side for _, side in sides])
         for caption, side in sides:
             short = caption if len(caption) <= _MOST_LETTERS else f"{caption[:_MOST_LETTERS]}…"
-            alt = f"{words.subject(one)} in {shown(one.name)}, {caption}"
+            alt = ", ".join(filter(None, (f"{words.subject(one)} in {shown(one.name)}", caption)))
             yield picture_of(crop(side, window), short, alt=alt)
 
     def _sides(self, one: Standing, words: Words) -> Iterator[tuple[str, Side]]:
         pair = pair_of(one.path)
+        if pair is None and region_of(one.path) is None and one.path not in (SAMPLE, "image"):
+            yield "", self._side(one, one.base)  # nothing of it can be seen
+            return
         if pair is None and (one.path != SAMPLE or one.base != ABSENT):
             yield f"base: {words.value(one, one.base)}", self._side(one, one.base)
-        for number, term in enumerate(one.options, 1):
-            who = words.who(one, number, term)
+        for who, term in words.options(one):
             said = words.region(wire.decode(term)) if pair else words.value(one, term)
             yield f"{who}: {said}", self._side(one, term)
 
@@ -144,7 +146,7 @@ class _Cards:
         if one.path == SAMPLE:
             sample: Sample | None = decode_field(SAMPLE, term)
             if sample is None:
-                return Side(blank("deleted"))
+                return Side(blank("deleted", None if known is None else known.image))
             return Side(self._frame_of(sample), tuple(self._marks(sample, None)))
         if known is None:
             return Side(blank("nothing"))

@@ -114,24 +114,25 @@ class Words:
     def sides(self, one: Standing) -> str:
         """`red → ours green | theirs blue`; what stands before a value is the option to type."""
         pair = pair_of(one.path) if one.space == SAMPLES else None
-        said = [
-            (self.who(one, number, term), self.region(wire.decode(term), bare=True))
-            if pair
-            else (self.who(one, number, term), self.value(one, term))
-            for number, term in enumerate(one.options, 1)
-        ]
-        options = " | ".join(f"{who} {value}" for who, value in sorted(said, key=_by_side))
+        options = " | ".join(
+            f"{who} {self.region(wire.decode(term), bare=True) if pair else self.value(one, term)}"
+            for who, term in self.options(one)
+        )
         if pair:
             return f"maybe one thing ({options}): --same or --different"
         if _two_samples(one):
             return f"two images at one key: {options}"
         return f"{self.value(one, one.base)} {ARROW} {options}"
 
-    def who(self, one: Standing, number: int, term: bytes) -> str:
-        """The option that takes a value."""
-        sides = [side for side, said in enumerate(one.sides) if said == term]
-        names = [_SIDES[at] if at < len(_SIDES) else f"side {at + 1}" for at in sides]
-        return ", ".join(names) or f"pick {number}"
+    def options(self, one: Standing) -> list[tuple[str, bytes]]:
+        """(who says it, or else the number to pick; the term) of each value, ours first."""
+        found = []
+        for number, term in enumerate(one.options, 1):
+            sides = [at for at, said in enumerate(one.sides) if said == term]
+            names = [_SIDES[at] if at < len(_SIDES) else f"side {at + 1}" for at in sides]
+            first = sides[0] if sides else len(one.sides) + number
+            found.append((first, ", ".join(names) or f"pick {number}", term))
+        return [(who, term) for _, who, term in sorted(found)]
 
     def value(self, one: Standing, term: bytes) -> str:
         """A value in words."""
@@ -185,12 +186,6 @@ class Words:
         if term == ABSENT:
             return "at the top" if one.path == "parent" else "none"
         return value_text(term_to_json(one, term, self._vocabulary))
-
-
-def _by_side(said: tuple[str, str]) -> tuple[int, str]:
-    """Ours, theirs, then the others."""
-    first = said[0].partition(",")[0]
-    return (_SIDES.index(first) if first in _SIDES else len(_SIDES)), said[0]
 
 
 def shape_text(shape: Geometry) -> str:

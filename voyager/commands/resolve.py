@@ -200,8 +200,7 @@ def _tell(ctx: Context, repo: Repository, done: Resolved, *, dry_run: bool) -> i
         ctx.emit(_as_json(done))
         return ctx.done_with_skips(list(capped(done.updated.skipped)))
     verb = "would resolve" if dry_run else "resolved"
-    samples = len(set(done.names))
-    ctx.say(f"{verb} {counted(done.resolved, 'conflict')} of {counted(samples, 'key')}")
+    ctx.say(f"{verb} {counted(done.resolved, 'conflict')}")
     for old, new in done.moved[:_MOST]:
         ctx.say(f" renamed {quoted(old)} -> {quoted(new)}")
     for name in done.added[:_MOST]:

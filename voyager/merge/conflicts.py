@@ -157,7 +157,14 @@ def _tests(version: Dataset, wanted: Wanted) -> Iterator[Test]:
     if wanted.task is not None:
         yield _AboutLabels(version, task=wanted.task)
     if wanted.class_ is not None:
-        yield _AboutLabels(version, nodes=classes_named(wanted.class_, version.vocabulary))
+        yield _AboutLabels(version, nodes=_classes(version, wanted.class_))
+
+
+def _classes(version: Dataset, name: str) -> frozenset[NodeId]:
+    try:
+        return classes_named(name, version.vocabulary)
+    except UsageError:
+        raise NotFoundError(f"there is no class '{name}'", hint="vgr taxonomy tree") from None
 
 
 class _AboutLabels:

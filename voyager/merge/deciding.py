@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from voyager.errors import UsageError
 from voyager.merge.choices import parse_choices
 from voyager.merge.question import Side
 from voyager.merge.resolving import Choice, Work, chosen_term
@@ -67,7 +68,11 @@ class ByStrategy:
     def __init__(self, repo: Repository, texts: Sequence[str]) -> None:
         self.word = ", ".join(texts)
         self._repo = repo
-        self._choices = parse_choices(texts)
+        try:
+            self._choices = parse_choices(texts)
+        except UsageError as error:
+            hint = (error.hint or "").replace("vgr merge", "vgr resolve --all")
+            raise UsageError(error.message, hint=hint) from None
         self._resolvers: dict[tuple[bytes | None, ...], Resolve] = {}
 
     def work(self, work: Work, traced: Traced) -> None:
