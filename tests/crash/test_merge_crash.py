@@ -23,7 +23,7 @@ from voyager.merge import merge
 from voyager.merge import proceed as proceed_merge
 from voyager.merge.pick import cherry_pick, revert
 from voyager.merge.rebase import rebase
-from voyager.merge.replay import abort, proceed, skip
+from voyager.merge.resume import abort, proceed, skip
 from voyager.repo.branches import find_branch
 from voyager.repo.commit import commit
 from voyager.repo.repository import RUNNING, Repository

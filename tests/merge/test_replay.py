@@ -36,8 +36,9 @@ from voyager.merge import proceed as proceed_merge
 from voyager.merge.only import parse_only
 from voyager.merge.pick import cherry_pick, revert
 from voyager.merge.rebase import rebase
-from voyager.merge.replay import Replayed, abort, proceed, skip
-from voyager.repo.branches import create, find_branch
+from voyager.merge.replay import Replayed
+from voyager.merge.resume import abort, proceed, skip
+from voyager.repo.branches import create, delete, find_branch
 from voyager.repo.commit import commit
 from voyager.repo.conflicts import count_conflicts
 from voyager.repo.guard_decisions import decisions_of
@@ -593,6 +594,16 @@ def test_a_branch_that_was_moved_meanwhile(clash: Repository) -> None:
     with pytest.raises(StateError, match="branch 'other' was moved since"):
         proceed(repo, "rebase")
     assert repo.head.detached
+
+
+def test_giving_up_brings_a_deleted_branch_back(clash: Repository) -> None:
+    repo = clash
+    switch(repo, find_branch(repo, "other"))
+    before = state(repo)
+    rebase(repo, "main")
+    delete(repo, ["other"], force=True)
+    abort(repo, "rebase")
+    assert state(repo) == before
 
 
 # -- a part of a commit ---------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from replays import boxed, labeled, state
 from voyager.merge import merge
 from voyager.merge.pick import cherry_pick, revert
 from voyager.merge.rebase import rebase
-from voyager.merge.replay import Replayed, abort, skip
+from voyager.merge.replay import Replayed
+from voyager.merge.resume import abort, skip
 from voyager.repo.branches import create, find_branch
 from voyager.repo.dataset import Dataset
 from voyager.repo.edit import Edit

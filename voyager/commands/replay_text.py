@@ -33,17 +33,17 @@ def way_on(kind: ReplayKind, asked: dict[str, bool], *, alone: bool) -> str | No
 
 def proceed(ctx: Context, kind: ReplayKind, way: str) -> int:
     """Continue, skip or abort what waits, and tell it; the exit code."""
-    from voyager.merge import replay
+    from voyager.merge import resume
 
     repo = ctx.open_repository()
     if way == "abort":
-        updated = replay.abort(repo, kind, progress=ctx.progress("restoring"))
+        updated = resume.abort(repo, kind, progress=ctx.progress("restoring"))
         if ctx.json:
             head = repo.head.commit
             ctx.emit({"result": "aborted", "commit": None if head is None else head.hex()})
         ctx.say(f"{kind} given up; everything is as it was{files_changed(updated)}")
         return ctx.done_with_skips(list(capped(updated.skipped)))
-    verb = replay.proceed if way == "continue" else replay.skip
+    verb = resume.proceed if way == "continue" else resume.skip
     return tell(ctx, verb(repo, kind, progress=ctx.progress("replaying")))
 
 
