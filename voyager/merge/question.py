@@ -127,14 +127,14 @@ class Question:
 
     def speakers(self, term: bytes) -> list[Label | Region]:
         """The labels or regions that say a term: what has a source, a state and a score."""
-        if term == ABSENT or self.dispute.space != "samples":
+        if self.dispute.space != "samples":
             return []
         pair, region = pair_of(self.path), region_of(self.path)
         if pair is not None:
             found = find_region(self.dispute.merged, wire.decode(term))
             return [] if found is None else [found]
         if is_label(self.path) or (region and self.path == region_path(region)):
-            return [decode_field(self.path, term)]
+            return [] if term == ABSENT else [decode_field(self.path, term)]
         if region is None:
             return []
         samples = [self.dispute.sides[side] for side, said in self.voices() if said == term]
