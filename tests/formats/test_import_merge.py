@@ -18,7 +18,7 @@ from voyager.merge.edits import Edits
 from voyager.merge.resolve import resolve
 from voyager.merge.resolving import BASE, OURS, THEIRS, Choice
 from voyager.repo.conflicts import Conflict, count_conflicts, iter_conflicts
-from voyager.repo.merging import running_merge
+from voyager.repo.merging import refuse_if_merging, running_merge
 from voyager.repo.repository import Repository
 from voyager.repo.rows import move
 from voyager.repo.taxonomies import move_classes
@@ -145,11 +145,14 @@ def test_the_sides_of_a_conflict_are_known(
     move_box(exported, 9)
     merge(repo, exported)
     (found,) = list_conflicts(repo, repo.staged())
-    assert found.sides is not None
-    with pytest.raises(StateError, match="1 in conflict"):
+    said = [decode_field(found.path, term) for term in found.sides if term is not None]
+    assert said == [Box(2, 3, 22, 25), Box(9, 3, 29, 13)]
+    with pytest.raises(StateError, match="conflict"):
         save(repo)
     pick(repo, choice)
     assert box(repo, "a.png") == wanted
+    refuse_if_merging(repo)  # nothing waits any more
+    change(repo, "b.png", split="val")
     made = save(repo)
     assert len(read_commit(repo.store, made).parent_ids) == 1
     assert running_merge(repo.store) is None

@@ -158,10 +158,14 @@ def _show_head(ctx: Context, repo: Repository, found: Status) -> None:
 def _show_merging(ctx: Context, found: Status) -> None:
     """What waits for its commit, and how it goes on."""
     merging = found.merging
-    if merging is None:
+    if merging is None or (merging.kind == "import" and not found.conflicts):
         return
     subject = merging.message.partition("\n")[0]
-    ctx.show(f"A {merging.kind} is not finished{': ' if subject else ''}{subject}")
+    noun = merging.noun[0].upper() + merging.noun[1:]
+    ctx.show(f"{noun} is not finished{': ' if subject else ''}{subject}")
+    if merging.kind == "import":
+        ctx.show('  (use "vgr commit" once the conflicts are resolved, "vgr undo" to give it up)\n')
+        return
     first = "once the conflicts are resolved" if found.conflicts else "to go on"
     ctx.show(f'  (use "vgr {merging.command} --continue" {first})')
     ctx.show(f'  (use "vgr {merging.command} --abort" to give it up)')

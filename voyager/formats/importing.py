@@ -482,7 +482,7 @@ class ImportJob:
         if self._base.complete:
             self._report_missing(seen)
         if conflicts:
-            raise refused(conflicts, self._base.commit)
+            raise refused(conflicts, self._base.commit, strict=self.strict)
 
     def _fresh(self, row: bytes) -> bytes:
         self.result.added += 1

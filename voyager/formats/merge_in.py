@@ -88,7 +88,9 @@ def merge_rows(
     )
     after = Dataset(txn, read_snapshot(txn, snapshot))
     if job.strict and found.conflicts:
-        raise refused([f"{one.name} {one.path}" for one in iter_conflicts(after)], job.made_of)
+        raise refused(
+            [f"{one.name} {one.path}" for one in iter_conflicts(after)], None, strict=True
+        )
     result.merged, result.conflicts = found, found.conflicts
     result.guard = found.guard if found.guard.protected else None
     job.leave_out({one.key for one in found.guard.done("drop")})
@@ -120,12 +122,14 @@ def _changes(before: Dataset, after: Dataset) -> Iterator[RowChange]:
             yield space, key, row
 
 
-def refused(conflicts: list[str], commit: bytes | None) -> StateError:
+def refused(conflicts: list[str], commit: bytes | None, *, strict: bool = False) -> StateError:
     """What to say where the same things changed on both sides and are not to be merged."""
     short = [shown(_REGION.sub(r"\1", text)) for text in conflicts[:_MOST_NAMED]]
     more = f" and {len(conflicts) - _MOST_NAMED} more" if len(conflicts) > _MOST_NAMED else ""
     where = "HEAD" if commit is None else commit.hex()[:10]
     return StateError(
         f"changed both here and in the file since it was written: {', '.join(short)}{more}",
-        hint=f"vgr switch -c edited {where}, import there, and merge the branch",
+        hint="leave out --strict to have conflicts"
+        if strict
+        else f"vgr switch -c edited {where}, import there, and merge the branch",
     )

@@ -424,7 +424,7 @@ def _waiting(repo: Repository, what: str) -> Merging:
         raise StateError("no merge is in progress", hint="vgr status")
     if merging.kind != "merge":
         hint = merging.way_on(what)
-        raise StateError(f"it is a {merging.kind} that waits, and no merge", hint=hint)
+        raise StateError(f"it is {merging.noun} that waits, and no merge", hint=hint)
     return merging
 
 

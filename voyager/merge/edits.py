@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from voyager.merge import Merged, merge_guarded
 from voyager.merge.choices import parse_choices
 from voyager.merge.question import Side
-from voyager.repo.conflicts import has_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_decisions import note_decisions
-from voyager.repo.merging import Merging, move_merging, refuse_if_merging, running_merge
+from voyager.repo.merging import Merging, move_merging, refuse_if_merging
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import read_snapshot
 from voyager.repo.staging import Staging, fold_staging, replace_staging
@@ -51,7 +50,7 @@ class Edits:
         `of` is the commit that was edited, `name` what the edits are called. With `dry_run` nothing
         is staged. The caller commits. Raises StateError while another merge waits.
         """
-        _refuse_waiting(repo)
+        refuse_if_merging(repo)
         staging = repo.staging
         ours = fold_staging(txn, staging)
         sides = [Dataset(txn, read_snapshot(txn, each)) for each in (ours, theirs)]
@@ -75,13 +74,6 @@ class Edits:
         waits = _waiting(repo, txn, staging, (ours, theirs), of, name) if found.conflicts else None
         move_merging(txn, repo.store, waits)
         return snapshot, found
-
-
-def _refuse_waiting(repo: Repository) -> None:
-    """StateError while a merge waits, other than of edits whose conflicts are all resolved."""
-    merging = running_merge(repo.store)
-    if merging is not None and (merging.kind != "import" or has_conflicts(repo.staged())):
-        refuse_if_merging(repo)
 
 
 def _named(repo: Repository, staging: Staging, ours: bytes, name: str) -> list[Side]:

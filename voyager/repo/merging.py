@@ -59,6 +59,11 @@ class Merging:
         """The command that goes on with it, or takes it back."""
         return self.kind
 
+    @property
+    def noun(self) -> str:
+        """What it is, with its article."""
+        return f"{'an' if self.kind == 'import' else 'a'} {self.kind}"
+
     def way_on(self, *ways: str) -> str:
         """What to type to go on with it or to take it back, by such options of its command."""
         if self.kind == "import":
@@ -121,7 +126,5 @@ def refuse_if_merging(repo: Repository) -> None:
     """
     merging = running_merge(repo.store)
     if merging is not None and (merging.kind != "import" or has_conflicts(repo.staged())):
-        article = "an" if merging.kind == "import" else "a"
-        raise StateError(
-            f"{article} {merging.kind} is not finished", hint=merging.way_on("continue", "abort")
-        )
+        hint = merging.way_on("continue", "abort")
+        raise StateError(f"{merging.noun} is not finished", hint=hint)
