@@ -31,8 +31,10 @@ def test_the_demo_checks_its_claims(world: World) -> None:
     result = world.vgr("demo")
     assert result.code == 0, result.text
     assert time.process_time() - start < 5
-    assert result.out.count("checked: ") == 8
+    assert result.out.count("checked: ") == 10
     assert "has('footwear')\"\ntest/shoes/" in result.out
+    assert "guard: dropped: 1 sample\n   train/shoes/more.jpg: same pixels as" in result.out
+    assert "color: nothing → ours pink | theirs red" in result.out
     assert "$ vgr init" in result.out
     assert "What to try next, in vgr-demo:" in result.out
     assert "$ vgr config" not in result.out
@@ -48,11 +50,13 @@ def test_the_demo_as_json(world: World) -> None:
     assert result.code == 0, result.text
     told = json.loads(result.out)
     assert told["folder"] == "here"
-    assert [step["exit"] for step in told["steps"]] == [0] * len(told["steps"])
     commands = [step["command"] for step in told["steps"]]
+    assert {step["command"]: step["exit"] for step in told["steps"] if step["exit"]} == {
+        "vgr merge ben": 1
+    }
     assert commands[0] == "vgr init"
     assert "vgr config user.name 'Demo'" in commands
-    assert len(told["checks"]) == 8
+    assert len(told["checks"]) == 10
 
 
 def test_the_demo_needs_no_extra(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

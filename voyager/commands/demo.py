@@ -21,12 +21,18 @@ _SHOWN_SAMPLES = ".../voyager/samples/clothing/*"
 _SHOWN_BOXES = ".../voyager/samples/boxes.json"
 _SANDALS = "test/shoes/4797602a-efe9-438d-859a-3db113007ef9.jpg"
 _HAT = "test/hat/3f0be386-9a59-4aeb-93f6-dbe63e3a3002.jpg"
+_CAP = "test/hat/c399e385-258a-465c-95d1-ba216c16d7d1.jpg"
+_COLOURS = ["black", "pink"]
+_COPY = "train/shoes/more.jpg"
+_BEN = "Ben <ben@example.org>"
 _NEXT = """
 What to try next, in {folder}:
   vgr status
   vgr show cleanup
   vgr diff --stat v1 v3
   vgr diff v2 v3 --key {hat}
+  vgr blame {hat}
+  vgr revert -m 1 HEAD
   vgr taxonomy mv category/footwear category/for-feet
   vgr ls -l cleanup test/hat
   vgr restore --source v1 SOURCE.md
@@ -71,6 +77,8 @@ class _Demo(Tour):
         self._change_labels()
         self._compare()
         self._give_labels()
+        self._work_apart()
+        self._merge()
         self._look(edited, renamed, deleted)
 
     def _begin(self) -> None:
@@ -95,10 +103,11 @@ class _Demo(Tour):
     def _clean_up(self) -> tuple[str, str, str]:
         """A branch on which one photograph is replaced, one renamed and one deleted."""
         keys = [path.relative_to(CLOTHING).as_posix() for path in photo_paths()]
-        better, edited, renamed, deleted = (
+        edited, renamed, deleted = (
             next(key for key in keys if key.startswith(start))
-            for start in ("train/shoes/", "test/shoes/", "test/hat/", "train/hat/")
+            for start in ("test/shoes/", "test/hat/", "train/hat/")
         )
+        better = next(key for key in reversed(keys) if key.startswith("test/shoes/"))
         self.tell("Work goes on a branch: replace a photograph, rename one, delete one.")
         self.vgr("switch -c cleanup")
         self._edit("cp", better, edited)
@@ -177,6 +186,54 @@ class _Demo(Tour):
             self.vgr("""ls --where "split = 'test' and has('footwear')\"""")
         else:
             self.tell("SQL can choose samples too, after pip install 'voyager-vgr[sql]'.")
+
+    def _work_apart(self) -> None:
+        """Two branches which both say what colour a hat has; one copies a test photograph."""
+        self.tell("Two people work at once. Ben says what colour hats have, on a branch.")
+        self.vgr("task add color")
+        self.vgr("commit -m 'A question: which colour?'")
+        self.vgr("switch -c ben")
+        self.vgr(f"label {_HAT} color=black --create")
+        self.vgr(f"label {_CAP} color=red --create")
+        self.tell(
+            "He finds one more photograph to train on. It is one of the test set, saved anew."
+        )
+        self._edit("cp", _SANDALS, _COPY)
+        self.shell(f"echo >> {_COPY}", self._append_a_byte)
+        self.vgr("add train --split train")
+        self.vgr(f"commit -m 'Colours, and one more pair of shoes' --author '{_BEN}'")
+        self.vgr("switch main")
+        self.vgr(f"label {_CAP} color=pink --create")
+        self.vgr(f"region move '{_CAP}#1' --by 0,-5")
+        self.vgr("commit -m 'The cap is pink, and its box higher'")
+
+    def _merge(self) -> None:
+        self.tell("A merge goes label by label. What both changed differently is a conflict.")
+        self.vgr("merge ben", ends_with=1)
+        self.vgr("conflicts")
+        self.tell("Both sides as pictures, for any browser; then the decision.")
+        self.vgr("conflicts --html conflicts.html")
+        self.vgr(f"resolve {_CAP} --ours")
+        self.vgr("merge --continue")
+        self.check("the cap is pink, and the other hat black", self._colours() == _COLOURS)
+        self.tell("The guard let no copy of a test photograph into train. Who said what, and when?")
+        self.check("the copy was dropped", _COPY not in self._keys("main"))
+        self.vgr("guard check")
+        self.vgr(f"blame {_HAT} --task color")
+
+    def _append_a_byte(self) -> None:
+        with (self.folder / _COPY).open("ab") as file:
+            file.write(b"\n")
+
+    def _colours(self) -> list[str]:
+        """The colours of the hats, in key order."""
+        import voyager
+
+        with voyager.open(self.folder) as repo:
+            version = repo.at("main")
+            word = version.vocabulary.word
+            hats = [sample for _, sample in version.items("test/hat/")]
+            return [word(label) for sample in hats for label in sample.labels]
 
     def _said(self) -> list[bytes | None]:
         """The rows of all samples, as staged."""
