@@ -39,6 +39,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/label_edits.py
 	$(BIN)/python benchmarks/label_diff.py
 	$(BIN)/python benchmarks/blame.py
+	$(BIN)/python benchmarks/merge_vote.py
 	$(BIN)/python benchmarks/formats.py
 	$(BIN)/python benchmarks/near_duplicates.py
 

@@ -9,6 +9,7 @@ with 50,000 labels each in 10 s, and 10,000 conflicts decided by a strategy in 2
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from voyager.schema import Sample
 
 CLASSES = [f"class-{number}" for number in range(10)]
+AUTHOR = {"VGR_AUTHOR_NAME": "Bench", "VGR_AUTHOR_EMAIL": "bench@example.org"}
 VOTE_GOAL, RESOLVE_GOAL = 10.0, 2.0
 
 
@@ -128,6 +130,7 @@ def main() -> None:
     parser.add_argument("--branches", type=int, default=5)
     parser.add_argument("--conflicts", type=int, default=10_000)
     given = parser.parse_args()
+    os.environ.update(AUTHOR)
     print("| work | took | goal | | peak memory so far | |\n|---|---:|---:|---|---:|---|")
     with tempfile.TemporaryDirectory(prefix="merge-vote-") as work:
         met = resolve(Path(work) / "resolve", given.conflicts)

@@ -55,3 +55,16 @@ def test_merge_resolve_runs_and_tells_times() -> None:
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert "| resolved: from a file |" in done.stdout
+
+
+def test_merge_vote_runs_and_tells_what_was_decided() -> None:
+    program = [sys.executable, BENCHMARKS / "merge_vote.py"]
+    done = subprocess.run(
+        [*program, "--labels", "200", "--conflicts", "100"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| 100 conflicts by strategy |" in done.stdout
+    assert "| vote of 5 branches, 200 labels each |" in done.stdout

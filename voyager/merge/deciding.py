@@ -18,6 +18,7 @@ from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES
 from voyager.schema.conflict import ABSENT
 from voyager.schema.vocabulary_fields import find_term
 from voyager.store.history import read_commit
+from voyager.store.refs import HEADS, iter_refs
 
 if TYPE_CHECKING:
     from voyager.merge.three_way import Resolve
@@ -74,6 +75,8 @@ class ByStrategy:
             hint = (error.hint or "").replace("vgr merge", "vgr resolve --all")
             raise UsageError(error.message, hint=hint) from None
         self._resolvers: dict[tuple[bytes | None, ...], Resolve] = {}
+        tips = sorted(iter_refs(repo.store, HEADS).items(), reverse=True)
+        self._branches = {tip: ref.removeprefix(HEADS) for ref, tip in tips}
 
     def work(self, work: Work, traced: Traced) -> None:
         paths = [path for path in traced.conflicts if path in work.left]
@@ -125,7 +128,7 @@ class ByStrategy:
         return self._resolvers[commits]
 
     def _side(self, number: int, version: Dataset) -> Side:
-        name = ("ours", "theirs")[number] if number < 2 else f"side {number + 1}"
         if version.commit is None:
-            return Side(name)
+            return Side(f"side {number + 1}")
+        name = self._branches.get(version.commit, version.commit.hex()[:12])
         return Side(name, version.commit, read_commit(self._repo.store, version.commit).time)
