@@ -11,6 +11,7 @@ from voyager.commands.reports import counted_changes, files_changed, quoted
 from voyager.commands.sizes import counted
 from voyager.repo.conflicts import iter_conflicts
 from voyager.repo.dataset import Dataset
+from voyager.repo.merging import running_merge
 from voyager.repo.repository import Repository
 from voyager.repo.vocabulary_diff import count_changes
 from voyager.store.history import read_commit
@@ -45,7 +46,7 @@ def merged_lines(
         yield from disputed_lines(repo.staged(), done.conflicts)
         yield f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve"
         yield f"hint: then vgr {command} --continue, or vgr {command} --abort to give it up"
-    elif done.result == "staged":
+    elif done.result == "staged" and (parts or running_merge(repo.store)):
         yield "hint: vgr commit"
 
 
