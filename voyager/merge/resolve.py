@@ -22,15 +22,16 @@ from voyager.merge.sides import Traced
 from voyager.repo.conflicts import conflict_change
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key, shown
+from voyager.repo.merging import running_merge
 from voyager.repo.namespace import check_rows
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import CONFLICTS, SAMPLES, TASKS, TAXONOMIES
-from voyager.repo.staging import RowChange, overlay_of, stage
-from voyager.repo.switch import followed
+from voyager.repo.staging import RowChange, fold, overlay_of, stage
+from voyager.repo.switch import Goal, followed, go
 from voyager.repo.vocabulary import vocabulary_changes
-from voyager.repo.worktree import Plan, Updated, plan_safely, update
+from voyager.repo.worktree import Updated
 from voyager.schema import decode_sample, encode_sample
-from voyager.schema.conflict import ABSENT, Conflicts, Terms
+from voyager.schema.conflict import ABSENT, Conflicts, Terms, conflict_key
 from voyager.schema.fields import parse_path
 from voyager.schema.taxonomy_faults import iter_faults
 from voyager.schema.values import BadValueError
@@ -272,6 +273,8 @@ class Resolution:
             if row is not None and links_into(row, self._joined):
                 sample = followed_links(decode_sample(row), self._joined)
                 self._rows[SAMPLES, key] = encode_sample(sample)
+                at = CONFLICTS, conflict_key(SAMPLES, key)
+                self._rows.setdefault(at, self.version.row(*at))  # a link decides no conflict
 
     # -- files, policies and other rows that are one value ---------------------------------------
 
@@ -345,19 +348,21 @@ def _renamed(space: str, key: bytes, names: Mapping[str, str]) -> bytes:
 
 
 def _stage(repo: Repository, work: Resolution, message: str) -> None:
-    """Stage what changes, and let files follow."""
+    """Stage what changes, and let files follow; a kill on the way can be continued or aborted."""
     version, changes = work.version, work.changes
-    plan = Plan([], [])
     with repo.transaction("resolve", message[:200]) as txn:
-        overlay = {**work.staging.overlay, **overlay_of(changes)}
-        after = Dataset(txn, version.roots, overlay)
         if work.touches_files:
-            check_rows(version, after, changes)
-            if repo.root is not None:
-                plan = plan_safely(repo, version, after, "resolve")
-        stage(txn, work.staging, changes)
-        txn.commit()
-    updated = Updated()
-    if plan.keys():
-        updated = update(repo, plan, repo.staged(), before_token=version.token)
+            overlay = {**work.staging.overlay, **overlay_of(changes)}
+            check_rows(version, Dataset(txn, version.roots, overlay), changes)
+            goal = Goal(
+                repo.head,
+                work.staging.base,
+                fold(txn, work.staging.roots, overlay),
+                merging=running_merge(repo.store),
+            )
+            updated = go(repo, txn, work.staging, goal)
+        else:
+            stage(txn, work.staging, changes)
+            txn.commit()
+            updated = Updated()
     work.done.updated = followed(repo, updated)
