@@ -151,8 +151,10 @@ def _section(title: str, *, first: bool) -> str:
 def _card(card: Card, colours: Mapping[str, Colour]) -> str:
     tags = [_text(kind) for kind in card.kinds] + [_named(name, colours) for name in card.classes]
     shown = "".join(f"<li>{tag}</li>" for tag in tags)
+    wide = " wide" if _row(card.pictures) == " three" else ""
     return (
-        f'<li class="card" data-kinds="{_list(card.kinds)}" data-classes="{_list(card.classes)}">'
+        f'<li class="card{wide}" data-kinds="{_list(card.kinds)}" '
+        f'data-classes="{_list(card.classes)}">'
         f"\n<header><h3>{_text(card.title)}</h3>"
         f'{f"""<ul class="tags">{shown}</ul>""" if tags else ""}</header>\n'
         f"{_pictures(card.pictures)}{_facts(card.facts)}</li>\n"
@@ -162,14 +164,18 @@ def _card(card: Card, colours: Mapping[str, Colour]) -> str:
 def _pictures(pictures: tuple[Picture, ...]) -> str:
     if not pictures:
         return ""
-    alone = " one" if len(pictures) == 1 else ""
     figures = "".join(
         f"<figure><figcaption>{_text(picture.caption)}</figcaption>"
         f'<img src="{_text(picture.data_uri)}" width="{picture.width}" height="{picture.height}" '
         f'alt="{_text(picture.alt)}" loading="lazy" decoding="async"></figure>\n'
         for picture in pictures
     )
-    return f'<div class="pictures{alone}">\n{figures}</div>\n'
+    return f'<div class="pictures{_row(pictures)}">\n{figures}</div>\n'
+
+
+def _row(pictures: tuple[Picture, ...]) -> str:
+    """How many stand in a row, as the style sheet calls it; two without a name."""
+    return {0: "", 1: " one", 2: "", 4: ""}.get(len(pictures), " three")
 
 
 def _facts(facts: tuple[str, ...]) -> str:
