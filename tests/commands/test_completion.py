@@ -62,7 +62,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["conf"], ["config"]),
+        (["conf"], ["config", "conflicts"]),
         (["com"], ["commit", "completion"]),
         (["--no"], ["--no-progress"]),
         (["config", "user."], ["user.name", "user.email"]),
