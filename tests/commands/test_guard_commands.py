@@ -109,12 +109,21 @@ def test_json_of_the_policy(guarded: World) -> None:
         ("vgr guard set --action hold --action drop", "--action near=warn is of one detector"),
         ("vgr guard set --action nera=warn", "did you mean 'near'?"),
         ("vgr guard check --detectors neer", "did you mean 'near'?"),
+        ("vgr guard set --threshold 300", "vgr guard show says which holds"),
+        ("vgr guard check --threshold 300", "vgr guard show says which holds"),
     ],
 )
 def test_bad_arguments_are_named(guarded: World, line: str, hint: str) -> None:
     error = told(guarded, line, 2)["error"]
     assert error["kind"] == "usage"
     assert error["hint"] == hint
+
+
+def test_protecting_a_split_that_nothing_is_in_says_so(guarded: World) -> None:
+    result = guarded.run("vgr guard set --protect tets")
+    assert "protected:  tets (0 images)" in result.out
+    assert "there is nothing to guard" in result.out
+    assert "protected:  test (1 image)" in guarded.run("vgr guard set --protect test").out
 
 
 def staged_copy(world: World) -> None:

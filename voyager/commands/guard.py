@@ -107,13 +107,15 @@ def set_policy(
       $ vgr guard set --action hold --action near=warn --threshold 24
     """
     from voyager.repo import guard_policy
+    from voyager.repo.guard_held import guarded
 
     given = (actions, detectors, threshold, protect, off)
     if all(value is None for value in given) and not reset:
         raise UsageError("nothing to change", hint="vgr guard set --help")
     action, by_detector = read_actions(actions or [])
+    repo = ctx.open_repository()
     before, after = guard_policy.set_policy(
-        ctx.open_repository(),
+        repo,
         action=action,
         actions=by_detector or None,
         detectors=None if detectors is None else [part.strip() for part in detectors.split(",")],
@@ -125,7 +127,7 @@ def set_policy(
     if ctx.json:
         ctx.emit(policy_json(after))
     ctx.say("the guard's policy is as it was" if before == after else "set the guard's policy")
-    for line in policy_lines(after):
+    for line in policy_lines(after, len(guarded(repo, repo.staged())) if protect else None):
         ctx.say(line)
 
 

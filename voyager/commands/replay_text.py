@@ -70,7 +70,8 @@ def _lines(repo: Repository, done: Replayed) -> Iterator[str]:
 def _step_lines(repo: Repository, step: Step) -> Iterator[str]:
     result = step.merged.result
     if result == "up-to-date":
-        yield f"nothing to do: already there: {named_commit(repo, step.source)}"
+        why = "already there" if step.taken else "none of it is wanted"
+        yield f"nothing to do: {why}: {named_commit(repo, step.source)}"
     elif result == "merged" and step.merged.commit is not None:
         made = read_commit(repo.store, step.merged.commit)
         where = repo.head.branch or "detached HEAD"

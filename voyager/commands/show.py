@@ -13,9 +13,11 @@ from voyager.commands.context import Context
 from voyager.commands.differences import Difference, show_lines, show_stat
 from voyager.commands.fact_json import file_as_json
 from voyager.commands.samples import sample_json, sample_text
+from voyager.commands.sizes import counted
 from voyager.commands.words import key_of
 from voyager.errors import NotFoundError, UsageError
 from voyager.images import IMAGE_EXTENSIONS
+from voyager.repo.conflicts import count_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_decisions import decisions_of
 from voyager.repo.import_reports import reports_of
@@ -57,7 +59,8 @@ def run(
     JSON: a line for each: a sample {"key", "uid", "split", "image", "labels", "regions", …}, a file
     {"key", "blob", "bytes", "executable"}, a commit as in vgr log with "changes": {scope: {kind:
     count}}, "reports": [{"blob", "import", "counts"}], of imports; vgr cat ID prints one, and
-    "guard": [{"key", "action", "kind", "protected_key", …}], its decisions.
+    "guard": [{"key", "action", "kind", "protected_key", …}], its decisions, and "conflicts": how
+    many fields its version leaves undecided.
 
     Example:
       $ vgr show
@@ -133,7 +136,9 @@ def _show_revision(
     commit_id = repo.resolve(name)
     commit = read_commit(repo.store, commit_id)
     before = repo.dataset_of(commit.parent_ids[0] if commit.parents else None)
-    found = Difference(before, repo.dataset_of(commit_id))
+    version = repo.dataset_of(commit_id)
+    found = Difference(before, version)
+    conflicts = count_conflicts(version)
     reports = reports_of(repo.store, commit)
     decisions = decisions_of(repo.store, commit)
     if ctx.json:
@@ -142,6 +147,7 @@ def _show_revision(
             "changes": summary,
             "reports": [report.as_json() for report in reports],
             "guard": [decision.as_json() for decision in decisions],
+            "conflicts": conflicts,
         }
         ctx.emit_line({**commits.commit_as_json(commit_id, commit), **told})
         return
@@ -156,6 +162,8 @@ def _show_revision(
 
         for line in decision_lines(decisions):
             ctx.show(line)
+    if conflicts:
+        ctx.show(f"in conflict: {counted(conflicts, 'field')} (vgr conflicts --at {name})")
     if no_patch:
         return
     ctx.show()

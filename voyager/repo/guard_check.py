@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_images import Seen, seen_of
 from voyager.repo.guard_pairs import Pair, PixelPairs, bytes_pairs
-from voyager.repo.guard_policy import check_detector, is_released, read_policy
+from voyager.repo.guard_policy import check_detector, check_threshold, is_released, read_policy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.guard import BYTES, DETECTORS
@@ -64,8 +64,10 @@ def audit(
     """Compare all protected images of a version with all others.
 
     `detectors` and `threshold` go before those of the policy, also where it is off. Raises
-    UsageError for a detector that there is none of.
+    UsageError for a detector that there is none of, and a bad threshold.
     """
+    if threshold is not None:
+        check_threshold(threshold)
     policy = read_policy(version)
     chosen = policy.detectors or DETECTORS
     if detectors is not None:

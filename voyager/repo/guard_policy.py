@@ -27,6 +27,7 @@ from voyager.schema.guard_rows import (
 from voyager.schema.values import BadValueError
 
 DEFAULT_POLICY = GuardPolicy()
+_HASH_BITS = 256
 
 
 def read_policy(version: Dataset) -> GuardPolicy:
@@ -101,8 +102,16 @@ def _check(
     for name, number in thresholds.items():
         if name != DETECTORS[-1]:
             raise UsageError(f"detector '{name}' has no threshold", hint="only near has one")
-        if not number >= 0:
-            raise UsageError(f"a threshold is a number from 0 on, not {number}")
+        check_threshold(number)
+
+
+def check_threshold(number: float) -> None:
+    """UsageError for a number of bits that a hash has not."""
+    if not 0 <= number <= _HASH_BITS:
+        raise UsageError(
+            f"a threshold is a number of bits from 0 to {_HASH_BITS}, not {number:g}",
+            hint="vgr guard show says which holds",
+        )
 
 
 def check_detector(name: str) -> str:

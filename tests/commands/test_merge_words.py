@@ -1,0 +1,65 @@
+"""What commands say of merges and replays, beyond the stories."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sealed_world import World
+
+HAT = "$SAMPLES/clothing/train/hat/00d94e21-5891-492e-be0e-792e7338c077.jpg"
+
+
+def run(world: World, *lines: str) -> str:
+    told = [world.run(line) for line in lines]
+    assert [result.code for result in told] == [0] * len(told), told[-1].text
+    return told[-1].out
+
+
+@pytest.fixture
+def two_colors(world: World) -> World:
+    """One hat that is red on main and blue on ben."""
+    run(
+        world,
+        "vgr init -q",
+        f"cp {HAT} 1.jpg",
+        "vgr add -q .",
+        "vgr task add -q color",
+        "vgr taxonomy mkdir -q color/red color/blue color/green",
+        "vgr commit -q -m base",
+        "vgr switch -q -c ben",
+        "vgr label -q 1.jpg color=blue",
+        "VGR_AUTHOR_NAME=Ben vgr commit -q -m blue",
+        "vgr switch -q main",
+        "vgr label -q 1.jpg color=red",
+        "vgr commit -q -m red",
+    )
+    return world
+
+
+def test_show_says_that_a_version_has_conflicts(two_colors: World) -> None:
+    assert two_colors.run("vgr merge ben").code == 1
+    run(two_colors, "vgr commit -q --allow-conflicts -m undecided", "vgr branch -q other")
+    assert "in conflict: 1 field (vgr conflicts --at HEAD)" in run(two_colors, "vgr show")
+    assert "1 field (vgr conflicts --at other)" in run(two_colors, "vgr show -s other")
+    assert run(two_colors, "vgr conflicts --at other") != "no conflicts\n"
+    assert json.loads(run(two_colors, "vgr show --json"))["conflicts"] == 1
+    assert "in conflict" not in run(two_colors, "vgr show HEAD~1")
+    assert json.loads(run(two_colors, "vgr show HEAD~1 --json"))["conflicts"] == 0
+
+
+def test_commits_of_others_are_not_said_to_be_there(two_colors: World) -> None:
+    run(
+        two_colors,
+        "vgr switch -q ben",
+        "vgr label -q 1.jpg color=green",
+        "VGR_AUTHOR_NAME=Cleo vgr commit -q -m green",
+        "vgr switch -q main",
+        "vgr reset -q --hard HEAD~1",
+    )
+    said = run(two_colors, "vgr cherry-pick main..ben --by ben")
+    assert "blue\n" in said
+    assert "nothing to do: none of it is wanted: " in said
+    assert "already there" not in said
+    said = run(two_colors, "vgr cherry-pick main..ben~1 ben~1 --by ben")
+    assert "nothing to do: already there: " in said
