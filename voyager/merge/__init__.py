@@ -133,18 +133,20 @@ def merge(
             f"'{revisions[0]}' and HEAD have no commit in common",
             hint=f"vgr merge --allow-unrelated-histories {' '.join(revisions)}",
         )
-    with repo.transaction("merge", ", ".join(revisions)) as txn:
+    names = _names(repo, revisions, heads)
+    with repo.transaction("merge", ", ".join(names)) as txn:
         base = base_version(txn, bases)
         sides = [_version(txn, each) for each in (head.commit, *heads)]
         merging = Merging(
             "merge",
             () if squash else tuple(heads),
-            message or _message(repo, revisions, head),
+            message or _message(repo, names, head),
             sides=tuple(heads),
         )
         if choices is not None:
-            names = [head.branch or head.commit.hex()[:12], *_names(repo, revisions, heads)]
-            resolver = choices.resolver(named_sides(txn, names, (head.commit, *heads)))
+            ours = head.branch or head.commit.hex()[:12]
+            sided = named_sides(txn, [ours, *names], (head.commit, *heads))
+            resolver = choices.resolver(sided)
         done = land(
             repo,
             txn,

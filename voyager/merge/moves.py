@@ -117,7 +117,7 @@ class _Search:
         self.twins: list[tuple[bytes, bytes]] = []
         self._left: dict[bytes, bytes] = {}
         self._arrived: list[dict[bytes, bytes]] = [{} for _ in range(sides)]
-        self._images: dict[bytes, tuple[int, bytes]] = {}
+        self._images: dict[bytes, tuple[int, bytes, bytes]] = {}
         self._contested: set[bytes] = set()
 
     def look_at(self, key: bytes, rows: Rows) -> None:
@@ -142,13 +142,13 @@ class _Search:
                 uids.add(sample.uid)
                 self._arrived[side][sample.uid] = key
                 if sample.image.blob is not None:
-                    self._look_at_image(bytes(sample.image.blob.data), side, key)
+                    self._look_at_image(bytes(sample.image.blob.data), side, key, sample.uid)
         if len(uids) > 1:
             self._contested.add(key)
 
-    def _look_at_image(self, blob: bytes, side: int, key: bytes) -> None:
-        first, known = self._images.setdefault(blob, (side, key))
-        if first != side and known != key:
+    def _look_at_image(self, blob: bytes, side: int, key: bytes, uid: bytes) -> None:
+        first, known, other = self._images.setdefault(blob, (side, key, uid))
+        if first != side and known != key and other != uid:
             self.twins.append((known, key))
 
     def keys(self) -> set[bytes]:
