@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from voyager import wire
+from voyager.schema.codec import bytes_of
 from voyager.schema.sample import Label, Origin, Region
 
 _T = TypeVar("_T")
@@ -22,28 +22,30 @@ _STATES = {"verified": 0, "accepted": 1, "proposed": 2, "rejected": 3}
 _KINDS = {"human": 0, "import": 1, "model": 2}
 
 
+_ONE_BY_NATURE = frozenset({bytes, str, type(None)})
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are one to the byte: 1, 1.0 and true are three."""
+    if one is other:
+        return True
+    return bool(one == other) and (
+        type(one) in _ONE_BY_NATURE or bytes_of(one) == bytes_of(other)
+    )
+
+
 def decide(base: Any, sides: Iterable[Any]) -> Any:
     """What all sides that changed a value agree on (the base when none did), else UNDECIDED."""
     found = base
     changed = False
     for side in sides:
-        if side is base or side == base:
+        if is_same(side, base):
             continue
         if not changed:
             found, changed = side, True
-        elif side is not found and side != found:
+        elif not is_same(side, found):
             return UNDECIDED
     return found
-
-
-def decide_plain(base: Any, sides: Sequence[Any]) -> Any:
-    """As `decide`, for plain values, of which 1, 1.0 and true are three."""
-    encode = wire.encoder.encode
-    encoded = [encode(side) for side in sides]
-    choice = decide(encode(base), encoded)
-    if choice is UNDECIDED:
-        return UNDECIDED
-    return sides[encoded.index(choice)] if choice in encoded else base
 
 
 def merge_set(base: Iterable[_T], sides: Sequence[Iterable[_T]]) -> set[_T]:
@@ -82,5 +84,5 @@ def merge_origin(base: Origin | None, sides: Sequence[Origin | None]) -> Origin 
     found: Origin | None = decide(base, sides)
     if found is UNDECIDED:
         changed = [side for side in sides if side is not None and side != base]
-        found = min(changed, key=wire.encoder.encode)
+        found = min(changed, key=bytes_of)
     return found

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 from typing import Any, Final
 
 from voyager import wire
 from voyager.merge.fields import (
     UNDECIDED,
     decide,
-    decide_plain,
+    is_same,
     merge_order,
     merge_origin,
     merge_set,
     rank,
 )
 from voyager.merge.labels import merge_labels
+from voyager.merge.likeness import SAME, find_alike
 from voyager.merge.rules import Rules
 from voyager.schema import Label, Link, Region
-from voyager.schema.codec import encode_geometry
+from voyager.schema.codec import bytes_of, encode_geometry
 from voyager.schema.conflict import Terms, combine
-from voyager.schema.fields import encode_field, primary_of, region_path
+from voyager.schema.fields import (
+    decode_field,
+    encode_field,
+    pair_path,
+    primary_of,
+    region_path,
+)
 from voyager.schema.geometry import Geometry
 from voyager.schema.values import EMPTY
 
@@ -30,6 +38,8 @@ AGREED: Final = 0.25
 """Two corrections agree when they are apart at most this part of what each moved."""
 
 Regions = tuple[Region, ...]
+
+_MISSING: Final[Any] = object()
 
 
 @dataclass(slots=True)
@@ -50,37 +60,38 @@ class Notes:
         self.conflicts[path] = combine(Terms((encode_field(path, base),)), list(terms))
         return base
 
-    def disagree_plain(self, path: str, base: Any, sides: Sequence[Any]) -> Any:
-        """As `disagree`, of plain values."""
-        terms = [Terms((wire.encode(side),)) for side in sides]
-        self.conflicts[path] = combine(Terms((wire.encode(base),)), terms)
-        return base
-
 
 def merge_map(
     name: str,
     base: Mapping[str, Any],
     sides: Sequence[Mapping[str, Any]],
-    path_of: Any,
+    path_of: Callable[..., str],
     notes: Notes,
-    *,
-    plain: bool,
 ) -> dict[str, Any]:
-    """Merge values by name; `plain` ones are told apart by their encoding."""
-    choose = decide_plain if plain else decide
-    whole = choose(base, sides)
+    """Merge values by name; a null is there."""
+    whole = decide(base, sides)
     if whole is not UNDECIDED:
         return dict(whole) or EMPTY
     found = {}
     for word in sorted({*base, *(word for side in sides for word in side)}):
-        before, values = base.get(word), [side.get(word) for side in sides]
-        value = choose(before, values)
+        before, values = base.get(word, _MISSING), [side.get(word, _MISSING) for side in sides]
+        value = decide(before, values)
         if value is UNDECIDED:
-            report = notes.disagree_plain if plain else notes.disagree
-            value = report(path_of(name, word), before, values)
-        if value is not None:
+            value = _disputed_word(path_of(name, word), before, values, notes)
+        if value is not _MISSING:
             found[word] = value
     return found or EMPTY
+
+
+def _disputed_word(path: str, base: Any, sides: Sequence[Any], notes: Notes) -> Any:
+    """Note a conflict; a null that one side took out, which terms cannot tell, stays."""
+    plain = [None if value is _MISSING else value for value in (base, *sides)]
+    notes.disagree(path, plain[0], plain[1:])
+    settled = notes.conflicts[path].settled
+    if settled is None:
+        return base
+    del notes.conflicts[path]
+    return decode_field(path, settled)
 
 
 def merge_regions(base: Regions, sides: Sequence[Regions], rules: Rules, notes: Notes) -> Regions:
@@ -128,11 +139,11 @@ def merge_region(base: Region, sides: Sequence[Region], rules: Rules, notes: Not
     changes: dict[str, Any] = {name: scalar(name) for name in names}
     for name in ("attrs", "extra"):
         maps = [getattr(side, name) for side in sides]
-        changes[name] = merge_map(name, getattr(base, name), maps, path_of, notes, plain=True)
+        changes[name] = merge_map(name, getattr(base, name), maps, path_of, notes)
     geometries = _merge_geometries(base, sides, rules, notes)
     role = decide(base.primary_role, [side.primary_role for side in sides])
     if role is UNDECIDED:
-        role = _survivor(sides).primary_role
+        role = min(sides, key=_voice).primary_role
     return Region(
         id=base.id,
         geometries=geometries,
@@ -147,18 +158,11 @@ def merge_region(base: Region, sides: Sequence[Region], rules: Rules, notes: Not
 
 def merge_links(base: Sequence[Link], sides: Sequence[Sequence[Link]]) -> tuple[Link, ...]:
     """Links are a set; they keep their order."""
-    kept = {_link_bytes(link): link for links in (base, *sides) for link in links}
-    wanted = merge_set(map(_link_bytes, base), [map(_link_bytes, side) for side in sides])
+    kept = {bytes_of(link): link for links in (base, *sides) for link in links}
+    wanted = merge_set(map(bytes_of, base), [map(bytes_of, side) for side in sides])
     names = {name: None for name in kept if name in wanted}
-    order = merge_order(map(_link_bytes, base), [map(_link_bytes, s) for s in sides], names)
+    order = merge_order(map(bytes_of, base), [map(bytes_of, s) for s in sides], names)
     return tuple(kept[name] for name in order)
-
-
-def _link_bytes(link: Link) -> bytes:
-    return encode_plain(link)
-
-
-encode_plain = wire.encoder.encode
 
 
 def _merge_geometries(
@@ -195,7 +199,7 @@ def _agreed(
             apart = distance(one, shapes[other], rules)
             if apart > AGREED * min(moved[at], moved[other]):
                 return UNDECIDED
-    return min(changed, key=lambda pair: (rank(pair[1]), encode_plain(pair[0])))[0]
+    return min(changed, key=lambda pair: (rank(pair[1]), bytes_of(pair[0])))[0]
 
 
 def distance(one: Geometry | None, other: Geometry | None, rules: Rules) -> float:
@@ -210,11 +214,6 @@ def distance(one: Geometry | None, other: Geometry | None, rules: Rules) -> floa
     return 1.0 - similarity(first, second, load=rules.load)
 
 
-def _survivor(sides: Sequence[Region]) -> Region:
-    """The region of the best voice, the smaller bytes among equals."""
-    return min(sides, key=lambda side: (rank(side), encode_plain(side.geometries), side.id))
-
-
 # -- added by several sides -----------------------------------------------------------------------
 
 
@@ -225,49 +224,54 @@ def _merge_added(
     notes: Notes,
 ) -> dict[bytes, Region]:
     """The new regions: equal ids are one region, and so are those in one place."""
-    from voyager.merge.likeness import find_alike
-
     added: dict[bytes, dict[int, Region]] = {}
     for side, new in enumerate(news):
-        for own, drawn_here in new.items():
+        for own, region in new.items():
             if own not in old:
-                added.setdefault(own, {})[side] = drawn_here
-    found: dict[bytes, Region] = {}
-    for own, drawn in added.items():
-        region = _as_one(own, list(drawn.values()), rules, notes)
-        if region is not None:
-            found[own] = region
-    alike = find_alike({own: (found[own], {*added[own]}) for own in found}, rules)
+                added.setdefault(own, {})[side] = region
+    drawn: dict[bytes, list[Region]] = {}
+    for own, by_side in added.items():
+        if _are_near([region.geometry for region in by_side.values()], rules):
+            drawn[own] = list(by_side.values())
+        else:
+            notes.disagree(region_path(own), None, list(by_side.values()))
+    heads = {own: join_regions(own, drawn[own], rules, Notes()) for own in drawn}
+    alike = find_alike({own: (heads[own], {*added[own]}) for own in heads}, rules)
     for one, other in alike.maybe:
-        notes.conflicts[f"regions/{one.hex()}+{other.hex()}"] = Terms(
-            (wire.encode(one), wire.encode(other))
-        )
+        notes.conflicts[pair_path(one, other)] = Terms((wire.encode(one), wire.encode(other)))
     for group in alike.same:
-        lowest = min(group)
-        regions = [found.pop(own) for own in sorted(group)]
-        notes.joined.update((own, lowest) for own in group if own != lowest)
-        found[lowest] = join_regions(lowest, regions, rules, notes)
-    return found
+        lowest, *others = sorted(group)
+        notes.joined.update(dict.fromkeys(others, lowest))
+        for own in others:
+            drawn[lowest] += drawn.pop(own)
+    return {own: join_regions(own, regions, rules, notes) for own, regions in drawn.items()}
 
 
-def _as_one(own: bytes, drawn: Sequence[Region], rules: Rules, notes: Notes) -> Region | None:
-    """A region that several sides added under one id; None where its shapes do not agree."""
-    if all(region == drawn[0] for region in drawn):
-        return drawn[0]
-    if any(distance(drawn[0].geometry, region.geometry, rules) > 0.1 for region in drawn[1:]):
-        notes.disagree(region_path(own), None, drawn)
-        return None
-    return join_regions(own, drawn, rules, notes)
+def _are_near(shapes: Sequence[Geometry | None], rules: Rules) -> bool:
+    """Whether every two shapes could be of one thing."""
+    return all(distance(a, b, rules) <= 1.0 - SAME for a, b in combinations(shapes, 2))
 
 
 def join_regions(own: bytes, regions: Sequence[Region], rules: Rules, notes: Notes) -> Region:
     """One region of several that are one thing: the best voice's shapes, everybody's labels."""
-    best = _survivor(regions)
-    roles = {role: shape for region in regions for role, shape in region.geometries.items()}
+    if all(is_same(region, regions[0]) for region in regions) and regions[0].id == own:
+        return regions[0]
+    best, *others = sorted(regions, key=_voice)
+    roles = {
+        role: shape
+        for region in (*reversed(others), best)
+        for role, shape in region.geometries.items()
+    }
+    primary = primary_of(roles, best.primary_role)
+    for role in sorted(roles):
+        shapes = [region.geometries[role] for region in regions if role in region.geometries]
+        if role != best.primary_role and not _are_near(shapes, rules):
+            notes.disagree(region_path(own, "geometries", role), None, shapes)
+            del roles[role]
     blank = Region(
         id=own,
-        geometries={**roles, **best.geometries},
-        primary=primary_of({**roles, **best.geometries}, best.primary_role),
+        geometries=roles,
+        primary=primary_of(roles, primary),
         source=best.source,
         score=best.score,
         state=best.state,
@@ -284,3 +288,8 @@ def join_regions(own: bytes, regions: Sequence[Region], rules: Rules, notes: Not
         for region in regions
     ]
     return merge_region(blank, same_voice, rules, notes)
+
+
+def _voice(region: Region) -> tuple[Any, ...]:
+    """Sorts the best voice first, smaller bytes among equals."""
+    return rank(region), bytes_of(region.geometries), region.id, bytes_of(region)

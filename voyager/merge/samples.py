@@ -1,37 +1,20 @@
-"""Merging one sample: every field by itself, and what stands in conflict already term by term."""
+"""Merging one sample: every field by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from voyager import wire
-from voyager.merge.fields import UNDECIDED, decide, merge_origin, merge_set
+from voyager.merge.fields import UNDECIDED, decide, is_same, merge_origin, merge_set
 from voyager.merge.labels import merge_labels
 from voyager.merge.regions import Notes, merge_map, merge_regions
 from voyager.merge.rules import Rules
 from voyager.schema import Held, Image, Label, Region, Sample, parse_coverage_key
-from voyager.schema.conflict import ABSENT, Conflicts, Terms, combine, join_field
-from voyager.schema.fields import (
-    KEY,
-    SAMPLE,
-    decode_field,
-    encode_field,
-    pair_of,
-    read_field,
-    write_field,
-)
+from voyager.schema.codec import bytes_of
+from voyager.schema.conflict import join_field
 from voyager.schema.values import EMPTY
-
-
-class Placed(NamedTuple):
-    """A sample in one version: its key, itself (None: not there), what is in conflict already."""
-
-    key: bytes
-    sample: Sample | None
-    standing: Conflicts
 
 
 def merge_sample(
@@ -56,8 +39,7 @@ def merge_sample(
     changes["origin"] = merge_origin(old.origin, [side.origin for side in sides])
     for name in ("assets", "extra", "meta"):
         maps = [getattr(side, name) for side in sides]
-        plain = name != "assets"
-        changes[name] = merge_map(name, getattr(old, name), maps, _path, notes, plain=plain)
+        changes[name] = merge_map(name, getattr(old, name), maps, _path, notes)
     changes["negatives"] = _negatives(old.negatives, [side.negatives for side in sides])
     changes["labels"] = merge_labels(old.labels, [side.labels for side in sides], rules, report)
     changes["regions"] = merge_regions(old.regions, [side.regions for side in sides], rules, notes)
@@ -77,7 +59,7 @@ _all_but_labels = attrgetter(
 def _differ_in_labels(base: Sample, sides: Sequence[Sample]) -> bool:
     """Whether nothing but labels was changed, as where many people label many images."""
     rest = _all_but_labels(base)
-    return all(_all_but_labels(side) == rest for side in sides)
+    return all(is_same(_all_but_labels(side), rest) for side in sides)
 
 
 def _path(*parts: str) -> str:
@@ -107,7 +89,7 @@ def _image(base: Sample | None, sides: Sequence[Sample], notes: Notes) -> Image:
     image: Image | None = decide(before, images)
     if image is UNDECIDED:
         notes.disagree("image", before, images)
-        image = before or min(images, key=wire.encoder.encode)
+        image = before or min(images, key=bytes_of)
     return image or images[0]
 
 
@@ -164,7 +146,8 @@ def _claimed_unseen(
             continue
         for other, drawn in enumerate(sides):
             if other != at:
-                new = [r for r in drawn.regions if notes.joined.get(r.id, r.id) not in ids[at]]
+                mapped = ((notes.joined.get(r.id, r.id), r) for r in drawn.regions)
+                new = [r for own, r in mapped if own not in before and own not in ids[at]]
                 gone = [before[own] for own in before if own not in ids[other] and own in ids[at]]
                 if any(_is_covered(task, node, region, rules) for region in (*new, *gone)):
                     return True
@@ -173,44 +156,3 @@ def _claimed_unseen(
 
 def _is_covered(task: str, node: bytes | None, region: Region, rules: Rules) -> bool:
     return any(rules.covers(task, node, label) for label in region.labels)
-
-
-# -- what stands in conflict ----------------------------------------------------------------------
-
-
-def merge_standing(
-    merged: Sample,
-    conflicts: dict[str, Terms],
-    base: Placed,
-    sides: Sequence[Placed],
-) -> tuple[Sample, dict[str, Terms]]:
-    """Work conflicts of the versions themselves into a merged sample and its new conflicts."""
-    found = dict(conflicts)
-    for path in sorted({path for side in (base, *sides) for path in side.standing}):
-        terms = combine(_terms(path, base), [_terms(path, side) for side in sides])
-        settled = terms.settled
-        if settled is None:
-            found[path] = terms
-        else:
-            found.pop(path, None)
-        value = terms.held if settled is None else settled
-        if pair_of(path) is None and path not in (SAMPLE, KEY):
-            merged = _holding(merged, path, value)
-    return merged, found
-
-
-def _terms(path: str, side: Placed) -> Terms:
-    known = side.standing.get(path)
-    if known is not None:
-        return known
-    if side.sample is None:
-        return Terms((ABSENT,))
-    value = side.key.decode() if path == KEY else read_field(side.sample, path)
-    return Terms((encode_field(path, value),))
-
-
-def _holding(sample: Sample, path: str, term: bytes) -> Sample:
-    value = decode_field(path, term)
-    if path == "image" and value is None:
-        return sample
-    return sample if read_field(sample, path) == value else write_field(sample, path, value)

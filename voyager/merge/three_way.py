@@ -18,7 +18,18 @@ from voyager.errors import InvalidDataError, StateError
 from voyager.merge.fields import UNDECIDED, decide
 from voyager.merge.moves import Changes, Rows, Traced, find_moves
 from voyager.merge.rules import Rules
-from voyager.merge.samples import Placed, merge_sample, merge_standing
+from voyager.merge.samples import merge_sample
+from voyager.merge.standing import (
+    Placed,
+    decide_plainly,
+    follow,
+    is_whole,
+    merge_keys,
+    merge_standing,
+    merge_whole,
+    whole_terms,
+)
+from voyager.merge.terms import merge_terms
 from voyager.repo.conflicts import conflict_change, conflicts_at
 from voyager.repo.dataset import Dataset
 from voyager.repo.namespace import WrittenKeys
@@ -38,10 +49,9 @@ from voyager.schema.conflict import (
     ABSENT,
     Conflicts,
     Terms,
-    combine,
     parse_conflict_key,
 )
-from voyager.schema.fields import FILE, KEY, SAMPLE, encode_field
+from voyager.schema.fields import FILE, KEY, SAMPLE, decode_field
 from voyager.schema.row_fields import ROW
 from voyager.schema.vocabulary import Vocabulary
 from voyager.store import bulk
@@ -326,7 +336,7 @@ class _Merge:
             self._standing(at, space, key).get(path) or Terms((ABSENT if row is None else row,))
             for at, row in enumerate(rows)
         ]
-        terms = combine(values[0], values[1:])
+        terms = merge_terms(values[0], values[1:])
         settled = terms.settled
         held = terms.held if settled is None else settled
         dispute = Dispute(space, key, None if held == ABSENT else held, {}, rows[0], rows[1:])
@@ -383,14 +393,16 @@ class _Merge:
 
     def _sample_at(self, key: bytes, rows: Rows) -> bytes | None:
         """The merged row of a sample that stays where it is; its conflicts are noted."""
-        if not any(self._are_conflicted) and not self._is_asked_of(rows):
-            choice: bytes | None = decide(rows[0], rows[1:])
-            if choice is not UNDECIDED:
-                return choice
-        at = [None if row is None else (key, row) for row in rows]
-        row, conflicts = self._merge(key, at)
-        if conflicts or any(self._are_conflicted):
-            self._note(SAMPLES, key, conflicts)
+        if not any(self._are_conflicted):
+            if not self._is_asked_of(rows):
+                choice: bytes | None = decide(rows[0], rows[1:])
+                if choice is not UNDECIDED:
+                    return choice
+            standing: list[Conflicts] = [{}] * len(rows)
+        else:
+            standing = [self._standing(at, SAMPLES, key) for at in range(len(rows))]
+        row, conflicts = self._merge(key, [key] * len(rows), rows, standing)
+        self._note(SAMPLES, key, conflicts)
         return row
 
     def _is_asked_of(self, rows: Rows) -> bool:
@@ -398,70 +410,44 @@ class _Merge:
         return self._wants_all and sum(row != rows[0] for row in rows[1:]) > 1
 
     def _merge(
-        self, key: bytes, at: Sequence[tuple[bytes, bytes] | None]
+        self, key: bytes, keys: Sequence[bytes], rows: Rows, standing: Sequence[Conflicts]
     ) -> tuple[bytes | None, dict[str, Terms]]:
-        """The merged row of one sample, and its conflicts; `at` is where the versions have it."""
-        rows = [None if place is None else place[1] for place in at]
-        standing = [
-            self._standing(version, SAMPLES, None if place is None else place[0])
-            for version, place in enumerate(at)
-        ]
-        are_conflicted = any(standing)
-        choice = decide(rows[0], rows[1:])
+        """The merged row of one sample, and its conflicts.
+
+        `keys`, `rows` and `standing` say where and how the versions have it.
+        """
+        choice = decide_plainly(list(zip(rows, standing, strict=True)))
         is_asked = self._is_asked_of(rows)
-        if choice is not UNDECIDED and not are_conflicted and not is_asked:
-            return choice, {}
-        base, *sides = [None if row is None else decode_sample(row) for row in rows]
-        dispute = self._disputed(key, base, sides, choice)
-        if are_conflicted:
-            dispute.standing = standing[1:]
-            self._work_in_standing(
-                dispute,
-                [
-                    Placed(key if place is None else place[0], sample, known)
-                    for place, sample, known in zip(at, [base, *sides], standing, strict=True)
-                ],
-            )
+        if choice is not UNDECIDED and not choice[1] and not is_asked:
+            return choice[0], {}
+        base, *sides = [
+            Placed(at, None if row is None else decode_sample(row), known)
+            for at, row, known in zip(keys, rows, standing, strict=True)
+        ]
+        dispute = Dispute(SAMPLES, key, None, {}, base.sample, [side.sample for side in sides])
+        dispute.standing = standing[1:]
+        if choice is not UNDECIDED:
+            dispute.merged = None if choice[0] is None else decode_sample(choice[0])
+            dispute.conflicts = dict(choice[1])
+        elif is_whole(base, sides):
+            dispute.merged, dispute.conflicts = merge_whole(base, sides)
+        else:
+            self._merge_fields(dispute, base, sides)
         if dispute.conflicts or is_asked:
             self._ask(dispute)
         merged: Sample | None = dispute.merged
         return None if merged is None else encode_sample(merged), dispute.conflicts
 
-    def _disputed(
-        self, key: bytes, base: Sample | None, sides: Sequence[Sample | None], choice: Any
-    ) -> Dispute:
-        """Merge the fields, or note that one side took out what another one changed."""
-        dispute = Dispute(SAMPLES, key, base, {}, base, sides)
-        there = [side for side in sides if side is not None]
-        if choice is not UNDECIDED:
-            dispute.merged = None if choice is None else decode_sample(choice)
-        elif base is not None and len(there) < len(sides):
-            terms = [Terms((encode_field(SAMPLE, side),)) for side in sides]
-            dispute.conflicts[SAMPLE] = combine(Terms((encode_field(SAMPLE, base),)), terms)
-        else:
-            dispute.merged, notes = merge_sample(base, there, self._rules)
-            dispute.conflicts, dispute.joined = notes.conflicts, notes.joined
-            uid = dispute.merged.uid
-            self._done.joined.update({(uid, own): to for own, to in notes.joined.items()})
-            self._done.lowered += [(key, name) for name in notes.lowered]
-            self._done.both.append(key)
-        return dispute
-
-    def _work_in_standing(self, dispute: Dispute, placed: Sequence[Placed]) -> None:
-        whole = any(SAMPLE in side.standing for side in placed)
-        there = [side.sample for side in placed if side.sample is not None]
-        if dispute.merged is None and not (whole and there):
-            dispute.conflicts = {}
-            return
-        base, *sides = placed
-        merged: Sample | None
-        merged, dispute.conflicts = merge_standing(
-            dispute.merged or there[0], dispute.conflicts, base, sides
+    def _merge_fields(self, dispute: Dispute, base: Placed, sides: Sequence[Placed]) -> None:
+        there = [side.sample for side in sides if side.sample is not None]
+        merged, notes = merge_sample(base.sample, there, self._rules)
+        dispute.joined = notes.joined
+        dispute.merged, dispute.conflicts = merge_standing(
+            merged, notes.conflicts, base, [follow(side, notes.joined) for side in sides]
         )
-        terms = dispute.conflicts.get(SAMPLE)
-        if whole and terms is not None:
-            merged = None if terms.held == ABSENT else decode_sample(terms.held)
-        dispute.merged = merged
+        self._done.joined.update({(merged.uid, own): to for own, to in notes.joined.items()})
+        self._done.lowered += [(dispute.key, name) for name in notes.lowered]
+        self._done.both.append(dispute.key)
 
     # -- samples whose keys changed --------------------------------------------------------------
 
@@ -469,58 +455,79 @@ class _Merge:
         self, samples: Sequence[Traced], keys: set[bytes]
     ) -> dict[bytes, bytes | None]:
         """What is in the end at the keys that uids decide."""
-        found: dict[bytes, list[tuple[bytes, dict[str, Terms]]]] = {key: [] for key in keys}
+        found: dict[bytes, list[tuple[bytes | None, dict[str, Terms]]]] = {key: [] for key in keys}
         moved = dict.fromkeys(keys, False)
         for traced in samples:
-            key, terms = self._key_of(traced)
-            row, conflicts = self._merge(key, traced.at)
+            standing = [
+                {} if place is None else self._standing(at, SAMPLES, place[0])
+                for at, place in enumerate(traced.at)
+            ]
+            key, terms = self._key_of(traced, standing)
+            places = [(key, None) if place is None else place for place in traced.at]
+            names, rows = zip(*places, strict=True)
+            row, conflicts = self._merge(key, names, rows, standing)
+            conflicts.pop(KEY, None)
             if terms is not None:
                 conflicts[KEY] = terms
-            if row is not None:
+            if row is not None or conflicts:
                 found[key].append((row, conflicts))
                 moved[key] |= traced.at[0] is not None
-            elif conflicts:
-                self._note(SAMPLES, key, conflicts)
         return {
             key: self._at_one_key(key, there, ask=not moved[key]) for key, there in found.items()
         }
 
-    def _key_of(self, traced: Traced) -> tuple[bytes, Terms | None]:
+    def _key_of(self, traced: Traced, standing: Sequence[Conflicts]) -> tuple[bytes, Terms | None]:
         """Where a sample goes; two different renames are a conflict."""
         base, *sides = traced.at
         old = None if base is None else base[0]
         there = [side[0] for side in sides if side is not None]
-        key = decide(old, there) if there else old
-        if key is not UNDECIDED and key is not None:
-            return key, None
-        value = Terms((ABSENT if old is None else encode_field(KEY, old.decode()),))
-        terms = combine(value, [Terms((encode_field(KEY, name.decode()),)) for name in there])
+        if old is not None and not there:
+            return old, None
+        if not any(KEY in known for known in standing):
+            key = decide(old, there)
+            if key is not UNDECIDED and key is not None:
+                return key, None
+        terms = merge_keys(traced.at, standing)
+        if terms.settled is not None and terms.settled != ABSENT:
+            return decode_field(KEY, terms.settled).encode(), None
         dispute = Dispute(SAMPLES, old or min(there), None, {KEY: terms}, None, [None] * len(sides))
         dispute.keys = [None if side is None else side[0] for side in sides]
         self._ask(dispute)
         return dispute.key, dispute.conflicts.get(KEY)
 
     def _at_one_key(
-        self, key: bytes, there: list[tuple[bytes, dict[str, Terms]]], *, ask: bool
+        self, key: bytes, there: list[tuple[bytes | None, dict[str, Terms]]], *, ask: bool
     ) -> bytes | None:
         """The one sample at a key; of several none, and a conflict that holds them all.
 
         The resolver is only asked of samples that are new: of others one would be lost for good.
         """
-        if not there:
-            self._note(SAMPLES, key, {})
-            return None
-        if len(there) == 1:
-            row, conflicts = there[0]
+        there = there + self._waiting_at(key)
+        if len(there) < 2:
+            row, conflicts = there[0] if there else (None, {})
             self._note(SAMPLES, key, conflicts)
             return row
-        rows = sorted(row for row, _ in there)
-        conflicts = {path: terms for _, found in there for path, terms in found.items()}
-        conflicts[SAMPLE] = Terms(tuple(rows), (ABSENT,) * (len(rows) - 1))
+        ways = [whole_terms(row, conflicts) for row, conflicts in there]
+        terms = merge_terms(Terms((ABSENT,)), ways)
+        held = None if terms.held == ABSENT else decode_sample(terms.held)
         at = [version.row(SAMPLES, key) for version in self._versions[1:]]
         sides = [None if row is None else decode_sample(row) for row in at]
-        dispute = Dispute(SAMPLES, key, None, conflicts, None, sides)
+        dispute = Dispute(SAMPLES, key, held, {SAMPLE: terms}, None, sides)
         if ask:
             self._ask(dispute)
         self._note(SAMPLES, key, dispute.conflicts)
         return None if dispute.merged is None else encode_sample(dispute.merged)
+
+    def _waiting_at(self, key: bytes) -> list[tuple[bytes | None, dict[str, Terms]]]:
+        """Samples of which none holds a key yet, on sides that did not find them in the base."""
+        if not any(self._are_conflicted):
+            return []
+        old, *news = [
+            dict(self._standing(at, SAMPLES, key)) if version.row(SAMPLES, key) is None else {}
+            for at, version in enumerate(self._versions)
+        ]
+        found: list[tuple[bytes | None, dict[str, Terms]]] = []
+        for conflicts in news:
+            if conflicts and conflicts != old and (None, conflicts) not in found:
+                found.append((None, conflicts))
+        return found

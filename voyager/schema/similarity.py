@@ -312,11 +312,13 @@ def box_iou_matrix(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
     ax0, ay0, ax1, ay1 = a.T[:, :, None]
     bx0, by0, bx1, by1 = b.T[:, None, :]
-    width = np.minimum(ax1, bx1) - np.maximum(ax0, bx0)
-    height = np.minimum(ay1, by1) - np.maximum(ay0, by0)
-    both = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-    either = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - both
-    shares: NDArray[Any] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # areas beyond the range of a float
+        width = np.minimum(ax1, bx1) - np.maximum(ax0, bx0)
+        height = np.minimum(ay1, by1) - np.maximum(ay0, by0)
+        both = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+        either = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - both
+    fits = (either > 0) & (either < np.inf)
+    shares: NDArray[Any] = np.divide(both, either, out=np.zeros_like(both), where=fits)
     return shares
 
 
@@ -340,14 +342,16 @@ def similarity_matrix(
     if all(type(shape) is Box for shape in (*a, *b)):
         scores = box_iou_matrix(one, other)
         same = np.ones(scores.shape, bool)
-        for side in range(4):
-            same &= np.abs(one[:, None, side] - other[None, :, side]) <= SAME_EDGES
+        with np.errstate(over="ignore"):
+            for side in range(4):
+                same &= np.abs(one[:, None, side] - other[None, :, side]) <= SAME_EDGES
         scores[same] = 1.0
         return scores
     margin = max(SAME_EDGES, _FAR * _reach(area))
-    apart = (one[:, None, :2] - other[None, :, 2:] > margin) | (
-        other[None, :, :2] - one[:, None, 2:] > margin
-    )
+    with np.errstate(over="ignore"):
+        apart = (one[:, None, :2] - other[None, :, 2:] > margin) | (
+            other[None, :, :2] - one[:, None, 2:] > margin
+        )
     scores = np.zeros((len(a), len(b)))
     for row, column in np.argwhere(~apart.any(axis=2)).tolist():
         scores[row, column] = similarity(a[row], b[column], sigmas=sigmas, area=area, load=load)
