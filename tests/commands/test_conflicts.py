@@ -178,3 +178,89 @@ def test_setting_a_field_resolves_it_even_to_what_it_holds(merging: World, line:
 def test_another_source_resolves_nothing(merging: World) -> None:
     run(merging, "vgr label 1.jpg color=red --source model:other")
     assert merging.run("vgr conflicts --json").out.count("\n") == 4
+
+
+@pytest.fixture
+def deleted(world: World) -> World:
+    """What one side took out and the other one changed, and an answer of several."""
+    run(
+        world,
+        "vgr init -q",
+        f"cp {FIRST} 1.jpg",
+        f"cp {SECOND} 2.jpg",
+        "vgr add -q .",
+        "vgr task add -q color",
+        "vgr task add -q style --many",
+        "vgr task add -q what",
+        "vgr label -q 1.jpg color=red --create",
+        "vgr label -q 2.jpg style+=summer style+=wide --create",
+        "vgr region add -q 1.jpg --box 100,60,300,200 what=hat --create",
+        "vgr region add -q 2.jpg --box 100,60,300,200 what=hat",
+        "vgr commit -q -m base",
+        "vgr switch -q -c other",
+        "vgr rm -q 1.jpg",
+        "vgr label -q 2.jpg style-=summer style-=wide",
+        "vgr region rm -q 2.jpg#1",
+        "vgr commit -q -m theirs",
+        "vgr switch -q main",
+        "vgr split -q 1.jpg --set train",
+        "vgr label -q 1.jpg color=blue --create",
+        "vgr region move -q 1.jpg#1 --by 0,20",
+        "vgr label -q 2.jpg --verify --task style",
+        "vgr label -q 2.jpg#1 --verify",
+        "vgr commit -q -m ours",
+    )
+    assert world.run("vgr merge other").code == 1
+    return world
+
+
+def test_a_changed_sample_says_what_changed(deleted: World) -> None:
+    said = deleted.run("vgr conflicts").out
+    assert (
+        "  sample: unchanged → ours changed (split none → train; color red → blue;"
+        " #1 (hat) box moved (IoU 0.75)) | theirs deleted\n"
+    ) in said
+    assert (
+        "  #1 (hat): hat, box 100,60 to 300,200 → ours hat, box 100,60 to 300,200"
+        " (what hat accepted → verified; accepted → verified) | theirs deleted\n"
+    ) in said
+
+
+def test_answers_of_several_are_told_apart(deleted: World) -> None:
+    lines = deleted.run("vgr conflicts 2.jpg").out.splitlines()
+    assert [line.partition(":")[0] for line in lines[1:4]] == [
+        "  style summer",
+        "  style wide",
+        "  #1 (hat)",
+    ]
+
+
+def test_names_are_those_to_type(world: World) -> None:
+    run(
+        world,
+        "vgr init -q",
+        f"cp {FIRST} 1.jpg",
+        "vgr add -q .",
+        "vgr task add -q color",
+        "vgr taxonomy mkdir -q color/red",
+        "vgr commit -q -m base",
+        "vgr switch -q -c other",
+        "vgr taxonomy mv -q color/red color/scarlet",
+        "vgr task set -q color --many",
+        "vgr commit -q -m theirs",
+        "vgr switch -q main",
+        "vgr taxonomy mv -q color/red color/crimson",
+        "vgr task rm -q color",
+        "vgr commit -q -m ours",
+    )
+    told = world.run("vgr merge other").out
+    names = re.findall(r"^ conflict: (\S+) ", told, re.M)
+    assert names == ["task:color", "taxonomy:color/red"]
+    status = world.run("vgr status").out
+    for name in names:
+        assert f"\t{name} (1 field)\n" in status
+        assert world.run(f"vgr conflicts {name}").code == 0
+    run(world, "vgr commit -q --allow-conflicts -m undecided")
+    assert "first 'task:color' " in world.run("vgr tag v1").err
+    for name in names:
+        run(world, f"vgr resolve -q {name} --theirs")

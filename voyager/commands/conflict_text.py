@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from voyager import wire
+from voyager.commands.change_words import region_change, sample_change
 from voyager.commands.context import Context
 from voyager.commands.fact_text import (
     ARROW,
@@ -22,6 +23,7 @@ from voyager.merge.conflict_json import term_to_json
 from voyager.merge.conflicts import Standing
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
+from voyager.repo.label_diff import terms_of
 from voyager.repo.snapshot import FILES, SAMPLES, TASKS, TAXONOMIES
 from voyager.schema import Box, FileRow, Image, Label, Region, Sample, decode_file
 from voyager.schema.conflict import ABSENT
@@ -70,6 +72,7 @@ class Words:
 
     def __init__(self, version: Dataset, one: Standing) -> None:
         self._vocabulary: Vocabulary = version.vocabulary
+        self._terms = terms_of(version, version)
         row = version.row(one.space, one.key) if one.space == SAMPLES else None
         self._sample = None if row is None else version[one.name]
         regions = () if self._sample is None else self._sample.regions
@@ -86,10 +89,10 @@ class Words:
         own = region_of(one.path)
         parts = parse_path(one.path)
         if own is None:
-            return self._field(parts)
+            return self._field(one, parts)
         if one.path == region_path(own):
             return self.region(own)
-        field = self._field(parts[2:])
+        field = self._field(one, parts[2:])
         which = self.region(own, bare=task_of(one.path) is not None)
         return f"{which} {field}{_which_class(one)}"
 
@@ -102,14 +105,19 @@ class Words:
         said = dict.fromkeys(plain(self._vocabulary.word(label)) for label in labels)
         return f"{name} ({', '.join(said)})" if said else name
 
-    def _field(self, parts: Sequence[str]) -> str:
+    def _field(self, one: Standing, parts: Sequence[str]) -> str:
         if parts[0] == "labels":
             voice = "" if parts[2] in _GOES_WITHOUT_SAYING else f" ({plain(parts[2])})"
-            more = "".join(f" {plain(part)}" for part in parts[3:] if not part.startswith("="))
-            return f"{plain(parts[1])}{more}{voice}"
+            words = (self._which(one) if part[0] == "=" else part for part in parts[3:])
+            return f"{' '.join(map(plain, (parts[1], *words)))}{voice}"
         if parts[0] == "geometries":
             return plain(parts[1])
         return plain(".".join(parts))
+
+    def _which(self, one: Standing) -> str:
+        """The answer that a conflict is about, of a task that takes several."""
+        labels = (decode_field(one.path, term) for term in (*one.options, one.base))
+        return next(self._vocabulary.word(label) for label in labels if label is not None)
 
     def sides(self, one: Standing) -> str:
         """`red → ours green | theirs blue`; what stands before a value is the option to type."""
@@ -148,14 +156,26 @@ class Words:
         own = region_of(one.path)
         if value is None:
             return "deleted" if own is not None and one.path == region_path(own) else "nothing"
+        if isinstance(value, Region):
+            return self._region_value(one, value)
         return self._part(value)
+
+    def _region_value(self, one: Standing, value: Region) -> str:
+        """A region, and what is different about it where its class and shapes do not tell."""
+        said, before = self._part(value), decode_field(one.path, one.base)
+        if before in (None, value) or self._sample is None or self._part(before) != said:
+            return said
+        return f"{said} ({region_change(self._sample, before, value, self._terms)})"
 
     def _whole(self, one: Standing, term: bytes) -> str:
         if term == ABSENT:
             return "deleted" if one.base != ABSENT else "nothing"
-        if one.base != ABSENT:
-            return "unchanged" if term == one.base else "changed"
         sample: _Sample = decode_field(one.path, term)
+        if one.base != ABSENT:
+            if term == one.base:
+                return "unchanged"
+            changes = sample_change(decode_field(one.path, one.base), sample, self._terms)
+            return f"changed ({changes})"
         labels = ", ".join(plain(self._vocabulary.word(label)) for label in sample.labels)
         return f"{image_text(sample.image)}{f' ({labels})' if labels else ''}"
 

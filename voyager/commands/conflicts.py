@@ -92,7 +92,8 @@ def wanted_of(
     where: str | None,
 ) -> Wanted:
     """Which conflicts the arguments mean."""
-    from voyager.merge.conflicts import PREFIXES, Wanted
+    from voyager.merge.conflicts import Wanted
+    from voyager.repo.conflicts import PREFIXES
 
     known = tuple(PREFIXES.values())
     keys = [name if name.startswith(known) else key_of(repo, name) for name in names or ()]

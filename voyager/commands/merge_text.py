@@ -105,10 +105,9 @@ def _noticed(done: Merged) -> Iterator[str]:
 def disputed_lines(version: Dataset, count: int) -> Iterator[str]:
     """The first of what is in conflict: where, and what of it."""
     from voyager.commands.conflict_text import Words
-    from voyager.merge.conflicts import Standing, name_of
+    from voyager.merge.conflicts import Standing
 
-    for space, key, path, terms in islice(iter_conflicts(version), _MOST):
-        name = name_of(space, key, version.vocabulary)
+    for space, key, name, path, terms in islice(iter_conflicts(version), _MOST):
         one = Standing(space, key, name, path, terms, (), terms.held)
         yield f" conflict: {quoted(name)} {Words(version, one).subject(one)}"
     if count > _MOST:

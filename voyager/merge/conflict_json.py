@@ -9,9 +9,10 @@ from typing import Any
 
 from voyager import wire
 from voyager.errors import InvalidDataError, NotFoundError, VoyagerError
-from voyager.merge.conflicts import Standing, all_conflicts, name_of
+from voyager.merge.conflicts import Standing, all_conflicts
 from voyager.merge.deciding import Choose
 from voyager.merge.resolving import BASE, DIFFERENT, OURS, SAME, THEIRS, UNION, Choice
+from voyager.repo.conflicts import name_of
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import FILES, SAMPLES, TASKS, TAXONOMIES
 from voyager.schema import (
@@ -155,10 +156,9 @@ def choices_from(version: Dataset, path: Path) -> Choose:
     InvalidDataError for a line that says nothing that can be chosen, NotFoundError for one about
     what is not in conflict; both with file and line.
     """
-    words = version.vocabulary
-    choices = read_choices(path, words)
+    choices = read_choices(path, version.vocabulary)
     rows = all_conflicts(version)
-    known = {(name_of(*at, words), field) for at, found in rows.items() for field in found}
+    known = {(name_of(*at, version), field) for at, found in rows.items() for field in found}
     for (name, field), (_, line) in choices.items():
         if (name, field) not in known:
             raise NotFoundError(
@@ -169,7 +169,7 @@ def choices_from(version: Dataset, path: Path) -> Choose:
             )
 
     def choose(space: str, key: bytes, field: str) -> Choice | None:
-        found = choices.get((name_of(space, key, words), field))
+        found = choices.get((name_of(space, key, version), field))
         return None if found is None else found[0]
 
     return choose

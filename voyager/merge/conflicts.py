@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from voyager.errors import NotFoundError, UsageError
 from voyager.merge.sides import Rows, Traced, trace
-from voyager.repo.conflicts import iter_conflicted
+from voyager.repo.conflicts import PREFIXES, iter_conflicted, name_of
 from voyager.repo.dataset import Dataset
 from voyager.repo.fact_filter import classes_named
 from voyager.repo.keys import KeyPattern, shown
@@ -19,11 +19,8 @@ from voyager.schema import Label, Region, Sample, decode_sample
 from voyager.schema.conflict import Terms
 from voyager.schema.fields import decode_field, pair_of, region_of, task_of
 from voyager.schema.taxonomy import NodeId
-from voyager.schema.vocabulary import Vocabulary
 from voyager.schema.vocabulary_rows import parse_node_key
 
-PREFIXES: Final = {TASKS: "task:", TAXONOMIES: "taxonomy:"}
-"""What the names of tasks and classes begin with."""
 _MOST_NAMED = 5
 
 
@@ -82,10 +79,9 @@ def list_conflicts(
     NotFoundError for a name that nothing in conflict has.
     """
     found = []
-    words = version.vocabulary
     rows = select(version, wanted or Wanted(), all_conflicts(version), progress=progress)
     for traced in trace(repo, version, rows):
-        name = name_of(traced.space, traced.key, words)
+        name = name_of(traced.space, traced.key, version)
         for path, terms in traced.conflicts.items():
             sides = tuple(traced.term(number, path) for number in range(len(traced.sides)))
             base = traced.base(path)
@@ -94,21 +90,6 @@ def list_conflicts(
 
 
 _ORDER = {TASKS: "0", TAXONOMIES: "1", FILES: "2", SAMPLES: "3"}
-
-
-def name_of(space: str, key: bytes, vocabulary: Vocabulary) -> str:
-    """What commands call a row: a key, `task:NAME`, `taxonomy:NAME/CLASS`, `SPACE:KEY` else."""
-    text = key.decode(errors="replace")
-    if space in (SAMPLES, FILES):
-        return text
-    if space != TAXONOMIES:
-        return f"{PREFIXES.get(space, f'{space}:')}{text}"
-    name, node = parse_node_key(key)
-    if node is None:
-        return f"taxonomy:{name}"
-    taxonomy = vocabulary.taxonomies.get(name)
-    path = taxonomy.path(node) if taxonomy is not None and node in taxonomy else None
-    return f"taxonomy:{name}/{path or node.hex()}"
 
 
 # -- choosing -------------------------------------------------------------------------------------
@@ -220,8 +201,7 @@ def _labels_in(value: Any) -> Iterator[Label]:
 
 def _named(version: Dataset, rows: Rows, names: Iterable[str]) -> Rows:
     """What names name; NotFoundError for one that names nothing in conflict."""
-    words = version.vocabulary
-    by_name = {name_of(space, key, words): (space, key) for space, key in rows}
+    by_name = {name_of(space, key, version): (space, key) for space, key in rows}
     found: dict[tuple[str, bytes], dict[str, Terms]] = {}
     for name in names:
         new = _rows_named(version, rows, by_name, name)

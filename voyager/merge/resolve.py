@@ -13,13 +13,13 @@ from typing import Any
 from voyager import wire
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.merge.check import followed_links, links_into
-from voyager.merge.conflicts import Wanted, all_conflicts, name_of, select, traced_conflicts
+from voyager.merge.conflicts import Wanted, all_conflicts, select, traced_conflicts
 from voyager.merge.deciding import ByChoice, ByStrategy, Choose, Decider
 from voyager.merge.moves import Changes
 from voyager.merge.resolving import Choice, Work, free_key
 from voyager.merge.rules import Rules
 from voyager.merge.sides import Traced
-from voyager.repo.conflicts import conflict_change
+from voyager.repo.conflicts import conflict_change, name_of
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import check_key, shown
 from voyager.repo.merging import running_merge
@@ -200,12 +200,12 @@ class Resolution:
         self, space: str, key: bytes, decided: Iterable[str], undecided: Iterable[str]
     ) -> None:
         paths = list(decided)
-        words = self.version.vocabulary
+        name = name_of(space, key, self.version)
         if paths:
-            self.done.names.append(name_of(space, key, words))
+            self.done.names.append(name)
             self.done.resolved += len(paths)
             self.done.kinds.update(parse_path(path)[0] for path in paths)
-        self.done.undecided += [(name_of(space, key, words), path) for path in undecided]
+        self.done.undecided += [(name, path) for path in undecided]
 
     # -- samples ---------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ drops the conflicts of what it removes, and mv carries them along.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.errors import StateError
-from voyager.repo.snapshot import CONFLICTS, SAMPLES, TASKS, TAXONOMIES
+from voyager.repo.snapshot import CONFLICTS, FILES, SAMPLES, TASKS, TAXONOMIES
 from voyager.schema import decode_sample
 from voyager.schema.conflict import (
     Conflicts,
@@ -23,27 +23,40 @@ from voyager.schema.conflict import (
 from voyager.schema.fields import KEY, pair_of, parse_path, region_of, region_path
 from voyager.schema.row_fields import read_term
 from voyager.schema.thin_rows import uid_of
+from voyager.schema.vocabulary_rows import parse_node_key
 
 if TYPE_CHECKING:
     from voyager.repo.dataset import Dataset
     from voyager.repo.staging import RowChange
 
 
+PREFIXES: Final = {TASKS: "task:", TAXONOMIES: "taxonomy:"}
+"""What the names of tasks and classes begin with."""
+
+
 class Conflict(NamedTuple):
-    """One field in conflict: of which row, which path, and the terms."""
+    """One field in conflict: of which row (`name` as `name_of`), which path, and the terms."""
 
     space: str
     key: bytes
+    name: str
     path: str
     terms: Terms
 
-    @property
-    def name(self) -> str:
-        """The key of a sample or file, or which task or taxonomy it is of."""
-        name = self.key.decode(errors="replace")
-        if self.space == TASKS:
-            return f"task {name}"
-        return f"taxonomy {name.partition('/')[0]}" if self.space == TAXONOMIES else name
+
+def name_of(space: str, key: bytes, version: Dataset) -> str:
+    """What commands call a row: a key, `task:NAME`, `taxonomy:NAME/CLASS`, `SPACE:KEY` else."""
+    text = key.decode(errors="replace")
+    if space in (SAMPLES, FILES):
+        return text
+    if space != TAXONOMIES:
+        return f"{PREFIXES.get(space, f'{space}:')}{text}"
+    name, node = parse_node_key(key)
+    if node is None:
+        return f"taxonomy:{name}"
+    taxonomy = version.vocabulary.taxonomies.get(name)
+    path = taxonomy.path(node) if taxonomy is not None and node in taxonomy else None
+    return f"taxonomy:{name}/{path or node.hex()}"
 
 
 def has_conflicts(version: Dataset) -> bool:
@@ -67,8 +80,9 @@ def iter_conflicted(version: Dataset) -> Iterator[tuple[str, bytes, dict[str, Te
 def iter_conflicts(version: Dataset) -> Iterator[Conflict]:
     """Every field in conflict, by space, key and path."""
     for space, key, found in iter_conflicted(version):
+        name = name_of(space, key, version)
         for path in sorted(found):
-            yield Conflict(space, key, path, found[path])
+            yield Conflict(space, key, name, path, found[path])
 
 
 def count_conflicts(version: Dataset) -> int:
