@@ -1,4 +1,4 @@
-"""Merges, rebases and their ends killed, torn and out of space at every step.
+"""Merges, resolves, rebases and their ends killed, torn and out of space at every step.
 
 Whatever happens, the old state is whole or the new one is: HEAD, branches, what is staged, what
 waits, and the files. An interrupted one can be finished and taken back, a replay that waits goes on
@@ -23,6 +23,8 @@ from voyager.merge import merge
 from voyager.merge import proceed as proceed_merge
 from voyager.merge.pick import cherry_pick, revert
 from voyager.merge.rebase import rebase
+from voyager.merge.resolve import resolve
+from voyager.merge.resolving import Choice
 from voyager.merge.resume import abort, proceed, skip
 from voyager.repo.branches import find_branch
 from voyager.repo.commit import commit
@@ -34,7 +36,7 @@ from voyager.schema import Label, encode_sample
 from voyager.store import fsck
 
 State = dict[str, Any]
-A, B, C = "hat/1.jpg", "hat/2.jpg", "shoes/3.jpg"
+A, B, C, D = "hat/1.jpg", "hat/2.jpg", "shoes/3.jpg", "new/4.jpg"
 
 
 # -- what is prepared -----------------------------------------------------------------------------
@@ -62,8 +64,8 @@ def apart(root: Path) -> None:
         stage_all(repo)
         commit(repo, "first")
         switch_to_new(repo, "other")
-        write(root, "new/4.jpg", PHOTOS[3])
-        save(repo, "more", "new/4.jpg", "blue")
+        write(root, D, PHOTOS[3])
+        save(repo, "more", D, "blue")
         (root / C).unlink()
         write(root, "README.md", b"edited\n" * 40)
         save(repo, "less", A, "blue")
@@ -124,6 +126,28 @@ def stopped_pick(root: Path) -> None:
         label(repo, A, "pink")
 
 
+def disputed(root: Path) -> None:
+    """A merge that waits: B has two names, C is deleted or changed, and a key has two photos."""
+    apart(root)
+    with Repository.open(root) as repo:
+        (root / B).rename(root / "hat/two.jpg")
+        stage_all(repo)
+        commit(repo, "two")
+        switch(repo, find_branch(repo, "main"))
+        write(root, D, PHOTOS[4])
+        save(repo, "red", C, "red")
+        switch(repo, find_branch(repo, "other"))
+        assert merge_main(repo).conflicts == 3
+
+
+def resolve_all(repo: Repository) -> Any:
+    """A photo is renamed, one goes, and one comes."""
+    ways = {B: Choice("side", 1), C: Choice("side", 0), D: Choice("union")}
+    done = resolve(repo, lambda space, key, path: ways[key.decode()])
+    assert (done.left, len(done.moved), done.removed, len(done.added)) == (0, 1, [C], 1)
+    return done
+
+
 # -- what is done ---------------------------------------------------------------------------------
 
 
@@ -142,6 +166,7 @@ SCENARIOS = [
     Scenario("merge-stops", clash, merge_main),
     Scenario("merge-continue", waiting(merge_main, resolved=True), proceed_merge),
     Scenario("merge-abort", waiting(merge_main, resolved=False), abort_merge),
+    Scenario("resolve", disputed, resolve_all),
     Scenario("rebase", apart, rebase_main),
     Scenario("rebase-stops", clash, rebase_main),
     Scenario(
