@@ -228,3 +228,42 @@ def test_samples_of_another_repository_are_looked_at(guarded: World) -> None:
     assert [one["key"] for one in done["guard"]["dropped"]] == ["a.jpg"]
     assert done["added"] == 1
     assert told(guarded, "vgr status")["staged"]["added"] == 1
+
+
+def copy_on_a_branch(world: World) -> None:
+    """A copy of the test photo, other bytes, in a commit of a branch ahead of main."""
+    world.run("vgr switch -q -c ben")
+    place(world, COPY, 0)
+    world.path(COPY).write_bytes(world.path(COPY).read_bytes() + b"other")
+    world.run("vgr add -q train --split train")
+    world.run("vgr commit -q -m copy")
+    world.run("vgr switch -q main")
+
+
+def test_nothing_goes_past_the_guard_by_a_fast_forward(guarded: World) -> None:
+    copy_on_a_branch(guarded)
+    error = told(guarded, "vgr merge --ff-only ben", 5)["error"]
+    assert COPY in error["message"]
+    assert error["hint"] == "vgr merge ben"
+    done = told(guarded, "vgr merge ben")
+    assert done["result"] == "merged"
+    assert [one["key"] for one in done["guard"]["dropped"]] == [COPY]
+    assert told(guarded, "vgr guard check") == []
+    assert [one["key"] for one in json.loads(guarded.run("vgr show --json").out)["guard"]] == [COPY]
+
+
+def test_what_the_guard_only_warns_of_goes_by_a_fast_forward(guarded: World) -> None:
+    guarded.run("vgr guard set -q --action warn")
+    guarded.run("vgr commit -q -m 'just warn'")
+    copy_on_a_branch(guarded)
+    done = told(guarded, "vgr merge ben")
+    assert done["result"] == "fast-forward"
+    assert [one["key"] for one in done["guard"]["warned"]] == [COPY]
+
+
+def test_a_guard_that_refuses_stops_a_fast_forward(guarded: World) -> None:
+    guarded.run("vgr guard set -q --action error")
+    guarded.run("vgr commit -q -m refuse")
+    copy_on_a_branch(guarded)
+    assert COPY in told(guarded, "vgr merge ben", 5)["error"]["message"]
+    assert not guarded.path(COPY).exists()

@@ -8,29 +8,29 @@ in, and either commit or leave the conflicts in staging.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from voyager.errors import StateError, UsageError
 from voyager.merge.bases import base_version, common_bases
 from voyager.merge.check import follow_joined, iter_violations
+from voyager.merge.outcome import Merged as Merged
 from voyager.merge.question import named_sides
 from voyager.merge.three_way import MergedVersion, Resolver, merge_versions
 from voyager.repo.commit import commit as commit_staged
 from voyager.repo.commit import run_hook
 from voyager.repo.conflicts import count_conflicts, settle
 from voyager.repo.dataset import Dataset
+from voyager.repo.diff import changed_rows
 from voyager.repo.guard import Review, review
 from voyager.repo.guard_decisions import extra_with_decisions, note_decisions
 from voyager.repo.merging import Merging, refuse_if_merging, running_merge
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import read_snapshot
+from voyager.repo.snapshot import SAMPLES, read_snapshot
 from voyager.repo.staging import fold, overlay_of
 from voyager.repo.switch import Goal, followed, go
 from voyager.repo.worktree import Updated
-from voyager.schema.validate import Violation
 from voyager.store.history import is_ancestor, read_commit, write_commit
 from voyager.store.refs import HEADS, Head, iter_refs
 from voyager.store.transaction import Transaction
@@ -39,55 +39,6 @@ if TYPE_CHECKING:
     from voyager.merge.choices import Choices
 
 FastForward: TypeAlias = Literal["allowed", "never", "only"]
-
-
-@dataclass(slots=True)
-class Merged:
-    """What a merge did.
-
-    `result` is up-to-date, fast-forward, merged (committed), staged (`commit=False`, squash) or
-    conflicts; `twins` are keys under which two sides added one image, `lowered` (key, coverage)
-    that says less now, `joined` how many regions of several sides became one.
-    """
-
-    result: Literal["up-to-date", "fast-forward", "merged", "staged", "conflicts"]
-    commit: bytes | None = None
-    bases: list[bytes] = field(default_factory=list)
-    conflicts: int = 0
-    resolved: Mapping[str, int] = field(default_factory=dict)
-    violations: list[Violation] = field(default_factory=list)
-    guard: Review = field(default_factory=Review)
-    twins: list[tuple[str, str]] = field(default_factory=list)
-    lowered: list[tuple[str, str]] = field(default_factory=list)
-    joined: int = 0
-    updated: Updated = field(default_factory=Updated)
-
-    def as_json(self) -> dict[str, Any]:
-        """As `vgr merge --json` says it."""
-        return {
-            "result": self.result,
-            "commit": None if self.commit is None else self.commit.hex(),
-            "bases": [base.hex() for base in self.bases],
-            "conflicts": self.conflicts,
-            "resolved": dict(self.resolved),
-            "violations": [violation_json(each) for each in self.violations],
-            "guard": self.guard.as_json(),
-            "twins": [list(pair) for pair in self.twins],
-            "coverage": [list(pair) for pair in self.lowered],
-            "joined": self.joined,
-        }
-
-
-def violation_json(violation: Violation) -> dict[str, Any]:
-    """A violation as JSON."""
-    return {
-        "key": violation.key,
-        "region": None if violation.region is None else violation.region.hex(),
-        "path": violation.path,
-        "kind": violation.kind,
-        "message": violation.message,
-        "hint": violation.hint,
-    }
 
 
 def merge(
@@ -109,6 +60,7 @@ def merge(
     Conflicts stop it in staging, with `result` "conflicts": resolve them and commit, or `abort`.
     `strategies` decide them (`choices.parse_choices`: "theirs", "color=vote"), or else `resolver`.
     `commit=False` stops there always; `squash` stages the outcome for a commit of one parent.
+    Where the guard has something to do there is no fast-forward, as a commit has to say so.
     Raises StateError for staged changes, for unrelated histories (without `allow_unrelated`) and
     where files would be overwritten; nothing is changed then.
     """
@@ -119,7 +71,15 @@ def merge(
     if not heads:
         return Merged("up-to-date", head.commit)
     if ff != "never" and not squash and len(heads) == 1 and _descends(repo, heads[0], head.commit):
-        return _fast_forward(repo, head, heads[0], progress=progress)
+        guard = _guard_ahead(repo, head, heads[0], progress)
+        if not guard.changes:
+            return _fast_forward(repo, head, heads[0], guard, progress=progress)
+        if ff == "only":
+            raise StateError(
+                f"'{revisions[0]}' cannot be fast-forwarded to: the guard would change"
+                f" {len(guard.decisions):,} of its samples, first '{guard.decisions[0].key}'",
+                hint=f"vgr merge {revisions[0]}",
+            )
     if ff == "only":
         raise StateError(
             f"'{revisions[0]}' cannot be fast-forwarded to: both sides have commits of their own",
@@ -236,7 +196,18 @@ def _message(repo: Repository, revisions: Sequence[str], head: Head) -> str:
     return f"Merge {kind}{many} {names}{into}"
 
 
-def _fast_forward(repo: Repository, head: Head, commit: bytes, *, progress: Progress) -> Merged:
+def _guard_ahead(repo: Repository, head: Head, commit: bytes, progress: Progress) -> Review:
+    """What the guard says of the samples that a fast-forward brings in."""
+    if head.commit is None:
+        return Review()
+    before, after = repo.dataset_of(head.commit), repo.dataset_of(commit)
+    changed = changed_rows(before, after, SAMPLES)
+    return review(repo, before, after, stage="merge", changed=changed, progress=progress)
+
+
+def _fast_forward(
+    repo: Repository, head: Head, commit: bytes, guard: Review, *, progress: Progress
+) -> Merged:
     snapshot = read_commit(repo.store, commit).snapshot_id
     with repo.transaction("merge", f"fast-forward to {commit.hex()[:12]}") as txn:
         goal = _goal(head, commit, snapshot)
@@ -245,6 +216,7 @@ def _fast_forward(repo: Repository, head: Head, commit: bytes, *, progress: Prog
         "fast-forward",
         commit,
         [head.commit] if head.commit else [],
+        guard=guard,
         updated=followed(repo, updated),
     )
 
