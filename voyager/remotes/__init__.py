@@ -1,0 +1,1 @@
+"""Remotes: one mutable object moved by compare-and-swap, everything else immutable."""

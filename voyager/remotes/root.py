@@ -1,0 +1,166 @@
+"""The root of a remote: its one mutable object, and the catalogue segments that it names (spec 10).
+
+A remote has packs, their indexes and catalogue segments, all immutable, and `root`, which names the
+refs and the segments that count. Whoever moves `root` by compare-and-swap has pushed; what was
+uploaded before and is named by nothing is garbage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+from msgspec import Struct
+
+from voyager import wire
+from voyager.errors import CorruptError
+from voyager.wire import Ext, object_ref
+
+ROOT = "root"
+FORMAT = 1
+MOST_MOVES = 64
+"""So many last moves are kept, for those whose reply was lost."""
+MOST_SEGMENTS = 16
+"""The next push joins the segments when there are more."""
+MOST_ROOT_BYTES = 16 << 20
+
+
+class Move(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One past move of the root: by whom, when (ms since 1970, UTC), and its nonce."""
+
+    nonce: bytes
+    time: int
+    who: str = ""
+
+
+class Packed(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A pack of the remote: its name, its length in bytes, that of its index, what it holds."""
+
+    blobs: bool = False
+    entries: int
+    index: int
+    name: bytes
+    size: int
+
+    @property
+    def pack_path(self) -> str:
+        """The name under which the storage has it."""
+        return f"packs/{self.name.hex()}.pack"
+
+    @property
+    def index_path(self) -> str:
+        """The name of its index."""
+        return f"packs/{self.name.hex()}.idx"
+
+
+class Policy(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What pushing clients check; `protected` are globs of branches that only go forward, without
+    conflicts and with a clean guard."""
+
+    protected: list[str] = []
+
+
+class Root(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The state of a remote. `generation` counts moves, `gc` the garbage collections; `head` is
+    the branch that a clone begins with."""
+
+    format: int = FORMAT
+    gc: int = 0
+    generation: int = 0
+    head: str = ""
+    moves: list[Move] = []
+    policy: Policy = Policy()
+    refs: dict[str, Ext] = {}
+    segments: list[bytes] = []
+    tombstones: dict[str, dict[str, Any]] = {}
+
+    def ref(self, name: str) -> bytes | None:
+        """The id that a full ref name stands for."""
+        found = self.refs.get(name)
+        return None if found is None else bytes(found.data)
+
+    def has_move(self, nonce: bytes) -> bool:
+        """Whether a move, whose reply may have been lost, happened."""
+        return any(move.nonce == nonce for move in self.moves)
+
+    def moved(
+        self,
+        refs: Mapping[str, bytes | None],
+        segments: Iterable[bytes],
+        move: Move,
+        **changes: Any,
+    ) -> Root:
+        """The root after a push: refs set (None: deleted) and segments added."""
+        kept = dict(self.refs)
+        for name, new in refs.items():
+            if new is None:
+                kept.pop(name, None)
+            else:
+                kept[name] = object_ref(new)
+        return msgspec.structs.replace(
+            self,
+            generation=self.generation + 1,
+            moves=[*self.moves[1 - MOST_MOVES :], move],
+            refs=dict(sorted(kept.items())),
+            segments=list(dict.fromkeys([*self.segments, *segments])),
+            **changes,
+        )
+
+
+class _Segment(Struct, frozen=True):
+    packs: list[Packed]
+
+
+_root_decoder = msgspec.msgpack.Decoder(Root)
+_segment_decoder = msgspec.msgpack.Decoder(_Segment)
+
+
+def encode_root(root: Root) -> bytes:
+    """The canonical bytes of a root."""
+    return wire.encode(root)
+
+
+def decode_root(data: bytes) -> Root:
+    """The root of its bytes; CorruptError for those of none, and for one of a newer format."""
+    found: Root = _decoded(data, _root_decoder, "the root of the remote")
+    if found.format > FORMAT:
+        raise CorruptError(
+            f"the remote has format {found.format}, this Voyager knows {FORMAT}",
+            hint="pip install --upgrade voyager-vgr",
+        )
+    if any(len(segment) != wire.ID_BYTES for segment in found.segments):
+        raise CorruptError("the root of the remote names a segment that cannot be one")
+    return found
+
+
+def encode_segment(packs: Iterable[Packed]) -> tuple[bytes, bytes]:
+    """(id, canonical bytes) of a catalogue segment: the packs of a push, by name."""
+    data = wire.encode(_Segment(sorted(packs, key=lambda pack: pack.name)))
+    return blake3(data).digest(), data
+
+
+def decode_segment(segment: bytes, data: bytes) -> list[Packed]:
+    """The packs of a segment; CorruptError unless the bytes are those of its id."""
+    if blake3(data).digest() != segment:
+        raise CorruptError(f"catalogue segment {segment.hex()} holds other bytes than its id says")
+    packs: list[Packed] = _decoded(data, _segment_decoder, "a catalogue segment").packs
+    for pack in packs:
+        if len(pack.name) != wire.ID_BYTES or min(pack.size, pack.index, pack.entries) < 0:
+            raise CorruptError(f"catalogue segment {segment.hex()} names a pack that cannot be one")
+    return packs
+
+
+def segment_path(segment: bytes) -> str:
+    """The name under which the storage has a segment."""
+    return f"catalogue/{segment.hex()}"
+
+
+def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[Any], what: str) -> Any:
+    if len(data) > MOST_ROOT_BYTES or not wire.is_canonical(data):
+        raise CorruptError(f"{what} is not canonical msgpack", hint="vgr fsck --remote")
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptError(f"{what} does not decode: {error}", hint="vgr fsck --remote") from None
