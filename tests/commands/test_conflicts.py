@@ -264,3 +264,57 @@ def test_names_are_those_to_type(world: World) -> None:
     assert "first 'task:color' " in world.run("vgr tag v1").err
     for name in names:
         run(world, f"vgr resolve -q {name} --theirs")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("vgr taxonomy mv -q color colour", "taxonomy:colour/red"),
+        ("vgr taxonomy mv -q color/red color/warm", "taxonomy:color/warm/red"),
+    ],
+)
+def test_what_moves_takes_its_conflicts_along(world: World, line: str, name: str) -> None:
+    run(
+        world,
+        "vgr init -q",
+        "vgr task add -q color",
+        "vgr taxonomy mkdir -q color/red color/warm",
+        "vgr commit -q -m base",
+        "vgr switch -q -c other",
+        "vgr taxonomy mv -q color/red color/scarlet",
+        "vgr commit -q -m theirs",
+        "vgr switch -q main",
+        "vgr taxonomy mv -q color/red color/crimson",
+        "vgr commit -q -m ours",
+    )
+    assert world.run("vgr merge other").code == 1
+    run(world, line)
+    told = world.run("vgr conflicts").out
+    assert told.startswith(f"{name}\n  name: red → ours crimson | theirs scarlet\n")
+    run(world, "vgr undo -q", line, f"vgr resolve -q {name} --theirs", "vgr merge --continue -q")
+    assert "scarlet" in world.run("vgr taxonomy tree").out
+
+
+def test_another_name_of_a_taxonomy_is_decided_by_giving_one(world: World) -> None:
+    run(
+        world,
+        "vgr init -q",
+        "vgr task add -q color",
+        "vgr taxonomy mkdir -q color/red",
+        "vgr commit -q -m base",
+        "vgr switch -q -c other",
+        "vgr taxonomy mv -q color colour",
+        "vgr taxonomy mv -q colour/red colour/scarlet",
+        "vgr commit -q -m theirs",
+        "vgr switch -q main",
+        "vgr taxonomy mv -q color hue",
+        "vgr taxonomy mv -q hue/red hue/crimson",
+        "vgr commit -q -m ours",
+    )
+    assert world.run("vgr merge other").code == 1
+    before = world.run("vgr conflicts").out
+    assert "name: color → ours hue | theirs colour\n" in before
+    run(world, "vgr taxonomy mv -q color tint")
+    told = world.run("vgr conflicts").out
+    assert told.startswith("taxonomy:tint/red\n  name: red → ours crimson | theirs scarlet\n")
+    assert "colour" not in told

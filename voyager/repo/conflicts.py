@@ -6,11 +6,11 @@ drops the conflicts of what it removes, and mv carries them along.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.errors import StateError
-from voyager.repo.snapshot import CONFLICTS, FILES, SAMPLES, TASKS, TAXONOMIES
+from voyager.repo.snapshot import CONFLICTS, FILES, POLICIES, SAMPLES, TASKS, TAXONOMIES
 from voyager.schema import decode_sample
 from voyager.schema.conflict import (
     Conflicts,
@@ -23,15 +23,15 @@ from voyager.schema.conflict import (
 from voyager.schema.fields import KEY, pair_of, parse_path, region_of, region_path
 from voyager.schema.row_fields import read_term
 from voyager.schema.thin_rows import uid_of
-from voyager.schema.vocabulary_rows import parse_node_key
+from voyager.schema.vocabulary_rows import decode_node, parse_node_key
 
 if TYPE_CHECKING:
     from voyager.repo.dataset import Dataset
     from voyager.repo.staging import RowChange
 
 
-PREFIXES: Final = {TASKS: "task:", TAXONOMIES: "taxonomy:"}
-"""What the names of tasks and classes begin with."""
+PREFIXES: Final = {TASKS: "task:", TAXONOMIES: "taxonomy:", POLICIES: "policies:"}
+"""What the names of tasks, classes and policies begin with."""
 
 
 class Conflict(NamedTuple):
@@ -119,13 +119,8 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
     if not has_conflicts(version):
         return given
     written = {at for space, at, _ in given if space == CONFLICTS}
-    some_left = any(space == SAMPLES and row is None for space, _, row in given)
-    arrived = {
-        uid_of(row): key
-        for space, key, row in (given if some_left else ())
-        if space == SAMPLES and row is not None and version.row(SAMPLES, key) is None
-    }
     rows = {(space, key): row for space, key, row in given}
+    arrived = _arrived(version, given)
     found = list(given)
     for (space, key), row in rows.items():
         if space == CONFLICTS or conflict_key(space, key) in written:
@@ -134,8 +129,8 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
         if not known:
             continue
         before, to, after = version.row(space, key), key, row
-        if row is None and before is not None and space == SAMPLES:
-            to = arrived.get(uid_of(before), key)
+        if row is None and before is not None:
+            to = arrived.get(_identity(space, key, before), key)
             after = rows.get((space, to))
         kept = {
             path: terms
@@ -143,11 +138,42 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
             if after is not None and _stands(space, path, before, after)
         }
         if to != key:
-            kept.pop(KEY, None)
+            kept.pop(_place(space, key), None)
             found.append(conflict_change(space, key, {}))
         if kept != known or to != key:
             found.append(conflict_change(space, to, kept))
     return found
+
+
+_MOVING = {SAMPLES, TAXONOMIES}
+"""Spaces of rows that go on under other keys."""
+
+
+def _place(space: str, key: bytes) -> str:
+    """The path that says where a row is, which who moves it decides; empty where none does."""
+    if space == SAMPLES:
+        return KEY
+    return "name" if parse_node_key(key)[1] is None else ""
+
+
+def _arrived(version: Dataset, changes: Sequence[RowChange]) -> dict[bytes, bytes]:
+    """What samples, classes and taxonomies are, and their new keys, where some left theirs."""
+    left = {space for space, _, row in changes if row is None} & _MOVING
+    return {
+        _identity(space, key, row): key
+        for space, key, row in changes
+        if space in left and row is not None and version.row(space, key) is None
+    }
+
+
+def _identity(space: str, key: bytes, row: bytes) -> bytes:
+    """What a row is, wherever it stands: the uid of a sample, the id of a class."""
+    if space == SAMPLES:
+        return uid_of(row)
+    if space != TAXONOMIES:
+        return key
+    name, node = parse_node_key(key)
+    return node or (decode_node(row).minted or name).encode()
 
 
 Written = tuple[str, ...]
