@@ -267,3 +267,11 @@ def test_a_guard_that_refuses_stops_a_fast_forward(guarded: World) -> None:
     copy_on_a_branch(guarded)
     assert COPY in told(guarded, "vgr merge ben", 5)["error"]["message"]
     assert not guarded.path(COPY).exists()
+
+
+def test_a_pick_of_what_the_guard_drops_says_so(guarded: World) -> None:
+    copy_on_a_branch(guarded)
+    result = guarded.run("vgr cherry-pick ben")
+    assert result.code == 0
+    assert "nothing to do: the guard lets none of it in: " in result.out
+    assert "guard: dropped: 1 sample" in result.out

@@ -63,3 +63,18 @@ def test_commits_of_others_are_not_said_to_be_there(two_colors: World) -> None:
     assert "already there" not in said
     said = run(two_colors, "vgr cherry-pick main..ben~1 ben~1 --by ben")
     assert "nothing to do: already there: " in said
+
+
+def test_status_tells_of_a_bisection(two_colors: World) -> None:
+    assert json.loads(run(two_colors, "vgr status --json"))["bisecting"] is False
+    run(two_colors, "vgr bisect start HEAD HEAD~1")
+    assert '"vgr bisect reset" to end it' in run(two_colors, "vgr status")
+    assert json.loads(run(two_colors, "vgr status --json"))["bisecting"] is True
+    run(two_colors, "vgr bisect reset")
+    assert "isecting" not in run(two_colors, "vgr status")
+
+
+def test_status_lists_what_is_in_conflict(two_colors: World) -> None:
+    assert two_colors.run("vgr merge ben").code == 1
+    paths = json.loads(run(two_colors, "vgr status --paths --json"))["paths"]
+    assert paths["conflicts"] == [{"key": "1.jpg", "path": "labels/color/human"}]

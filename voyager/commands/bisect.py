@@ -25,6 +25,7 @@ from voyager.commands.reports import arrived, named_commit, place
 from voyager.errors import StateError, UsageError
 from voyager.repo import bisect
 from voyager.repo.bisect import Mark
+from voyager.repo.merging import BISECT
 from voyager.repo.ranges import iter_range, read_range
 from voyager.repo.repository import Repository
 from voyager.store.refs import HEAD
@@ -175,7 +176,7 @@ def status(ctx: Context) -> int:
       $ vgr bisect
     """
     repo = ctx.open_repository()
-    if repo.store.value(bisect.BISECT) is None:
+    if repo.store.value(BISECT) is None:
         if ctx.json:
             ctx.emit({"bisecting": False})
         ctx.show("not bisecting")

@@ -70,8 +70,7 @@ def _lines(repo: Repository, done: Replayed) -> Iterator[str]:
 def _step_lines(repo: Repository, step: Step) -> Iterator[str]:
     result = step.merged.result
     if result == "up-to-date":
-        why = "already there" if step.taken else "none of it is wanted"
-        yield f"nothing to do: {why}: {named_commit(repo, step.source)}"
+        yield f"nothing to do: {_why_not(step)}: {named_commit(repo, step.source)}"
     elif result == "merged" and step.merged.commit is not None:
         made = read_commit(repo.store, step.merged.commit)
         where = repo.head.branch or "detached HEAD"
@@ -86,6 +85,13 @@ def _step_lines(repo: Repository, step: Step) -> Iterator[str]:
     if step.passed and result != "up-to-date":
         yield f" {counted(step.passed, 'sample')} added or removed there: left out"
     yield from notable_lines(repo, step.merged)
+
+
+def _why_not(step: Step) -> str:
+    """Why a commit came to nothing."""
+    if not step.taken:
+        return "none of it is wanted"
+    return "the guard lets none of it in" if step.merged.guard.done("drop") else "already there"
 
 
 def _end(repo: Repository, done: Replayed) -> Iterator[str]:

@@ -48,12 +48,12 @@ def run(
 
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
     "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts",
-    "merging": merge, cherry-pick, revert or rebase, or null, "held", "protected", "upstream",
-    "bound": [{"path", "state": in step, added, edited, gone, stale, unreadable or conflict,
-    "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all; vocabulary counts tasks
-    and classes, conflicts fields. With --paths also "paths": {"staged": [{"kind", "key", "old_key",
-    "parts"}], "vocabulary": [{"scope", "kind", "before", "after", "parts"}], "modified", "deleted",
-    "untracked", "skipped"}.
+    "merging": merge, cherry-pick, revert, rebase or import, or null, "bisecting", "held",
+    "protected", "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale,
+    unreadable or conflict, "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all;
+    vocabulary counts tasks and classes, conflicts fields. With --paths also "paths": {"staged":
+    [{"kind", "key", "old_key", "parts"}], "vocabulary": [{"scope", "kind", "before", "after",
+    "parts"}], "modified", "deleted", "untracked", "skipped", "conflicts": [{"key", "path"}]}.
 
     Example:
       $ vgr status
@@ -92,6 +92,7 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
         "untracked": len(found.untracked),
         "conflicts": len(found.conflicts),
         "merging": None if found.merging is None else found.merging.kind,
+        "bisecting": found.bisecting,
         "held": found.held,
         "protected": found.protected,
         "upstream": None,
@@ -113,6 +114,7 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
             "deleted": found.deleted,
             "untracked": found.untracked,
             "skipped": [{"path": path, "reason": reason} for path, reason in found.skipped],
+            "conflicts": [{"key": one.name, "path": one.path} for one in found.conflicts],
         }
     return value
 
@@ -151,6 +153,9 @@ def _show_head(ctx: Context, repo: Repository, found: Status) -> None:
         ctx.show(f"An interrupted {found.operation} is not finished.")
         ctx.show('  (use "vgr checkout --continue" to finish it)')
         ctx.show('  (use "vgr checkout --abort" to go back)')
+    if found.bisecting:
+        ctx.show("Bisecting")
+        ctx.show('  (use "vgr bisect" to see how it stands, "vgr bisect reset" to end it)\n')
     if head.commit is None:
         ctx.show("\nNo commits yet\n")
 

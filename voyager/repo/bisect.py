@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from voyager.errors import NotFoundError, StateError
 from voyager.repo.branches import branch_names, find_branch
-from voyager.repo.merging import refuse_if_merging
+from voyager.repo.merging import BISECT, refuse_if_merging
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.switch import switch
 from voyager.repo.worktree import Updated
 from voyager.store.history import is_ancestor, iter_history, merge_bases, read_commit
 from voyager.store.refs import Head
 from voyager.wire import object_ref
-
-BISECT: Final = "BISECT"
 
 Mark: TypeAlias = Literal["bad", "good", "skip"]
 Graph: TypeAlias = Sequence[tuple[bytes, Sequence[bytes]]]

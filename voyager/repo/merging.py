@@ -14,6 +14,8 @@ from voyager.store.transaction import Transaction
 from voyager.wire import object_ref
 
 MERGING: Final = "MERGING"
+BISECT: Final = "BISECT"
+"""A search for a commit, which waits as well (`voyager.repo.bisect`)."""
 _OF_STEP: Final = ("step", "when")
 
 

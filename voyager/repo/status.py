@@ -11,7 +11,7 @@ from voyager.repo.bound import UNADDED
 from voyager.repo.conflicts import iter_conflicts
 from voyager.repo.diff import Change, diff
 from voyager.repo.guard_policy import read_policy
-from voyager.repo.merging import running_merge
+from voyager.repo.merging import BISECT, running_merge
 from voyager.repo.protected import ProtectedCache
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.worktree import changes_in, hidden_keys
@@ -45,6 +45,7 @@ class Status:
     """Fields in conflict, of what is staged."""
     merging: Merging | None = None
     """The merge or replay that waits for its commit."""
+    bisecting: bool = False
     vocabulary: list[VocabularyChange] = field(default_factory=list)
     """Staged changes of tasks and taxonomies."""
     bound: list[BoundFile] = field(default_factory=list)
@@ -88,6 +89,7 @@ def status(repo: Repository, *, progress: Progress = no_progress) -> Status:
         found.vocabulary = vocabulary_diff(base, staged)
     found.conflicts = list(iter_conflicts(staged))
     found.merging = running_merge(repo.store)
+    found.bisecting = repo.store.value(BISECT) is not None
     _look_at_guard(repo, staged, found)
     if repo.root is not None:
         tree = changes_in(repo, staged, progress=progress)
