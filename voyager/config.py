@@ -304,6 +304,15 @@ def debugging() -> bool:
     return bool(os.environ.get("VGR_DEBUG"))
 
 
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|SAS", re.ASCII)
+
+
+def secret_values() -> list[str]:
+    """Values of the environment that no message may show, the longest first."""
+    found = {value for name, value in os.environ.items() if value and _SECRET.search(name.upper())}
+    return sorted(found, key=lambda value: (-len(value), value))
+
+
 def _user_file(environ: Mapping[str, str]) -> Path | None:
     base = environ.get("XDG_CONFIG_HOME")
     if base and Path(base).is_absolute():  # the standard says to ignore a relative one
