@@ -83,7 +83,7 @@ def sample_of(fields: Fields) -> Sample:
     regions = [
         Region(
             id=region,
-            geometries={"box": Box(0, 0, fields[f"box {number}"], 5)},
+            geometries={"box": Box(40 * number, 0, 40 * number + fields[f"box {number}"], 5)},
             labels=[Label(task="note", value=said)] if (said := fields[f"said {number}"]) else (),
             flags=("crowd",) if fields[f"crowd {number}"] else (),
         )

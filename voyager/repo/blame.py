@@ -2,51 +2,40 @@
 
 A value is followed to the first parent that has the same one (by its encoded bytes), the sample
 itself through renames by uid; where no parent has it, that commit is to blame. So a merge is named
-only for what it made itself. A label counts as one value: another state or score is another label.
+only for what it made itself: what a region says that was joined from two goes on in the one that
+said it. A label counts as one value: another state or score is another label.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final
 
-from voyager import wire
 from voyager.errors import NotFoundError
 from voyager.repo.assignments import known_task
-from voyager.repo.dataset import Dataset, decode_row
-from voyager.repo.diff import changed_rows
+from voyager.repo.blame_walk import Place, introductions, link_names
 from voyager.repo.import_reports import named_reports, reports_of
 from voyager.repo.keys import shown
 from voyager.repo.merging import running_merge
 from voyager.repo.repository import Repository
-from voyager.repo.snapshot import FILES, read_snapshot
-from voyager.schema import HUMAN, FileRow, Label, Link, Region, Sample, parse_source
-from voyager.schema.conflict import ABSENT, join_field
+from voyager.schema import HUMAN, FileRow, Label, Region, Sample, parse_source
+from voyager.schema.conflict import join_field
 from voyager.schema.fields import (
     FILE,
     KEY,
     SAMPLE,
-    encode_field,
     find_region,
     iter_paths,
     label_slot,
     parse_path,
-    read_field,
     region_of,
     region_path,
     task_of,
 )
-from voyager.schema.thin_rows import uid_of
 from voyager.schema.vocabulary import Vocabulary
 from voyager.store.history import Commit, read_commit
 from voyager.store.objectstore import Store
-
-_THERE: Final = wire.encode(True)
-"""The term of what is there or not: a sample, a region, a member of a set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +82,7 @@ def blame(
     }
     wholes = (region_path(region) for region in map(region_of, values) if region is not None)
     asked = {SAMPLE, *values, *wholes}
-    found = _introductions(repo.store, start, {path: start.term(path) for path in asked})
+    found = introductions(repo.store, start, {path: start.term(path) for path in asked})
     telling = _Telling(repo.store, start, found)
     return [telling.of(path, value) for path, value in values.items()]
 
@@ -101,7 +90,7 @@ def blame(
 # -- values ---------------------------------------------------------------------------------------
 
 
-def _iter_values(place: _Place, words: Vocabulary) -> Iterator[tuple[str, object]]:
+def _iter_values(place: Place, words: Vocabulary) -> Iterator[tuple[str, object]]:
     """Every path of a sample with its value, what has none in `fields` too: members of sets."""
     sample = place.value
     yield KEY, place.key.decode()
@@ -125,7 +114,7 @@ def _members(sample: Sample) -> dict[str, list[tuple[str, object]]]:
         own = found.setdefault(region_path(region.id), [])
         own += ((region_path(region.id, "flags", flag), flag) for flag in region.flags)
         for link in region.links:
-            own.append((region_path(region.id, *_link_names(link)), link))
+            own.append((region_path(region.id, *link_names(link)), link))
     found["negatives"] = [
         (join_field(["negatives", task, node.hex()]), node)
         for task, nodes in sample.negatives.items()
@@ -149,72 +138,10 @@ def _task_of(path: str) -> str | None:
     return parts[1] if parts[0] == "negatives" else task_of(path)
 
 
-def _is_there(sample: Sample, parts: tuple[str, ...]) -> bool | None:
-    """Whether a thing or a member of a set is there; None for the path of a field with a value."""
-    if parts[0] == SAMPLE:
-        return True
-    if parts[0] == "negatives":
-        return bytes.fromhex(parts[2]) in sample.negatives.get(parts[1], ())
-    if parts[0] != "regions" or (len(parts) > 2 and parts[2] not in ("flags", "links")):
-        return None
-    region = find_region(sample, bytes.fromhex(parts[1]))
-    if region is None or len(parts) == 2:
-        return region is not None
-    if parts[2] == "flags":
-        return parts[3] in region.flags
-    return any(_link_names(link) == parts[2:] for link in region.links)
+# -- where it begins -------------------------------------------------------------------------------
 
 
-def _link_names(link: Link) -> tuple[str, ...]:
-    return "links", link.kind, link.uid.hex(), link.region.hex()
-
-
-# -- the walk -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The sample or file in one version of its history."""
-
-    version: Dataset
-    space: str
-    key: bytes
-    row: bytes
-    parents: list[bytes]
-    commit_id: bytes | None = None
-    commit: Commit | None = None
-
-    @cached_property
-    def value(self) -> Sample | FileRow:
-        return decode_row(self.space, self.row)
-
-    @cached_property
-    def identity(self) -> bytes:
-        """What survives a rename: the uid of a sample, the content of a file."""
-        return self.row if self.space == FILES else uid_of(self.row)
-
-    @property
-    def order(self) -> tuple[int, bytes]:
-        """Sorts children before parents; what is staged comes first of all."""
-        if self.commit is None or self.commit_id is None:
-            return -1 << 62, b""
-        return -self.commit.depth, self.commit_id
-
-    def term(self, path: str) -> bytes:
-        """What a path holds here, encoded."""
-        if path == KEY:
-            return self.key
-        if self.space == FILES:
-            return _THERE if path == SAMPLE else self.row
-        sample = self.value
-        assert isinstance(sample, Sample)
-        there = _is_there(sample, parse_path(path))
-        if there is None:
-            return encode_field(path, read_field(sample, path))
-        return _THERE if there else ABSENT
-
-
-def _start(repo: Repository, key: str, revision: str | None) -> _Place:
+def _start(repo: Repository, key: str, revision: str | None) -> Place:
     """The sample as it is staged, or in a revision."""
     if revision is None:
         version, parents, commit_id, commit = repo.staged(), _heads(repo), None, None
@@ -228,7 +155,7 @@ def _start(repo: Repository, key: str, revision: str | None) -> _Place:
         raise NotFoundError(f"no sample or file '{shown(key)}'{where}", hint="vgr ls")
     row = version.row(space, key.encode())
     assert row is not None
-    return _Place(version, space, key.encode(), row, parents, commit_id, commit)
+    return Place(version, space, key.encode(), row, parents, commit_id, commit)
 
 
 def _heads(repo: Repository) -> list[bytes]:
@@ -237,71 +164,13 @@ def _heads(repo: Repository) -> list[bytes]:
     return ([] if head is None else [head]) + ([] if merging is None else [*merging.heads])
 
 
-def _introductions(store: Store, start: _Place, terms: dict[str, bytes]) -> dict[str, _Place]:
-    """Path → where it became what it is.
-
-    Deep commits first, so that all who pass paths to a commit have done so when its turn comes.
-    """
-    found: dict[str, _Place] = {}
-    places: dict[bytes | None, _Place] = {start.commit_id: start}
-    wanted: dict[bytes | None, dict[str, bytes]] = {start.commit_id: terms}
-    heap = [(start.order, start.commit_id)]
-    while heap:
-        commit_id = heapq.heappop(heap)[1]
-        after, left = places.pop(commit_id), wanted.pop(commit_id)
-        for parent in after.parents:
-            before = places.get(parent) or (_before(store, parent, after) if left else None)
-            if before is None or not left:
-                continue
-            same = _same(before, after, left)
-            if same and parent not in wanted:
-                places[parent], wanted[parent] = before, {}
-                heapq.heappush(heap, (before.order, parent))
-            if same:
-                wanted[parent].update(same)
-                left = {path: term for path, term in left.items() if path not in same}
-        found.update(dict.fromkeys(left, after))
-    return found
-
-
-def _same(before: _Place, after: _Place, terms: dict[str, bytes]) -> dict[str, bytes]:
-    """Those of some paths that hold the same in both places."""
-    if before.key == after.key and before.row == after.row:
-        return terms
-    return {path: term for path, term in terms.items() if before.term(path) == term}
-
-
-def _before(store: Store, parent: bytes, after: _Place) -> _Place | None:
-    """The sample as a parent has it, whatever it was called there; None where it is not."""
-    commit = read_commit(store, parent)
-
-    def place(key: bytes, row: bytes) -> _Place:
-        return _Place(version, after.space, key, row, commit.parent_ids, parent, commit)
-
-    version = Dataset(store, read_snapshot(store, commit.snapshot_id), commit=parent)
-    root = version.roots.get(after.space)
-    if root is None:
-        return None
-    if root == after.version.roots.get(after.space) and not after.version.overlay:
-        return place(after.key, after.row)
-    row = version.row(after.space, after.key)
-    if row is not None:
-        here = place(after.key, row)
-        if after.space == FILES or row == after.row or here.identity == after.identity:
-            return here
-    for key, was, _ in changed_rows(version, after.version, after.space):
-        if was is not None and place(key, was).identity == after.identity:
-            return place(key, was)
-    return None
-
-
 # -- what is told of it ---------------------------------------------------------------------------
 
 
 class _Telling:
     """Which import and which model stand behind values, once it is known where they began."""
 
-    def __init__(self, store: Store, start: _Place, found: dict[str, _Place]) -> None:
+    def __init__(self, store: Store, start: Place, found: dict[str, Place]) -> None:
         self._store = store
         self._now = start.value
         self._found = found
@@ -345,7 +214,7 @@ class _Telling:
             return self._now, SAMPLE
         return found, region_path(region)
 
-    def _reports(self, place: _Place) -> tuple[str, ...]:
+    def _reports(self, place: Place) -> tuple[str, ...]:
         if place.commit is None or not named_reports(place.commit):
             return ()
         if place.commit_id not in self._names:
