@@ -78,3 +78,28 @@ def test_status_lists_what_is_in_conflict(two_colors: World) -> None:
     assert two_colors.run("vgr merge ben").code == 1
     paths = json.loads(run(two_colors, "vgr status --paths --json"))["paths"]
     assert paths["conflicts"] == [{"key": "1.jpg", "path": "labels/color/human"}]
+
+
+@pytest.fixture
+def undecided(two_colors: World) -> World:
+    """A commit with a conflict."""
+    assert two_colors.run("vgr merge ben").code == 1
+    run(two_colors, "vgr commit -q --allow-conflicts -m undecided")
+    return two_colors
+
+
+@pytest.mark.parametrize("how", ["--theirs", "--base"])
+@pytest.mark.parametrize("what", ["1.jpg", "."])
+def test_restoring_what_is_staged_brings_its_conflicts_back(
+    undecided: World, how: str, what: str
+) -> None:
+    before = run(undecided, "vgr conflicts --json")
+    run(undecided, f"vgr resolve 1.jpg {how}")
+    assert run(undecided, "vgr conflicts") == "no conflicts\n"
+    assert "1.jpg" in run(undecided, f"vgr restore --staged {what}")
+    assert run(undecided, "vgr conflicts --json") == before
+    assert run(undecided, f"vgr restore --staged {what}") == "restored 0 keys\n"
+    run(undecided, f"vgr restore --source HEAD~1 {what}")
+    assert run(undecided, "vgr conflicts") == "no conflicts\n"
+    run(undecided, f"vgr checkout HEAD -- {what}")
+    assert run(undecided, "vgr conflicts --json") == before

@@ -176,6 +176,19 @@ def _identity(space: str, key: bytes, row: bytes) -> bytes:
     return node or (decode_node(row).minted or name).encode()
 
 
+def restored_conflicts(
+    now: Dataset, origin: Dataset, rows: Iterable[tuple[str, str]], *, everything: bool = False
+) -> list[RowChange]:
+    """What makes the conflicts of some rows (or of all) those of another version."""
+    if not has_conflicts(now) and not has_conflicts(origin):
+        return []
+    wanted = {conflict_key(space, key.encode()) for space, key in rows}
+    if everything:
+        wanted |= {at for version in (now, origin) for at, _ in version.rows(CONFLICTS)}
+    found = [(at, origin.row(CONFLICTS, at)) for at in sorted(wanted)]
+    return [(CONFLICTS, at, row) for at, row in found if row != now.row(CONFLICTS, at)]
+
+
 Written = tuple[str, ...]
 """The parts of a path that was written, with everything below it."""
 

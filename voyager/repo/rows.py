@@ -11,13 +11,14 @@ from pathlib import Path
 from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.repo.add import labels_of
 from voyager.repo.bound import bound_below
+from voyager.repo.conflicts import restored_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.import_reports import drop_unstaged_reports
 from voyager.repo.keys import KeyPattern, check_key, match_keys, shown
 from voyager.repo.namespace import check_rows, folders_of_all
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import POLICIES, SAMPLES, TASKS, TAXONOMIES, TRACKED
+from voyager.repo.snapshot import CONFLICTS, POLICIES, SAMPLES, TASKS, TAXONOMIES, TRACKED
 from voyager.repo.staging import RowChange, Staging, overlay_of, stage
 from voyager.repo.vocabulary import row_name
 from voyager.repo.worktree import (
@@ -33,6 +34,7 @@ from voyager.repo.worktree import (
     update,
 )
 from voyager.schema import decode_sample, encode_sample
+from voyager.schema.conflict import parse_conflict_key
 from voyager.store import files
 from voyager.store.history import read_commit
 
@@ -353,7 +355,9 @@ def _restore_rows(
     else:
         words = _vocabulary_rows(now, origin, patterns, additive=additive)
         named = _named_in([origin] if additive else [origin, now], patterns, lenient=bool(words))
+        everything = not additive and any(not KeyPattern(each).text for each in patterns)
         changes = _restored_rows(now, origin, [*named, *words])
+        changes += restored_conflicts(now, origin, [*named, *words], everything=everything)
     kind = "restore-staged" if not worktree or labels or repo.root is None else "restore"
     with repo.transaction(kind, " ".join(patterns)[:200]) as txn:
         after = Dataset(txn, now.roots, {**staging.overlay, **overlay_of(changes)})
@@ -365,7 +369,7 @@ def _restore_rows(
             stage(txn, staging, changes)
             drop_unstaged_reports(txn, repo, staging, changes)
             txn.commit()
-    restored = {row_name(space, key) for space, key, _ in changes}
+    restored = {row_name(*_restored(now, origin, space, key)) for space, key, _ in changes}
     if kind != "restore":
         return sorted(restored)
     update(repo, plan, repo.staged(), before_token=after.token, progress=progress)
@@ -384,6 +388,14 @@ def _vocabulary_rows(
         for key, _, row in changed_rows(now, origin, space)
         if row is not None or not additive
     ]
+
+
+def _restored(now: Dataset, origin: Dataset, space: str, key: bytes) -> tuple[str, bytes]:
+    """The space and key of a row that is restored, or whose conflicts are."""
+    if space != CONFLICTS:
+        return space, key
+    row = now.row(space, key) or origin.row(space, key)
+    return parse_conflict_key(key, row or b"")
 
 
 def _restored_labels(
