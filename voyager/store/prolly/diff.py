@@ -72,11 +72,11 @@ def _unshared(sides: list[Node]) -> list[Node]:
     """Leave out the nodes that all sides have: the rows below them differ nowhere."""
     if _same_keys(sides):
         unequal = _unequal_cells(sides)
-        return [_pick(side, unequal) for side in sides]
+        return [side.pick(unequal) for side in sides]
     refs = [list(map(bytes, side.cells)) for side in sides]
     shared = set(refs[0]).intersection(*refs[1:])
     return [
-        _pick(side, [at for at, ref in enumerate(cells) if ref not in shared])
+        side.pick([at for at, ref in enumerate(cells) if ref not in shared])
         for side, cells in zip(sides, refs, strict=True)
     ]
 
@@ -92,16 +92,6 @@ def _unequal_cells(sides: list[Node]) -> list[int]:
         pairs = enumerate(zip(sides[0].cells, side.cells, strict=True))
         found.update(at for at, (cell, other) in pairs if cell != other)
     return sorted(found)
-
-
-def _pick(side: Node, wanted: list[int]) -> Node:
-    keys, counts, cells = side.keys, side.counts, side.cells
-    return Node(
-        side.level,
-        [keys[at] for at in wanted],
-        [counts[at] for at in wanted],
-        [cells[at] for at in wanted],
-    )
 
 
 def _aligned(sides: list[Node], floor: bytes) -> Iterator[tuple[list[Node], bytes]]:

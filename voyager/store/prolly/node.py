@@ -54,6 +54,16 @@ class Node(msgspec.Struct, gc=False):
         span = slice(start, stop)
         return Node(self.level, self.keys[span], self.counts[span], self.cells[span])
 
+    def pick(self, wanted: Sequence[int]) -> Node:
+        """The entries at these indices, as a node of their own."""
+        keys, counts, cells = self.keys, self.counts, self.cells
+        return Node(
+            self.level,
+            [keys[at] for at in wanted],
+            [counts[at] for at in wanted],
+            [cells[at] for at in wanted],
+        )
+
     def append(self, key: bytes, entry: Entry) -> None:
         self.keys.append(key)
         self.counts.append(entry[0])
