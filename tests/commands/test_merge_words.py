@@ -103,3 +103,12 @@ def test_restoring_what_is_staged_brings_its_conflicts_back(
     assert run(undecided, "vgr conflicts") == "no conflicts\n"
     run(undecided, f"vgr checkout HEAD -- {what}")
     assert run(undecided, "vgr conflicts --json") == before
+
+
+def test_show_says_how_to_see_the_rest(world: World) -> None:
+    run(world, "vgr init -q", "vgr commit -q --allow-empty -m base")
+    for number in range(70):
+        world.path(f"{number}.txt").write_text(f"{number}")
+    run(world, "vgr add -q .", "vgr commit -q -m many")
+    assert "… and 10 more lines (vgr diff HEAD~1 HEAD)" in run(world, "vgr show")
+    assert run(world, "vgr diff HEAD~1 HEAD").count("added") == 70

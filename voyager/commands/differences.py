@@ -77,8 +77,9 @@ def show_lines(
     samples: Iterable[SampleDiff],
     *,
     most: int | None = None,
+    more: str = "",
 ) -> None:
-    """Show every fact, or so many lines, and a summary before many of them.
+    """Show every fact, or so many lines, and a summary before many of them; `more` tells the rest.
 
     The lines wait until the last is known, in a temporary file where they are very many.
     """
@@ -100,7 +101,7 @@ def show_lines(
         while text := lines.read(1 << 16):
             ctx.show_text(text)
         if most is not None and count > most:
-            ctx.show(f"… and {count - most:,} more lines (vgr diff shows all)")
+            ctx.show(f"… and {count - most:,} more lines{more}")
 
 
 def _lines(ctx: Context, found: Difference, samples: Iterable[SampleDiff]) -> Iterator[str]:

@@ -170,7 +170,8 @@ def _show_revision(
     if stat:
         show_stat(ctx, found, found.samples())
     else:
-        show_lines(ctx, found, found.samples(), most=_MOST_LINES)
+        more = f" (vgr diff {name}~1 {name})" if commit.parents else ""
+        show_lines(ctx, found, found.samples(), most=_MOST_LINES, more=more)
 
 
 def _tag_lines(ctx: Context, repo: Repository, name: str) -> list[str]:
