@@ -111,4 +111,4 @@ def test_show_says_how_to_see_the_rest(world: World) -> None:
         world.path(f"{number}.txt").write_text(f"{number}")
     run(world, "vgr add -q .", "vgr commit -q -m many")
     assert "… and 10 more lines (vgr diff HEAD~1 HEAD)" in run(world, "vgr show")
-    assert run(world, "vgr diff HEAD~1 HEAD").count("added") == 70
+    assert run(world, "vgr diff HEAD~1 HEAD").count("\nadded ") == 70
