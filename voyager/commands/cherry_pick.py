@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.replay_text import proceed, tell, way_on
+from voyager.commands.replay_text import StrategyOption, proceed, tell, way_on
 
 
 def run(
@@ -35,6 +35,7 @@ def run(
     by: Annotated[
         str | None, typer.Option(metavar="WHO", help="only what this author or source said")
     ] = None,
+    strategies: StrategyOption = None,
     go_on: Annotated[
         bool, typer.Option("--continue", help="commit what was resolved, and go on")
     ] = False,
@@ -48,7 +49,8 @@ def run(
     """Do here what commits did elsewhere.
 
     Author, time and message stay. Conflicts stop it with exit code 1, the commits before them being
-    made; a commit whose change is here already is passed over.
+    made; a commit whose change is here already is passed over. -X decides them as in vgr merge,
+    ours being this branch and theirs the commit.
 
     --only takes labels, coverage and regions of a task or class and what of the vocabulary they
     need, and no other change. A region goes as a whole where the class, or no other task, is on it;
@@ -64,7 +66,7 @@ def run(
       $ vgr cherry-pick --continue
     """
     asked = {"continue": go_on, "skip": skip, "abort": abort}
-    way = way_on("cherry-pick", asked, alone=not (revisions or only or by))
+    way = way_on("cherry-pick", asked, alone=not (revisions or only or by or strategies))
     if way is not None:
         return proceed(ctx, "cherry-pick", way)
     from voyager.merge.only import parse_only
@@ -77,6 +79,7 @@ def run(
         note_origin=note_origin,
         commit=not no_commit,
         only=parse_only(only or (), by),
+        strategies=strategies or (),
         progress=ctx.progress("picking"),
     )
     return tell(ctx, done)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.replay_text import proceed, tell, way_on
+from voyager.commands.replay_text import StrategyOption, proceed, tell, way_on
 from voyager.errors import UsageError
 
 
@@ -24,6 +24,7 @@ def run(
         str | None,
         typer.Option(metavar="NEW", help="go on top of this, with what UPSTREAM lacks"),
     ] = None,
+    strategies: StrategyOption = None,
     go_on: Annotated[
         bool, typer.Option("--continue", help="commit what was resolved, and go on")
     ] = False,
@@ -38,8 +39,9 @@ def run(
 
     Commits that UPSTREAM lacks are replayed one by one, with their authors and times; merges, and
     commits whose change is there already, are left out. Conflicts stop it with exit code 1 on no
-    branch: the branch moves at the end only, all at once. What the guard decided of a commit is
-    applied, and copies that only the new place makes are decided.
+    branch: the branch moves at the end only, all at once. -X decides them as in vgr merge, ours
+    being UPSTREAM with what was replayed so far and theirs the commit. What the guard decided of a
+    commit is applied, and copies that only the new place makes are decided.
 
     JSON: {"result": "up-to-date|fast-forward|replayed|staged|conflicts", "commit", "steps": [{"of":
     the commit, and what vgr merge tells of it}], "left": how many commits are to be replayed yet}.
@@ -50,7 +52,7 @@ def run(
       $ vgr rebase --continue
     """
     asked = {"continue": go_on, "skip": skip, "abort": abort}
-    way = way_on("rebase", asked, alone=not (upstream or onto))
+    way = way_on("rebase", asked, alone=not (upstream or onto or strategies))
     if way is not None:
         return proceed(ctx, "rebase", way)
     if upstream is None:
@@ -58,4 +60,12 @@ def run(
     from voyager.merge.rebase import rebase
 
     repo = ctx.open_repository()
-    return tell(ctx, rebase(repo, upstream, branch, onto=onto, progress=ctx.progress("rebasing")))
+    done = rebase(
+        repo,
+        upstream,
+        branch,
+        onto=onto,
+        strategies=strategies or (),
+        progress=ctx.progress("rebasing"),
+    )
+    return tell(ctx, done)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
@@ -17,6 +19,13 @@ from voyager.store.history import read_commit
 
 if TYPE_CHECKING:
     from voyager.merge.replay import Replayed, ReplayKind, Step
+
+StrategyOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-X", "--strategy", metavar="[WHAT=]HOW", help="how to decide conflicts; repeatable"
+    ),
+]
 
 _MOST = 20
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.replay_text import proceed, tell, way_on
+from voyager.commands.replay_text import StrategyOption, proceed, tell, way_on
 
 
 def run(
@@ -23,6 +23,7 @@ def run(
     no_commit: Annotated[
         bool, typer.Option("-n", "--no-commit", help="leave the outcome staged")
     ] = False,
+    strategies: StrategyOption = None,
     go_on: Annotated[
         bool, typer.Option("--continue", help="commit what was resolved, and go on")
     ] = False,
@@ -36,7 +37,8 @@ def run(
     """Undo what commits did, by new commits.
 
     What was changed again since is a conflict: that stops it with exit code 1, the reverts before
-    it being made. History stays as it is; vgr reset goes back instead.
+    it being made, unless -X decides it as in vgr merge: ours is this branch, theirs what was before
+    the commit. History stays as it is; vgr reset goes back instead.
 
     JSON: {"result": "up-to-date|fast-forward|replayed|staged|conflicts", "commit", "steps": [{"of":
     the commit, and what vgr merge tells of it}], "left": how many commits are to be replayed yet}.
@@ -47,7 +49,7 @@ def run(
       $ vgr revert --abort
     """
     asked = {"continue": go_on, "skip": skip, "abort": abort}
-    way = way_on("revert", asked, alone=not revisions)
+    way = way_on("revert", asked, alone=not (revisions or strategies))
     if way is not None:
         return proceed(ctx, "revert", way)
     from voyager.merge.pick import revert
@@ -57,6 +59,7 @@ def run(
         *(revisions or ()),
         mainline=mainline,
         commit=not no_commit,
+        strategies=strategies or (),
         progress=ctx.progress("reverting"),
     )
     return tell(ctx, done)

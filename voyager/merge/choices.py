@@ -57,9 +57,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The strategies of one merge, in the order they were given."""
+    """The strategies of one merge, in the order they were given to a command."""
 
     choices: tuple[Choice, ...]
+    command: str = "vgr merge"
 
     def resolver(self, sides: Sequence[Side], *, standing: bool = False) -> Resolver:
         """What decides conflicts of these sides, ours first.
@@ -69,29 +70,29 @@ class Choices:
         """
         if len(sides) > 2 and any(choice.strategy == "theirs" for choice in self.choices):
             raise UsageError(
-                "'theirs' has no meaning with several other sides", hint="vgr merge -X vote"
+                "'theirs' has no meaning with several other sides", hint=f"{self.command} -X vote"
             )
         return Resolver(self, tuple(sides), standing)
 
 
-def parse_choices(texts: Sequence[str]) -> Choices:
-    """The choices of texts as `-X` takes them; UsageError for one that is none."""
-    return Choices(tuple(map(_parse, texts)))
+def parse_choices(texts: Sequence[str], *, command: str = "vgr merge") -> Choices:
+    """The choices of texts as the `-X` of a command takes them; UsageError for one that is none."""
+    return Choices(tuple(_parse(text, command) for text in texts), command)
 
 
-def _parse(text: str) -> Choice:
+def _parse(text: str, command: str) -> Choice:
     what, equals, strategy = text.rpartition("=")
     if strategy not in STRATEGIES:
         near = get_close_matches(strategy, STRATEGIES, 1, 0.5)
         raise UsageError(
             f"'{strategy}' is no strategy: there are {', '.join(STRATEGIES)}",
-            hint=f"vgr merge -X {what}{equals}{near[0] if near else 'manual'}",
+            hint=f"{command} -X {what}{equals}{near[0] if near else 'manual'}",
         )
     if not equals:
         return Choice("everything", "", strategy)
     if not what:
         raise UsageError(
-            f"'{text}' chooses a strategy for nothing", hint=f"vgr merge -X {strategy}"
+            f"'{text}' chooses a strategy for nothing", hint=f"{command} -X {strategy}"
         )
     return Choice(_kind_of(what), what, strategy)
 
@@ -121,7 +122,8 @@ class Resolver:
 
     def __call__(self, vocabulary: Vocabulary) -> Resolution:
         """NotFoundError for a task or class that the vocabulary does not have."""
-        bound = [_bind(choice, vocabulary) for choice in self.choices.choices]
+        command = self.choices.command
+        bound = [_bind(choice, vocabulary, command) for choice in self.choices.choices]
         bound.reverse()  # of two alike the later one
         bound.sort(key=lambda choice: -_RANK[choice.kind])
         return Resolution(bound, self.sides, vocabulary, every=self.wants_all)
@@ -139,26 +141,28 @@ class _Bound:
     matches: Callable[[str], bool] | None = None
 
 
-def _bind(choice: Choice, vocabulary: Vocabulary) -> _Bound:
+def _bind(choice: Choice, vocabulary: Vocabulary, command: str) -> _Bound:
     if choice.kind == "everything":
         return _Bound(choice.kind, choice.strategy)
     if choice.kind == "keys":
         pattern = KeyPattern(choice.what.removeprefix("./"))
         return _Bound(choice.kind, choice.strategy, matches=pattern.matches)
     task, _, node = choice.what.partition(":")
-    taxonomy = _taxonomy_of(choice, vocabulary, task)
+    taxonomy = _taxonomy_of(choice, vocabulary, task, command)
     nodes = _nodes(vocabulary, task, taxonomy, node) if node else frozenset()
     name = None if taxonomy is None else taxonomy.name
     return _Bound(choice.kind, choice.strategy, task, name, nodes)
 
 
-def _taxonomy_of(choice: Choice, vocabulary: Vocabulary, task: str) -> Taxonomy | None:
+def _taxonomy_of(
+    choice: Choice, vocabulary: Vocabulary, task: str, command: str
+) -> Taxonomy | None:
     if task not in vocabulary.tasks:
         near = get_close_matches(task, vocabulary.tasks, 1, 0.5)
         rest = choice.what[len(task) :]
         raise NotFoundError(
             f"there is no task '{task}'",
-            hint=f"vgr merge -X {near[0]}{rest}={choice.strategy}" if near else "vgr task ls",
+            hint=f"{command} -X {near[0]}{rest}={choice.strategy}" if near else "vgr task ls",
         )
     return vocabulary.taxonomy_of(task)
 

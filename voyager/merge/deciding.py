@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from voyager.errors import UsageError
 from voyager.merge.choices import parse_choices
 from voyager.merge.question import Side
 from voyager.merge.resolving import Choice, Work, chosen_term
@@ -69,11 +68,7 @@ class ByStrategy:
     def __init__(self, repo: Repository, texts: Sequence[str]) -> None:
         self.word = ", ".join(texts)
         self._repo = repo
-        try:
-            self._choices = parse_choices(texts)
-        except UsageError as error:
-            hint = (error.hint or "").replace("vgr merge", "vgr resolve --all")
-            raise UsageError(error.message, hint=hint) from None
+        self._choices = parse_choices(texts, command="vgr resolve --all")
         self._resolvers: dict[tuple[bytes | None, ...], Resolve] = {}
         tips = sorted(iter_refs(repo.store, HEADS).items(), reverse=True)
         self._branches = {tip: ref.removeprefix(HEADS) for ref, tip in tips}

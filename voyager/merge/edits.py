@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voyager.merge import Merged, merge_guarded
-from voyager.merge.choices import parse_choices
+from voyager.merge.choices import Choices, parse_choices
 from voyager.merge.question import Side
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_decisions import note_decisions
@@ -30,7 +30,10 @@ class Edits:
     strategies: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        parse_choices(self.strategies)
+        self._choices()
+
+    def _choices(self) -> Choices:
+        return parse_choices(self.strategies, command="vgr import FILE")
 
     def __call__(
         self,
@@ -54,7 +57,7 @@ class Edits:
         staging = repo.staging
         ours = fold_staging(txn, staging)
         sides = [Dataset(txn, read_snapshot(txn, each)) for each in (ours, theirs)]
-        choices = parse_choices(self.strategies)
+        choices = self._choices()
         snapshot, found = merge_guarded(
             repo,
             txn,

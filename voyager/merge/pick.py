@@ -21,12 +21,14 @@ def cherry_pick(
     note_origin: bool = False,
     commit: bool = True,
     only: Only = EVERYTHING,
+    strategies: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Replayed:
     """Do here what commits did elsewhere; their authors and times stay.
 
     Ranges (A..B) stand for their commits, the oldest first. `only` takes a part of each.
-    `commit=False` leaves all of it staged. Conflicts stop it: `proceed`, `skip` or `abort`.
+    `commit=False` leaves all of it staged. `strategies` decide conflicts as in `merge`; those that
+    are left stop it: `proceed`, `skip` or `abort`.
     Raises StateError for staged changes and merges without `mainline`; nothing is changed then.
     """
     todo = _commits(repo, "cherry-pick", revisions, newest_first=False)
@@ -34,7 +36,16 @@ def cherry_pick(
         refuse_unknown_classes(only, _vocabularies(repo, todo))
     done = _replay(
         repo,
-        Replay("cherry-pick", todo, repo.head, mainline, note_origin, commit, only),
+        Replay(
+            "cherry-pick",
+            todo,
+            repo.head,
+            mainline,
+            note_origin,
+            commit,
+            only,
+            strategies=tuple(strategies),
+        ),
         revisions,
         progress=progress,
     )
@@ -48,6 +59,7 @@ def revert(
     *revisions: str,
     mainline: int | None = None,
     commit: bool = True,
+    strategies: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Replayed:
     """Undo what commits did, by new commits; ranges (A..B) the newest first.
@@ -61,7 +73,9 @@ def revert(
                 f"{source.hex()[:10]} is the first commit: there is nothing to go back to",
                 hint="vgr rm, or vgr taxonomy rm and vgr task rm, take out what is not wanted",
             )
-    replay = Replay("revert", todo, repo.head, mainline, commit=commit)
+    replay = Replay(
+        "revert", todo, repo.head, mainline, commit=commit, strategies=tuple(strategies)
+    )
     return _replay(repo, replay, revisions, progress=progress)
 
 

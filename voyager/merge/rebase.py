@@ -27,12 +27,14 @@ def rebase(
     branch: str | None = None,
     *,
     onto: str | None = None,
+    strategies: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Replayed:
     """Replay what a branch (HEAD's) has and `upstream` lacks on top of that, or `onto` another.
 
     Merges are left out, and commits whose change is there already. The branch moves at the end
-    only; until then HEAD is on none. Conflicts stop it: `proceed`, `skip` or `abort`.
+    only; until then HEAD is on none. `strategies` decide conflicts as in `merge`, ours being what
+    it goes on top of; those that are left stop it: `proceed`, `skip` or `abort`.
     Raises StateError for staged changes, and for a branch that has nothing in common with
     `upstream`; nothing is changed then.
     """
@@ -56,7 +58,13 @@ def rebase(
         blob for _, commit in own if len(commit.parents) > 1 for blob in decision_blobs(commit)
     ]
     todo = tuple(commit_id for commit_id, _ in line if commit_id not in known)
-    replay = Replay("rebase", todo, head, decided=tuple(dict.fromkeys(decided)))
+    replay = Replay(
+        "rebase",
+        todo,
+        head,
+        decided=tuple(dict.fromkeys(decided)),
+        strategies=tuple(strategies),
+    )
     before = [
         Step(commit_id, Merged("up-to-date", tip)) for commit_id, _ in line if commit_id in known
     ]

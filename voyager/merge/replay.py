@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from voyager.errors import StateError
 from voyager.merge import Merged, merge_guarded
 from voyager.merge.only import EVERYTHING, Only, select
+from voyager.merge.question import Side
 from voyager.merge.replay_guard import recorded_guard
 from voyager.merge.replay_words import picked_message, reverted_message
+from voyager.merge.three_way import Resolver
 from voyager.repo.conflicts import conflicts_at, iter_conflicted
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard import Review
@@ -39,6 +41,9 @@ from voyager.store.refs import HEADS, Head, read_ref
 from voyager.store.transaction import Transaction
 from voyager.wire import blob_ref, object_ref
 
+if TYPE_CHECKING:
+    from voyager.merge.choices import Choices
+
 ReplayKind: TypeAlias = Literal["cherry-pick", "revert", "rebase"]
 
 
@@ -48,7 +53,8 @@ class Replay:
 
     `head` is where HEAD was, and where giving up goes back to; its branch is the one that moves.
     `mainline` is the parent (from 1) whose version merge commits are compared with. `decided` are
-    records of the guard, of merges that a rebase leaves out.
+    records of the guard, of merges that a rebase leaves out. `strategies` decide conflicts, as in
+    merges: ours is what a commit is replayed on, theirs what it says.
     """
 
     kind: ReplayKind
@@ -59,6 +65,16 @@ class Replay:
     commit: bool = True
     only: Only = EVERYTHING
     decided: tuple[bytes, ...] = ()
+    strategies: tuple[str, ...] = ()
+
+    @property
+    def choices(self) -> Choices | None:
+        """The strategies, of which most replays have none; UsageError for one that is none."""
+        if not self.strategies:
+            return None
+        from voyager.merge.choices import parse_choices
+
+        return parse_choices(self.strategies, command=f"vgr {self.kind}")
 
     def as_more(self) -> dict[str, Any]:
         """How it stands with the merge that waits."""
@@ -72,6 +88,7 @@ class Replay:
             "from": None if commit is None else object_ref(commit),
             "mainline": self.mainline,
             "note_origin": self.note_origin,
+            "strategies": list(self.strategies),
             "tasks": list(self.only.tasks),
             "todo": [object_ref(each) for each in self.todo],
         }
@@ -89,6 +106,7 @@ class Replay:
             more["commit"],
             Only(tuple(more["tasks"]), tuple(more["classes"]), more["by"]),
             tuple(bytes(ref.data) for ref in more["decided"]),
+            tuple(more.get("strategies", ())),
         )
 
 
@@ -172,6 +190,7 @@ class _Run:
         self._snapshot = snapshot
         self._waits: Merging | None = None
         self._left = replay.todo
+        self._choices = replay.choices
         self._decided = [
             one for blob in replay.decided for one in decode_decisions(txn.get(blob, Kind.BLOB))
         ]
@@ -202,6 +221,7 @@ class _Run:
             self._txn,
             base,
             [ours, theirs],
+            resolver=self._resolver(commit, theirs_id),
             guard=self._guard(commit),
             progress=self._progress,
         )
@@ -234,6 +254,16 @@ class _Run:
             return Dataset(self._txn, {})
         snapshot = read_commit(self._txn, commit).snapshot_id
         return Dataset(self._txn, read_snapshot(self._txn, snapshot), commit=commit)
+
+    def _resolver(self, commit: Commit, theirs: bytes | None) -> Resolver | None:
+        """What decides conflicts; sides go by the branch and the commit that they are."""
+        if self._choices is None:
+            return None
+        branch = self._replay.head.branch if self._replay.kind != "rebase" else None
+        now = read_commit(self._txn, self._tip)
+        ours = Side(branch or self._tip.hex()[:12], self._tip, now.time)
+        name = "nothing" if theirs is None else theirs.hex()[:12]
+        return self._choices.resolver([ours, Side(name, theirs, commit.time)])
 
     def _guard(self, commit: Commit) -> Callable[[Dataset, Dataset], Review]:
         own = [] if self._reverts else decisions_of(self._txn, commit)
