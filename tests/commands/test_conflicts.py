@@ -318,3 +318,29 @@ def test_another_name_of_a_taxonomy_is_decided_by_giving_one(world: World) -> No
     told = world.run("vgr conflicts").out
     assert told.startswith("taxonomy:tint/red\n  name: red → ours crimson | theirs scarlet\n")
     assert "colour" not in told
+
+
+def test_a_file_has_no_value_to_type(world: World) -> None:
+    run(
+        world,
+        "vgr init -q",
+        "echo base > notes.txt",
+        "vgr add -q .",
+        "vgr commit -q -m base",
+        "vgr switch -q -c other",
+        "echo theirs > notes.txt",
+        "vgr add -q .",
+        "vgr commit -q -m theirs",
+        "vgr switch -q main",
+        "echo ours > notes.txt",
+        "vgr add -q .",
+        "vgr commit -q -m ours",
+    )
+    assert world.run("vgr merge other").code == 1
+    for value in ("foo", '\'{"size": 1}\''):
+        refused = world.run(f"vgr resolve notes.txt --value {value}")
+        assert refused.code == 2
+        assert "write the file and add it" in refused.err
+    run(world, "echo both > notes.txt", "vgr add -q notes.txt")
+    assert world.run("vgr conflicts").out == "no conflicts\n"
+    run(world, "vgr merge --continue -q")

@@ -122,8 +122,12 @@ def value_from_json(space: str, path: str, value: Json, vocabulary: Vocabulary) 
     """The value that a field is to have; InvalidDataError for what it cannot have."""
     if value is None:
         return None
-    if space != SAMPLES:
+    if space in (TASKS, TAXONOMIES):
         return _word_value(path, value, vocabulary)
+    if space != SAMPLES:
+        raise InvalidDataError(
+            "of such a row one of the sides is taken, or null: write the file and add it, else"
+        )
     parts = parse_path(path)
     if pair_of(path) is not None:
         raise InvalidDataError('two regions are the "same" or "different"; they have no value')
