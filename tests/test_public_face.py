@@ -12,13 +12,13 @@ import voyager
 from voyager import errors
 
 FACE = [
-    "Asset", "Box", "Change", "ConflictError", "CorruptError", "Cuboid", "Dataset", "Edit",
-    "Ellipse", "ExistsError", "Exported", "FileRow", "Geometry", "Group", "Image", "Imported",
-    "InvalidDataError", "Keypoints", "Label", "Link", "Mask", "Merged", "MissingExtraError", "Node",
-    "NotFoundError", "Points", "Polygon", "Polyline", "RefMoved", "Region", "RemoteError",
-    "Repository", "RotatedBox", "Sample", "StateError", "Task", "Taxonomy", "UsageError",
-    "Vocabulary", "VoyagerError", "__version__", "conflicts", "export", "import_labels", "init",
-    "merge", "open", "resolve",
+    "Asset", "Box", "Change", "Committed", "ConflictError", "CorruptError", "Cuboid", "Dataset",
+    "Edit", "Ellipse", "ExistsError", "Exported", "FileRow", "Geometry", "Group", "Image",
+    "Imported", "InvalidDataError", "Keypoints", "Label", "Link", "Mask", "Merged",
+    "MissingExtraError", "Node", "NotFoundError", "Points", "Polygon", "Polyline", "RefMoved",
+    "Region", "RemoteError", "Repository", "RotatedBox", "Sample", "StateError", "Task", "Taxonomy",
+    "UsageError", "Vocabulary", "VoyagerError", "__version__", "commit", "conflicts", "export",
+    "import_labels", "init", "merge", "open", "resolve",
 ]  # fmt: skip
 """Adding a name is a promise to keep it: change this list on purpose."""
 
@@ -128,3 +128,31 @@ def test_the_example_of_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with voyager.open("clothes") as repo:
         assert {sample.split for _, sample in repo.at("main").items()} == {"test"}
         assert [change.parts for change in repo.diff("HEAD~1", "HEAD")] == [("split",)] * 3
+
+
+def test_committing_what_is_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from voyager.samples import photo_paths
+
+    monkeypatch.setenv("VGR_AUTHOR_NAME", "Ann Lee")
+    monkeypatch.setenv("VGR_AUTHOR_EMAIL", "ann@example.org")
+    key = "hat/1.jpg"
+    with voyager.init(tmp_path / "clothes") as repo:
+        with repo.edit(message="first") as edit:
+            edit.add_image(key, photo_paths()[0].read_bytes(), split="train")
+        voyager.export(repo, tmp_path / "out.jsonl", "jsonl")
+        text = (tmp_path / "out.jsonl").read_text()
+        (tmp_path / "out.jsonl").write_text(text.replace('"train"', '"test"'))
+        with repo.edit(message="here") as edit:
+            edit[key] = edit[key].replace(split="val")
+        assert voyager.import_labels(repo, tmp_path / "out.jsonl").conflicts == 1
+        with pytest.raises(voyager.StateError):
+            voyager.commit(repo, "not yet")
+        voyager.resolve(repo, key, take="theirs")
+        done = voyager.commit(repo, "as exported", author="Ben <ben@example.org>")
+        assert done.commit == repo.head.commit
+        assert repo.at("HEAD")[key].split == "test"
+        (split,) = (one for one in repo.blame(key) if one.path == "split")
+        assert split.commit is not None
+        assert split.commit.author == "Ben <ben@example.org>"
+        with pytest.raises(voyager.StateError, match="nothing to commit"):
+            voyager.commit(repo, "again")

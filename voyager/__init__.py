@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from voyager.merge.conflicts import Standing
     from voyager.merge.edits import Edits
     from voyager.merge.resolve import Resolved
+    from voyager.repo.commit import Committed
     from voyager.repo.dataset import Dataset
     from voyager.repo.diff import Change
     from voyager.repo.edit import Edit
@@ -75,6 +76,7 @@ __all__ = [
     "Asset",
     "Box",
     "Change",
+    "Committed",
     "ConflictError",
     "CorruptError",
     "Cuboid",
@@ -113,6 +115,7 @@ __all__ = [
     "Vocabulary",
     "VoyagerError",
     "__version__",
+    "commit",
     "conflicts",
     "export",
     "import_labels",
@@ -130,6 +133,7 @@ _FROM = {
     "voyager.formats.exporting": "Exported",
     "voyager.formats.imported": "Imported",
     "voyager.merge": "Merged",
+    "voyager.repo.commit": "Committed",
     "voyager.repo.dataset": "Dataset",
     "voyager.repo.diff": "Change",
     "voyager.repo.edit": "Edit",
@@ -219,6 +223,30 @@ def import_labels(
         merge=load_merge,
         strict=strict,
         dry_run=dry_run,
+    )
+
+
+def commit(
+    repo: Repository,
+    message: str,
+    *,
+    author: str | None = None,
+    allow_empty: bool = False,
+    allow_conflicts: bool = False,
+) -> Committed:
+    """Commit what is staged: by an import, a merge with `commit=False`, or `resolve`.
+
+    `repo.edit` commits what it changes by itself. Raises StateError where nothing is staged, or
+    something is in conflict (without `allow_conflicts`).
+    """
+    from voyager.repo.commit import commit
+
+    return commit(
+        repo,
+        message,
+        author=author,
+        allow_empty=allow_empty,
+        allow_conflicts=allow_conflicts,
     )
 
 
