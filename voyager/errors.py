@@ -101,10 +101,21 @@ class CorruptError(VoyagerError):
 
 
 class RemoteError(VoyagerError):
-    """Network, credentials, a remote that refuses."""
+    """Network, credentials, a remote that refuses; `retry` says whether trying again may help."""
 
     kind = "remote"
     exit = 8
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry: bool = False,
+        hint: str | None = None,
+        path: str | Path | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, path=path)
+        self.retry = retry
 
 
 class MissingExtraError(VoyagerError):

@@ -36,7 +36,7 @@ class PreconditionFailed(ConflictError):
 
 
 class Storage(Protocol):
-    """Bytes by name.
+    """Bytes by name; a name is folders and a last part, joined by `/`.
 
     Every method may raise RemoteError (which says whether trying again may help). Reads of what is
     not there raise NotFoundError. Safe to use from several threads at once.
@@ -51,7 +51,7 @@ class Storage(Protocol):
         ...
 
     def get_tagged(self, name: str) -> Tagged:
-        """The same with its tag."""
+        """The same with its tag, read at once."""
         ...
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
@@ -59,7 +59,10 @@ class Storage(Protocol):
         ...
 
     def fetch(self, name: str, path: Path, *, size: int) -> None:
-        """Write an object of a known size into a new file, in bounded memory."""
+        """Write an object of a known size into a new file, in bounded memory.
+
+        Where another length comes the file is removed, with a RemoteError.
+        """
         ...
 
     def put(self, name: str, data: bytes | Path) -> None:
@@ -78,7 +81,8 @@ class Storage(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[Listed]:
-        """What is kept below a prefix; what was written just now may be missing."""
+        """What is kept below a folder (`packs/`, or all for an empty prefix), in no order; what was
+        written just now may be missing."""
         ...
 
     def delete(self, names: Iterable[str]) -> None:
