@@ -62,10 +62,10 @@ class Wording:
         if type(value) in _SHAPES:
             return _shape(name, value)
         if parts[0] == "negatives" and isinstance(value, bytes):
-            return f"{plain(parts[1])} {plain(self.class_path(parts[1], value))} verified not there"
+            return f"{plain(parts[1])} {plain(self.words.told(parts[1], value))} verified not there"
         if parts[0] == "coverage":
             task, node = parse_coverage_key(parts[1])
-            what = task if node is None else f"{task} {self.class_path(task, node)}"
+            what = task if node is None else f"{task} {self.words.told(task, node)}"
             return f"coverage of {plain(what)}={value}"
         if parts[0] == "flags":
             return f"flag {name}"
@@ -74,7 +74,7 @@ class Wording:
         return f"{'.'.join(map(plain, parts))}{_assigned(value)}"
 
     def _label(self, label: Label) -> str:
-        words = [f"{plain(label.task)}={plain(self.words.word(label))}"]
+        words = [f"{plain(label.task)}={plain(self.words.spoken(label))}"]
         if label.source not in ("human", "import"):
             words.append(plain(label.source))
         if label.score is not None:

@@ -102,7 +102,7 @@ class Words:
         name = f"#{number}" if number is not None else f"#{own.hex()[:8]}"
         region = self._regions.get(own)
         labels = () if region is None or bare else region.labels
-        said = dict.fromkeys(plain(self._vocabulary.word(label)) for label in labels)
+        said = dict.fromkeys(plain(self._vocabulary.spoken(label)) for label in labels)
         return f"{name} ({', '.join(said)})" if said else name
 
     def _field(self, one: Standing, parts: Sequence[str]) -> str:
@@ -117,7 +117,7 @@ class Words:
     def _which(self, one: Standing) -> str:
         """The answer that a conflict is about, of a task that takes several."""
         labels = (decode_field(one.path, term) for term in (*one.options, one.base))
-        return next(self._vocabulary.word(label) for label in labels if label is not None)
+        return next(self._vocabulary.spoken(label) for label in labels if label is not None)
 
     def sides(self, one: Standing) -> str:
         """`red → ours green | theirs blue`; what stands before a value is the option to type."""
@@ -176,15 +176,17 @@ class Words:
                 return "unchanged"
             changes = sample_change(decode_field(one.path, one.base), sample, self._terms)
             return f"changed ({changes})"
-        labels = ", ".join(plain(self._vocabulary.word(label)) for label in sample.labels)
+        labels = ", ".join(plain(self._vocabulary.spoken(label)) for label in sample.labels)
         return f"{image_text(sample.image)}{f' ({labels})' if labels else ''}"
 
     def _part(self, value: Any) -> str:
         match value:
             case Label():
-                return plain(self._vocabulary.word(value)) + _certainty(value)
+                return plain(self._vocabulary.spoken(value)) + _certainty(value)
             case Region():
-                said = dict.fromkeys(plain(self._vocabulary.word(label)) for label in value.labels)
+                said = dict.fromkeys(
+                    plain(self._vocabulary.spoken(label)) for label in value.labels
+                )
                 shapes = ", ".join(map(shape_text, value.geometries.values()))
                 return ", ".join(filter(None, (*said, shapes or region_shapes(value))))
             case Image():

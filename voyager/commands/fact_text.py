@@ -165,7 +165,7 @@ def value_text(value: Any) -> str:
 def _coverage(fact: Fact, terms: Terms) -> str:
     what = fact.task or ""
     if fact.node is not None:
-        what = f"{what} {terms.path(what, fact.node)}"
+        what = f"{what} {terms.told(what, fact.node)}"
     old, new = (side or "unknown" for side in (fact.before, fact.after))
     return f"coverage of {plain(what)} {old} {ARROW} {new}"
 
@@ -265,7 +265,7 @@ def _label(fact: Fact, terms: Terms) -> str:
     if fact.kind.startswith("negative"):
         node = fact.after or fact.before
         verb = "verified not there" if fact.after else "no longer verified not there"
-        return f"{task} {plain(terms.path(fact.task or '', node))} {verb}"
+        return f"{task} {plain(terms.told(fact.task or '', node))} {verb}"
     was, now = fact.before, fact.after
     old = None if was is None else _said(was, terms.was)
     new = None if now is None else _said(now, terms.now)

@@ -79,11 +79,14 @@ def run(
 def _show(ctx: Context, version: Dataset, keys: Sequence[str]) -> None:
     words = version.vocabulary
     for key in keys:
-        found = {
-            task: [words.resolve(task, node) or node.hex() for node in nodes]
-            for task, nodes in version[key].negatives.items()
-        }
+        found = version[key].negatives
         if ctx.json:
-            ctx.emit_line({"key": key, "negatives": found})
-        said = ", ".join(f"{task}={path}" for task, paths in found.items() for path in paths)
+            paths = {
+                task: [words.resolve(task, node) or node.hex() for node in nodes]
+                for task, nodes in found.items()
+            }
+            ctx.emit_line({"key": key, "negatives": paths})
+        said = ", ".join(
+            f"{task}={words.told(task, node)}" for task, nodes in found.items() for node in nodes
+        )
         ctx.show(f"{shown(key)}: {said or 'none'}")

@@ -116,7 +116,7 @@ def _line(name: str, value: object) -> str:
 def label_text(words: Vocabulary, label: Label) -> str:
     """A label on a line: task, class or value, who says it and how surely."""
     score = "" if label.score is None else f", score {label.score:g}"
-    return f"{label.task} = {words.word(label)} ({label.source}, {label.state}{score})"
+    return f"{label.task} = {words.spoken(label)} ({label.source}, {label.state}{score})"
 
 
 def region_text(words: Vocabulary, region: Region) -> str:

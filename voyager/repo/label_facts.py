@@ -198,11 +198,16 @@ class Terms:
         """What a label of the version before says, in words."""
         if label.node is None:
             return self.before.word(label)
-        return self.path(label.task, label.node, old=True)
+        return self.told(label.task, label.node, old=True)
 
     def now(self, label: Label) -> str:
         """What a label of the version after says, in words."""
-        return self.after.word(label) if label.node is None else self.path(label.task, label.node)
+        return self.after.word(label) if label.node is None else self.told(label.task, label.node)
+
+    def told(self, task: str, node: bytes, *, old: bool = False) -> str:
+        """As `path`, of a class that is gone in both versions `PATH (removed)`."""
+        path = self.path(task, node, old=old)
+        return self.after.told(task, node) if path == node.hex() else path
 
     def path(self, task: str, node: bytes, *, old: bool = False) -> str:
         """The path of a class; of one that is gone what it was, else its id in hex."""

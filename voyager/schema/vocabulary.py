@@ -46,6 +46,20 @@ class Vocabulary:
         taxonomy = self.taxonomy_of(task)
         return None if taxonomy is None else taxonomy.path(node)
 
+    def former_path(self, task: str, node: NodeId) -> str | None:
+        """The last path of a class that was removed, None where nobody knows it."""
+        taxonomy = self.taxonomy_of(task)
+        known = taxonomy is not None and node in taxonomy.nodes
+        return join_path(taxonomy.names_of(node)) if taxonomy is not None and known else None
+
+    def told(self, task: str, node: NodeId) -> str:
+        """What people are told of a class: its path, `PATH (removed)`, or its id in hex."""
+        path = self.resolve(task, node)
+        if path is not None:
+            return path
+        former = self.former_path(task, node)
+        return node.hex() if former is None else f"{former} (removed)"
+
     def find(self, task: str, text: str) -> NodeId | None:
         """The node of a path, alias, unique name or id, None for a task of plain values.
 
@@ -67,12 +81,16 @@ class Vocabulary:
         return answer(task, self.tasks.get(task), labels)
 
     def word(self, label: Label) -> str:
-        """A label's value as people read it: the path of its node, else hex, or its value."""
+        """A label's value as data: the path of its node, else hex, or its value."""
         if label.node is not None:
             return self.resolve(label.task, label.node) or label.node.hex()
         if isinstance(label.value, bool):
             return "yes" if label.value else "no"
         return f"{label.value:g}" if isinstance(label.value, float) else str(label.value)
+
+    def spoken(self, label: Label) -> str:
+        """A label's value as people read it: as `word`, a class as `told`."""
+        return self.word(label) if label.node is None else self.told(label.task, label.node)
 
 
 class Draft(Vocabulary):
