@@ -236,22 +236,30 @@ class StorageSuite:
 
     @pytest.mark.usefixtures("_keeps_conditions")
     def test_no_move_is_lost(self, storage: Storage) -> None:
-        """Eight count to ten each, by reading and moving until they win."""
-        storage.put_if("root", b"0", None)
+        """Eight add ten lines each, by reading and moving until they win."""
+        storage.put_if("root", b"", None)
 
-        def count(_: int) -> None:
-            for _ in range(10):
-                while True:
-                    data, tag = storage.get_tagged("root")
-                    try:
-                        storage.put_if("root", str(int(data) + 1).encode(), tag)
-                        break
-                    except PreconditionFailed:
-                        continue
+        def add(writer: int) -> None:
+            for number in range(10):
+                _add_line(storage, f"{writer}.{number}".encode())
 
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(count, range(8)))
-        assert storage.get("root") == b"80"
+            list(pool.map(add, range(8)))
+        lines = storage.get("root").split()
+        assert len(lines) == len(set(lines)) == 80
+
+
+def _add_line(storage: Storage, line: bytes) -> None:
+    """Move the root to have one more line, as a push does with its nonce."""
+    while True:
+        data, tag = storage.get_tagged("root")
+        if line in data.split():
+            return  # the move whose reply was lost
+        try:
+            storage.put_if("root", data + line + b"\n", tag)
+        except PreconditionFailed:
+            continue
+        return
 
 
 def _race(storage: Storage, tag: str | None) -> int:

@@ -33,9 +33,14 @@ def stale(url: str, name: str) -> PreconditionFailed:
 
 
 def cut_short(url: str, name: str, *, wanted: int, got: int) -> RemoteError:
-    """What a read raises that brought another length than it should."""
+    """What a read raises that brought another length than it should.
+
+    Clients notice themselves when a body breaks off, so the object is of that length: trying again
+    does not help.
+    """
     return RemoteError(
-        f"'{name}' of {url} came with {got:,} bytes instead of {wanted:,}", retry=True
+        f"'{name}' of {url} came with {got:,} bytes instead of {wanted:,}",
+        hint="vgr fsck --remote",
     )
 
 
