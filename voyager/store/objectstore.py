@@ -199,6 +199,14 @@ class Store:
 
         return self.index.read(body)
 
+    def has_prefixes(self, prefixes: Iterable[bytes]) -> list[bool]:
+        """Whether there is an id that begins so, for each of some first bytes of ids."""
+
+        def body(reading: Reading) -> list[bool]:
+            return [reading.has_prefix("objects", prefix) for prefix in prefixes]
+
+        return self.index.read(body)
+
     def __contains__(self, entry_id: bytes) -> bool:
         return self.place(entry_id) is not None
 
@@ -276,6 +284,16 @@ class Store:
     def _open_blob(self, blob_id: bytes, place: Place) -> tuple[Header, int, FileIO]:
         header = self._header_at(blob_id, place)
         return header, place.offset, self._files().open(self.path_of(place.file))
+
+    def stored(self, entry_id: bytes) -> tuple[bytes, Iterator[bytes]]:
+        """An entry as it lies: its 72 bytes of header, and its stored body in chunks."""
+        return self._again_if_moved(entry_id, self._open_stored)
+
+    def _open_stored(self, entry_id: bytes, place: Place) -> tuple[bytes, Iterator[bytes]]:
+        header = self._header_at(entry_id, place)
+        path = self.path_of(place.file)
+        head = os.pread(self._files().fd(path), HEADER_BYTES, place.offset)
+        return head, self._files().iter_raw(path, place.offset, header.stored)
 
     def _again_if_moved(self, entry_id: bytes, read: Callable[[bytes, Place], T]) -> T:
         for attempt in (1, 2):

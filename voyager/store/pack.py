@@ -37,7 +37,13 @@ from voyager.store.entry import (
     sum_of,
 )
 from voyager.store.ids import Kind, object_id
-from voyager.store.spec import MIB, PACK_MAGIC, TRAILER_MAGIC, ZSTD_WINDOW_LIMIT
+from voyager.store.spec import (
+    MAX_COMPRESSED_BLOB,
+    MIB,
+    PACK_MAGIC,
+    TRAILER_MAGIC,
+    ZSTD_WINDOW_LIMIT,
+)
 
 HEAD_BYTES = 16
 _TRAILER = struct.Struct("<8sQQQ16s")
@@ -132,7 +138,7 @@ class PackWriter:
 
     def append_small(self, entry_id: bytes, data: bytes) -> Placed:
         """Add a blob, with the dictionary of this pack where that saves something."""
-        if self._dictionary is not None:
+        if self._dictionary is not None and len(data) <= MAX_COMPRESSED_BLOB:
             stored = self._dictionary.compress(data)
             if len(stored) < len(data):
                 return self.append(Kind.BLOB, entry_id, Method.ZSTD_DICTIONARY, stored, len(data))
@@ -294,7 +300,7 @@ def read_index(data: bytes, count: int) -> tuple[bytes, array.array[int], bytes]
         if zstandard.frame_content_size(data) != 8 + 17 * count:
             raise CorruptError("the index of a pack has the wrong length")
         columns = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT).decompress(data)
-    except zstandard.ZstdError as error:
+    except (zstandard.ZstdError, MemoryError) as error:
         raise CorruptError(f"the index of a pack does not decompress: {error}") from error
     if struct.unpack_from("<Q", columns)[0] != count:
         raise CorruptError("the index of a pack has the wrong count")
@@ -302,6 +308,18 @@ def read_index(data: bytes, count: int) -> tuple[bytes, array.array[int], bytes]
     if sys.byteorder == "big":
         lengths.byteswap()
     return columns[8 : 8 + 8 * count], lengths, columns[8 + 16 * count :]
+
+
+def parse_index(data: bytes, count: int, name: str) -> tuple[bytes, array.array[int], bytes]:
+    """As `read_index`, of the bytes of an `.idx`; CorruptError unless it is that of a pack."""
+    index, body = data[:-TRAILER_BYTES], data[-TRAILER_BYTES:]
+    if len(body) < TRAILER_BYTES or blake3(index + body[: _TRAILER.size]).digest(8) != body[-8:]:
+        raise CorruptError(f"the index of pack {name} does not fit its checksum")
+    if _TRAILER.unpack_from(body) != (
+        (TRAILER_MAGIC, 0, len(index), count, bytes.fromhex(name)[:16])
+    ):
+        raise CorruptError(f"the index of pack {name} is that of another pack")
+    return read_index(index, count)
 
 
 def read_prefixes(path: Path) -> set[bytes]:

@@ -76,6 +76,11 @@ class Reading:
                 yield key, bytes(cursor.value())
                 found = cursor.next()
 
+    def has_prefix(self, table: str, prefix: bytes) -> bool:
+        """Whether any key starts with `prefix`."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            return cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix)
+
     def last(self, table: str, prefix: bytes = b"") -> tuple[bytes, bytes] | None:
         """The last item whose key starts with `prefix`."""
         with self._txn.cursor(db=self._tables[table]) as cursor:

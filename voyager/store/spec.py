@@ -38,4 +38,6 @@ MAX_DECODED = {
     "predictions": 1 * MIB,
     "operation": 1 << 30,
 }
+MAX_COMPRESSED_BLOB = 64 * MIB
+"""A longer blob is stored as it is, so that it can be streamed."""
 ZSTD_WINDOW_LIMIT = 8 * MIB

@@ -22,7 +22,7 @@ from voyager.store.journal import Encoded, Journal, digest_of, encode_operation_
 from voyager.store.objectstore import GENERATION, Store
 from voyager.store.operation import NIL, Change, Move, Operation, raw
 from voyager.store.pack import Content, PackWriter, Placed, SealedPack
-from voyager.store.spec import PACK_SEAL_BYTES
+from voyager.store.spec import MAX_COMPRESSED_BLOB, PACK_SEAL_BYTES
 from voyager.store.spool import ObjectSpool
 
 
@@ -153,7 +153,7 @@ class Transaction:
         self._refuse_purged(entry_id)
         self._new_blobs.add(entry_id)
         pack = self._blob_pack(len(data))
-        if shrink:
+        if shrink and len(data) <= MAX_COMPRESSED_BLOB:
             method, stored = compress(data, level=3)
             pack.append(Kind.BLOB, entry_id, method, stored, len(data))
         else:

@@ -1,4 +1,7 @@
-"""Checking a pack to its last byte: head, headers, bodies, index, trailer, name, `.idx`."""
+"""Checking a pack to its last byte: head, headers, bodies, index, trailer, name, `.idx`.
+
+No length is believed before it was held against the file and the limits of its kind.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from voyager.store.pack import (
     HEAD_BYTES,
     TRAILER_BYTES,
     Content,
+    Placed,
     Trailer,
     index_copy,
     iter_body,
@@ -26,6 +30,7 @@ from voyager.store.pack import (
     read_index,
     read_trailer,
 )
+from voyager.store.spec import MAX_COMPRESSED_BLOB, MAX_DECODED
 
 Inspect = Callable[[str, bytes], Iterable[Problem]]
 """(where, bytes) of an object → what is wrong with it."""
@@ -34,12 +39,25 @@ _STREAM_FROM = 16 << 20
 
 
 class PackCheck:
-    """One pass over one pack; `entries` and `size` are known afterwards."""
+    """One pass over one pack; `entries`, `placed` and `size` are known afterwards.
 
-    def __init__(self, path: Path, purged: Container[bytes], inspect: Inspect | None) -> None:
+    A pack that just came in lies under another name than its own, and has no `.idx` yet: `name`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        purged: Container[bytes],
+        inspect: Inspect | None,
+        *,
+        name: str | None = None,
+    ) -> None:
         self.path = path
         self.entries = 0
+        self.placed: list[Placed] = []
         self.size = path.stat().st_size
+        self._came_in = name is not None
+        self._name = name or path.stem
         self._purged = purged
         self._inspect = inspect
         self._dictionary: zstandard.ZstdDecompressor | None = None
@@ -59,15 +77,23 @@ class PackCheck:
                 if isinstance(found, Damage):
                     yield self._problem(found.offset, found.reason)
                     continue
-                headers.append(found[1])
-                yield from self._check_entry(source, *found)
+                offset, header = found
+                headers.append(header)
+                self.placed.append(Placed(header.id, offset, header.stored))
+                yield from self._check_entry(source, offset, header)
             self.entries = len(headers)
             if trailer is not None:
                 yield from self._check_tail(source, trailer, headers)
-        yield from self._check_copy()
+        if not self._came_in:
+            yield from self._check_copy()
+
+    @property
+    def holds_blobs(self) -> bool:
+        """Whether its head says so."""
+        return self._holds_blobs
 
     def _problem(self, offset: int, what: str) -> Problem:
-        return Problem("pack", what, f"{self.path.name} at byte {offset}")
+        return Problem("pack", what, f"{self._name}.pack at byte {offset}")
 
     def _check_head(self, source: FileIO) -> Iterator[Problem]:
         head = os.pread(source.fileno(), HEAD_BYTES, 0)
@@ -86,7 +112,7 @@ class PackCheck:
             yield Problem(
                 "purged",
                 f"the bytes of purged blob {header.id.hex()} are still stored",
-                f"{self.path.name} at byte {offset}",
+                f"{self._name}.pack at byte {offset}",
             )
         if self._inspect is None:
             return
@@ -101,6 +127,9 @@ class PackCheck:
     def _read_body(self, source: FileIO, offset: int, header: Header) -> bytes | None:
         """An entry's bytes, or None for a big blob; CorruptError unless sum and id fit."""
         what = f"{header.kind.label} {header.id.hex()}"
+        limit = _limit(header)
+        if limit is not None and max(header.stored, header.real) > limit:
+            raise CorruptError(f"{what} claims {max(header.stored, header.real):,} bytes")
         hasher = blake3()
         chunks = []
         stream = header.kind is Kind.BLOB and not header.method and header.stored > _STREAM_FROM
@@ -122,7 +151,7 @@ class PackCheck:
 
     def _dictionary_for(self, source: FileIO, header: Header) -> zstandard.ZstdDecompressor | None:
         if header.method == Method.ZSTD_DICTIONARY and self._dictionary is None:
-            self._dictionary = read_dictionary(source.fileno(), self.path.name)
+            self._dictionary = read_dictionary(source.fileno(), f"{self._name}.pack")
         return self._dictionary
 
     def _check_tail(
@@ -130,10 +159,13 @@ class PackCheck:
     ) -> Iterator[Problem]:
         at = trailer.index_offset
         name = blake3(b"".join(map(_header_sum, headers))).hexdigest()
-        if name != self.path.stem or bytes.fromhex(name)[:16] != trailer.name_prefix:
+        if name != self._name or bytes.fromhex(name)[:16] != trailer.name_prefix:
             yield self._problem(at, "the name does not fit the entries")
         if self._holds_blobs and not any(header.kind is Kind.BLOB for header in headers):
             yield self._problem(0, "a pack for blobs holds none")
+        if trailer.count != len(headers):
+            yield self._problem(at, "the trailer counts other entries than there are")
+            return
         try:
             index = os.pread(source.fileno(), trailer.index_length, at)
             prefixes, lengths, kinds = read_index(index, trailer.count)
@@ -157,6 +189,13 @@ class PackCheck:
             yield Problem("idx", "it is missing", copy.name, fixable_by_rebuild=True)
         elif copy.read_bytes() != wanted:
             yield Problem("idx", "it differs from its pack", copy.name, fixable_by_rebuild=True)
+
+
+def _limit(header: Header) -> int | None:
+    """How long an entry of its kind may be, stored or real; None for a blob as it is (spec 1.4)."""
+    if header.kind is Kind.BLOB:
+        return MAX_COMPRESSED_BLOB if header.method else None
+    return MAX_DECODED[header.kind.label]
 
 
 def _header_sum(header: Header) -> bytes:

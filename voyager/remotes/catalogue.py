@@ -1,0 +1,225 @@
+"""What a remote has: its root, the packs that its catalogue lists, and their indexes.
+
+Segments and indexes never change, so that what was read once lies in `.vgr/cache/remotes` and may
+be dropped at any time. Nothing of it is believed: what comes in is checked by its hash.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from blake3 import blake3
+
+from voyager.errors import CorruptError, InvalidDataError, NotFoundError, UsageError
+from voyager.remotes.base import Storage
+from voyager.remotes.root import (
+    ROOT,
+    Packed,
+    Root,
+    decode_root,
+    decode_segment,
+    segment_path,
+)
+from voyager.store import files
+from voyager.store.entry import HEADER_BYTES
+from voyager.store.ids import Kind
+from voyager.store.pack import HEAD_BYTES, parse_index
+from voyager.store.refs import check_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+AT_ONCE = 8
+"""Requests in flight."""
+_MOST_FRAMING = 4096
+"""What an index is longer than its columns at most: frame, count and trailer."""
+_COLUMN_BYTES = 17
+_MOST_ENTRIES = 1 << 22
+"""Of one pack. A pack of 64 MiB of images of no bytes has a quarter of that."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Found(NamedTuple):
+    """Where an entry may lie: the index has the first 8 bytes of its id, its header all."""
+
+    pack: Packed
+    offset: int
+    stored: int
+
+
+class Listing:
+    """The index of one pack of a remote: ids by their first 8 bytes, and where they lie."""
+
+    def __init__(self, pack: Packed, data: bytes) -> None:
+        self.pack = pack
+        prefixes, lengths, self.kinds = parse_index(data, pack.entries, pack.name.hex())
+        self._prefixes = prefixes
+        self._lengths = lengths
+
+    def prefixes(self) -> list[bytes]:
+        """Of everything but the dictionary."""
+        found = self._prefixes
+        return [
+            found[8 * at : 8 * at + 8]
+            for at, kind in enumerate(self.kinds)
+            if kind != Kind.DICTIONARY
+        ]
+
+    @cached_property
+    def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(sorted prefixes, the place of each in the file, offsets, lengths)."""
+        import numpy as np
+
+        prefixes = np.frombuffer(self._prefixes, dtype=">u8").astype(np.uint64)
+        lengths = np.frombuffer(self._lengths, dtype=np.uint64)
+        ends = np.cumsum(lengths + np.uint64(HEADER_BYTES))
+        offsets = ends - lengths - np.uint64(HEADER_BYTES) + np.uint64(HEAD_BYTES)
+        order = np.argsort(prefixes, kind="stable")
+        return prefixes[order], order, offsets, lengths
+
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, Found]:
+        """Where those of some ids that it lists may lie."""
+        import numpy as np
+
+        ordered, order, offsets, lengths = self._columns
+        if not ids or not len(ordered):
+            return {}
+        wanted = np.frombuffer(b"".join(one[:8] for one in ids), dtype=">u8").astype(np.uint64)
+        at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+        hits = np.flatnonzero(ordered[at] == wanted)
+        return {
+            ids[hit]: Found(self.pack, int(offsets[place]), int(lengths[place]))
+            for hit, place in zip(hits.tolist(), order[at[hits]].tolist(), strict=True)
+        }
+
+
+class Catalogue:
+    """What one remote has, read by way of a cache folder."""
+
+    def __init__(self, storage: Storage, cache: Path) -> None:
+        self.storage = storage
+        self._segments = cache / "segments"
+        self._indexes = cache / blake3(storage.url.encode()).hexdigest(8)
+
+    def read_root(self) -> Root | None:
+        """The root as it is now; None where nothing was pushed yet.
+
+        Raises InvalidDataError for refs that cannot be ones.
+        """
+        try:
+            data = self.storage.get(ROOT)
+        except NotFoundError:
+            return None
+        root = decode_root(data)
+        for name in root.refs:
+            check_ref(name)
+        return root
+
+    def packs(self, root: Root) -> list[Packed]:
+        """The packs that the segments of a root list, each once."""
+        found: dict[bytes, Packed] = {}
+        for packs in in_parallel(self._segment, root.segments):
+            for pack in packs:
+                _refuse_impossible(pack)
+                known = found.setdefault(pack.name, pack)
+                if known != pack:
+                    raise CorruptError(f"the remote lists pack {pack.name.hex()} in two ways")
+        return list(found.values())
+
+    def _segment(self, segment: bytes) -> list[Packed]:
+        path = self._segments / segment.hex()
+        known = _read(path)
+        if known is not None:
+            try:
+                return decode_segment(segment, known)
+            except CorruptError:
+                files.remove(path)
+        data = self.storage.get(segment_path(segment))
+        packs = decode_segment(segment, data)
+        _keep(path, data)
+        return packs
+
+    def listings(self, packs: Iterable[Packed]) -> list[Listing]:
+        """The indexes of packs, those that were not read before fetched in parallel."""
+        return in_parallel(self.listing, list(packs))
+
+    def listing(self, pack: Packed) -> Listing:
+        """The index of a pack."""
+        path = self._indexes / pack.name.hex()
+        known = _read(path)
+        if known is not None:
+            try:
+                return Listing(pack, known)
+            except CorruptError:
+                files.remove(path)
+        data = self.storage.get_range(pack.index_path, 0, pack.index)
+        found = Listing(pack, data)
+        _keep(path, data)
+        return found
+
+    def has_listing(self, pack: Packed) -> bool:
+        """Whether the index of a pack was read before."""
+        return (self._indexes / pack.name.hex()).exists()
+
+
+def check_ref(name: str) -> str:
+    """A full ref name by git's rules; InvalidDataError else."""
+    try:
+        if not name.startswith("refs/"):
+            raise UsageError(name)
+        check_name(name.removeprefix("refs/"))
+    except UsageError:
+        raise InvalidDataError(f"the remote has a ref of an impossible name: {name!r}") from None
+    return name
+
+
+def in_parallel(work: Callable[[T], U], items: Sequence[T], *, at_once: int = AT_ONCE) -> list[U]:
+    """`work` of each, several at once, in order; the first error ends it."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(at_once, len(items))) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _refuse_impossible(pack: Packed) -> None:
+    """CorruptError for a pack whose numbers do not fit each other."""
+    entries = pack.entries
+    room = pack.size - HEAD_BYTES - entries * HEADER_BYTES
+    if (
+        room < 0
+        or entries > _MOST_ENTRIES
+        or not 0 < pack.index <= _COLUMN_BYTES * entries + _MOST_FRAMING
+    ):
+        raise CorruptError(
+            f"the remote lists pack {pack.name.hex()} with numbers that do not fit"
+            f" ({pack.size:,} bytes, {entries:,} entries)"
+        )
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Put what was read into the cache, which several may fill at once."""
+    files.make_folder(path.parent)
+    temporary = path.with_name(f"tmp-{os.getpid()}-{threading.get_ident()}")
+    files.remove(temporary)
+    files.create(temporary, data)
+    files.rename(temporary, path)

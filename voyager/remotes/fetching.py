@@ -1,0 +1,371 @@
+"""Fetching: what a remote has and we lack comes in, is checked, and is adopted with its refs.
+
+The story of `fetch`: read the root, see which refs moved, bring the metadata that is not here,
+prove that the new tips are whole but for blobs, bring these, and commit it all at once. A fetch
+with nothing new is one request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from voyager.errors import CorruptError, NotFoundError, UsageError
+from voyager.remotes.base import Storage
+from voyager.remotes.catalogue import Catalogue, Listing
+from voyager.remotes.closure import Closure, peel_tag
+from voyager.remotes.config import Remote
+from voyager.remotes.counted import Counted
+from voyager.remotes.incoming import Incoming
+from voyager.remotes.receiving import Receiver
+from voyager.remotes.registry import open_storage
+from voyager.remotes.root import Packed, Root
+from voyager.remotes.tombstones import apply_tombstones
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.revisions import peel
+from voyager.store.apply import TOMBSTONES
+from voyager.store.history import iter_history
+from voyager.store.objectstore import SHALLOW, Store
+from voyager.store.pack_use import registered
+from voyager.store.refs import HEADS, TAGS, iter_refs, move_ref
+from voyager.store.transaction import Transaction
+
+_SMALL_PACK = 64 << 10
+"""So small a pack comes whole at once: to ask for its index first would be as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefMove:
+    """A ref of this repository that a fetch or push moved; `name` is the full one."""
+
+    name: str
+    old: bytes | None
+    new: bytes | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "old": None if self.old is None else self.old.hex(),
+            "new": None if self.new is None else self.new.hex(),
+        }
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What a fetch brought: `objects` came in by `bytes` in `requests`.
+
+    `kept` are tags that are others here than there, and stay; `purged` blobs went.
+    """
+
+    refs: list[RefMove] = field(default_factory=list)
+    objects: int = 0
+    bytes: int = 0
+    requests: int = 0
+    kept: list[str] = field(default_factory=list)
+    purged: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """As `vgr fetch --json` says it."""
+        return {
+            "refs": [move.as_json() for move in self.refs],
+            "objects": self.objects,
+            "bytes": self.bytes,
+            "requests": self.requests,
+            "kept": list(self.kept),
+            "purged": self.purged,
+        }
+
+
+def fetch(
+    repo: Repository,
+    remote: Remote,
+    *,
+    refs: Sequence[str] | None = None,
+    prune: bool = False,
+    tags: bool = True,
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Fetched:
+    """Bring what the branches (or those of `refs`) and tags of a remote have.
+
+    `prune` forgets branches that the remote has no more. Nothing of it moves a branch of this
+    repository. Raises CorruptError and InvalidDataError for bytes that break the rules; nothing is
+    adopted then. Finished packs stay, and are not fetched again.
+    """
+    if not remote.name:
+        raise UsageError(
+            f"fetch wants the name of a remote, not '{remote.url}'",
+            hint=f"vgr remote add NAME {remote.url}",
+        )
+    with contextlib.closing(Counted(open_storage(remote.url))) as storage:
+        return fetch_from(
+            repo,
+            storage,
+            remote,
+            refs=refs,
+            prune=prune,
+            tags=tags,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+
+def fetch_from(
+    repo: Repository,
+    storage: Counted,
+    remote: Remote,
+    *,
+    refs: Sequence[str] | None = None,
+    prune: bool = False,
+    tags: bool = True,
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Fetched:
+    """As `fetch`, from a storage that is open."""
+    catalogue = catalogue_of(repo, storage)
+    for attempt in (1, 2):
+        root = read_root(catalogue, remote)
+        plan = _plan(repo, remote, root, refs=refs, prune=prune, tags=tags)
+        try:
+            if dry_run:
+                _estimate(repo, catalogue, root, plan)
+            else:
+                _carry_out(repo, catalogue, root, remote, plan, progress)
+        except NotFoundError:
+            if attempt == 2:
+                raise
+            continue  # gc took a pack away since the root was read: the new one has others
+        break
+    done = plan.done
+    done.requests = storage.requests
+    done.bytes = done.bytes or storage.received
+    return done
+
+
+def catalogue_of(repo: Repository, storage: Storage) -> Catalogue:
+    """The catalogue of a storage, with the cache of this repository."""
+    return Catalogue(storage, repo.folder / "cache" / "remotes")
+
+
+def read_root(catalogue: Catalogue, remote: Remote) -> Root:
+    """The root of a remote; NotFoundError where there is none yet."""
+    root = catalogue.read_root()
+    if root is None:
+        raise NotFoundError(
+            f"nothing was pushed to '{remote}' yet ({remote.url})",
+            hint=f"vgr push {remote.name or remote.url} main",
+        )
+    return root
+
+
+# -- which refs -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Which refs are to move, and what tips of the remote they need."""
+
+    moves: dict[str, tuple[bytes | None, bytes | None]]
+    done: Fetched
+
+    def tips(self) -> list[bytes]:
+        return [new for _, new in self.moves.values() if new is not None]
+
+
+def _plan(
+    repo: Repository,
+    remote: Remote,
+    root: Root,
+    *,
+    refs: Sequence[str] | None,
+    prune: bool,
+    tags: bool,
+) -> _Plan:
+    here = iter_refs(repo.store)
+    wanted = _choose(remote, root, refs, tags=tags)
+    plan = _Plan({}, Fetched())
+    for name, new in wanted.items():
+        if name.startswith(TAGS):
+            if here.get(name, new) != new:
+                plan.done.kept.append(name.removeprefix(TAGS))
+                continue
+            own = name
+        else:
+            own = remote.refs + name.removeprefix(HEADS)
+        if here.get(own) != new:
+            plan.moves[own] = (here.get(own), new)
+    if prune:
+        there = {remote.refs + name.removeprefix(HEADS) for name in root.refs}
+        for own, old in here.items():
+            if own.startswith(remote.refs) and own not in there:
+                plan.moves[own] = (old, None)
+    return plan
+
+
+def _choose(
+    remote: Remote, root: Root, refs: Sequence[str] | None, *, tags: bool
+) -> dict[str, bytes]:
+    """The refs of the remote to bring: branches and tags, or those that were named."""
+    known = {name: bytes(ref.data) for name, ref in root.refs.items()}
+    if refs is None:
+        starts = (HEADS, TAGS) if tags else (HEADS,)
+        return {name: new for name, new in known.items() if name.startswith(starts)}
+    found = {}
+    for name in refs:
+        full = next((one for one in (name, HEADS + name, TAGS + name) if one in known), None)
+        if full is None:
+            raise NotFoundError(f"'{remote}' has no branch or tag '{name}'", hint=_near(name, root))
+        found[full] = known[full]
+    return found
+
+
+def _near(name: str, root: Root) -> str:
+    from difflib import get_close_matches
+
+    names = [full.split("/", 2)[-1] for full in root.refs]
+    near = get_close_matches(name, names, 1)
+    return f"did you mean '{near[0]}'?" if near else "vgr fetch, then vgr branch -a"
+
+
+# -- what comes in --------------------------------------------------------------------------------
+
+
+def _carry_out(
+    repo: Repository,
+    catalogue: Catalogue,
+    root: Root,
+    remote: Remote,
+    plan: _Plan,
+    progress: Progress,
+) -> None:
+    plan.done.purged = apply_tombstones(repo, root)
+    if not plan.moves:
+        return
+    with repo.transaction("fetch", remote.name) as txn:
+        with contextlib.closing(Incoming(repo.store)) as incoming:
+            bring(repo, catalogue, root, incoming, plan.tips(), progress=progress)
+            adopt(txn, incoming, plan.done)
+        for name, (old, new) in sorted(plan.moves.items()):
+            move_ref(txn, name, new, old=old)
+            plan.done.refs.append(RefMove(name, old, new))
+        txn.commit()
+
+
+def adopt(txn: Transaction, incoming: Incoming, done: Fetched) -> None:
+    """Take what came in into a transaction."""
+    for pack in incoming.packs.values():
+        txn.adopt(pack)
+        done.objects += len(pack.entries)
+
+
+def bring(
+    repo: Repository,
+    catalogue: Catalogue,
+    root: Root,
+    incoming: Incoming,
+    tips: Iterable[bytes],
+    *,
+    progress: Progress = no_progress,
+) -> None:
+    """Let all that tips need come in; the caller's transaction keeps gc away.
+
+    Raises CorruptError when the remote lacks some of it, or when it is damaged.
+    """
+    tips, known = list(tips), known_tips(repo)
+    if _is_all_here(repo.store, tips, known):
+        return
+    purged = {
+        bytes.fromhex(name.removeprefix(TOMBSTONES)) for name in repo.store.values(TOMBSTONES)
+    }
+    receiver = Receiver(repo.store, catalogue.storage, purged=purged, progress=progress)
+    unknown = _unknown(repo.store, catalogue, root)
+    for pack in receiver.receive(_lacking(repo.store, catalogue, unknown)):
+        incoming.add(pack)
+    closure = Closure(incoming, shallow=shallow_commits(repo.store))
+    closure.prove([peel_tag(incoming, tip) for tip in tips], known)
+    absent = closure.absent - purged
+    for pack in receiver.receive(_holding(catalogue, unknown, absent)):
+        incoming.add(pack)
+    absent -= incoming.present(absent)
+    if absent:
+        raise CorruptError(
+            f"the remote lacks {len(absent):,} blobs that its refs need, first"
+            f" {min(absent).hex()[:12]}",
+            hint="vgr fsck --remote",
+        )
+
+
+def known_tips(repo: Repository) -> set[bytes]:
+    """The commits that refs name: all that they reach is here."""
+    tips = {peel(repo.store, ref) for ref in iter_refs(repo.store).values()}
+    head = repo.head.commit
+    return tips if head is None else tips | {head}
+
+
+def shallow_commits(store: Store) -> set[bytes]:
+    """The commits whose parents are elsewhere."""
+    return {bytes(ref.data) for ref in store.value(SHALLOW) or []}
+
+
+def _is_all_here(store: Store, tips: Sequence[bytes], known: set[bytes]) -> bool:
+    """Whether every tip is reached by a ref already."""
+    if any(tip not in store for tip in tips):
+        return False
+    try:
+        commits = [peel(store, tip) for tip in tips]
+        return next(iter_history(store, commits, without=known), None) is None
+    except (CorruptError, UsageError):
+        return False  # what no ref reaches may have holes
+
+
+def _unknown(store: Store, catalogue: Catalogue, root: Root) -> list[Packed]:
+    """The packs of a remote that are not among ours."""
+    ours = set(registered(store).values())
+    return [pack for pack in catalogue.packs(root) if pack.name.hex() not in ours]
+
+
+def _lacking(store: Store, catalogue: Catalogue, unknown: Sequence[Packed]) -> list[Packed]:
+    """The metadata packs that hold what is not here."""
+    packs = [pack for pack in unknown if not pack.blobs]
+    unsure = [pack for pack in packs if pack.size > _SMALL_PACK or catalogue.has_listing(pack)]
+    if not store.index.read(lambda reading: reading.count("objects")):
+        return packs  # a new repository has nothing of it
+    whole = {
+        listing.pack.name
+        for listing in catalogue.listings(unsure)
+        if all(store.has_prefixes(listing.prefixes()))
+    }
+    return [pack for pack in packs if pack.name not in whole]
+
+
+def _holding(catalogue: Catalogue, unknown: Sequence[Packed], absent: set[bytes]) -> list[Packed]:
+    """The blob packs that hold any of some blobs; each blob is looked for in one of them."""
+    packs = [pack for pack in unknown if pack.blobs]
+    if not absent or sum(pack.entries for pack in packs) <= len(absent) + len(packs):
+        return packs if absent else []  # all of them are wanted: their indexes tell nothing new
+    left, found = sorted(absent), []
+    for listing in _by_use(catalogue.listings(packs), left):
+        here = listing.find(left)
+        if here:
+            found.append(listing.pack)
+            left = [one for one in left if one not in here]
+    return found
+
+
+def _by_use(listings: Iterable[Listing], wanted: Sequence[bytes]) -> Iterator[Listing]:
+    """Packs of which most is wanted first, so that copies of little use are left out."""
+    yield from sorted(
+        listings, key=lambda one: (-len(one.find(wanted)) / max(one.pack.size, 1), one.pack.name)
+    )
+
+
+def _estimate(repo: Repository, catalogue: Catalogue, root: Root, plan: _Plan) -> None:
+    """What a fetch would bring, at most: the packs whose names are not known."""
+    plan.done.refs = [RefMove(name, *move) for name, move in sorted(plan.moves.items())]
+    if _is_all_here(repo.store, plan.tips(), known_tips(repo)):
+        return
+    unknown = _unknown(repo.store, catalogue, root)
+    plan.done.objects = sum(pack.entries for pack in unknown)
+    plan.done.bytes = sum(pack.size for pack in unknown)

@@ -1,0 +1,46 @@
+"""Purges of a remote reach here: what has a tombstone there gets one, and loses its bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from voyager.errors import InvalidDataError, UsageError
+from voyager.remotes.root import Root
+from voyager.repo.repository import Repository
+from voyager.store.apply import TOMBSTONES
+from voyager.store.purge import purge
+from voyager.wire import ID_BYTES
+
+
+def apply_tombstones(repo: Repository, root: Root) -> int:
+    """Purge here what was purged at a remote; how many blobs that were.
+
+    Raises InvalidDataError for tombstones that are none.
+    """
+    known = repo.store.values(TOMBSTONES)
+    groups: dict[tuple[str, str], list[bytes]] = {}
+    for name, value in root.tombstones.items():
+        if TOMBSTONES + name not in known:
+            blob, reason, who = _checked(name, value)
+            groups.setdefault((reason, who), []).append(blob)
+    time, zone = repo.config.now()
+    for (reason, who), blobs in groups.items():
+        try:
+            purge(repo.store, blobs, reason=reason, who=who, now_ms=time, zone=zone)
+        except UsageError as error:
+            raise InvalidDataError(f"the remote purges what is no blob: {error.message}") from None
+    return sum(map(len, groups.values()))
+
+
+def _checked(name: str, value: dict[str, Any]) -> tuple[bytes, str, str]:
+    """(blob, reason, who) of a tombstone."""
+    reason, who = value.get("reason"), value.get("who")
+    try:
+        blob = bytes.fromhex(name)
+    except ValueError:
+        blob = b""
+    if len(blob) != ID_BYTES or blob.hex() != name:
+        raise InvalidDataError(f"the remote has a tombstone of an impossible name: {name!r}")
+    if not isinstance(reason, str) or not isinstance(who, str):
+        raise InvalidDataError(f"the tombstone {name[:12]} of the remote says no reason")
+    return blob, reason, who
