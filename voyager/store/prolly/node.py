@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import lt
 from typing import Annotated, cast
@@ -232,24 +232,24 @@ class NodeReader:
     def children_side_by_side(self, parents: Sequence[Node]) -> list[Iterator[StoredNode]]:
         """The children of several nodes, to be taken in step: one of several is read once."""
         uses = Counter(bytes(cell) for parent in parents for cell in parent.cells)
-        shared: dict[bytes, tuple[StoredNode, int]] = {}
-        return [self._children(parent, uses, shared) for parent in parents]
+        read: dict[bytes, StoredNode | bytes] = {}
+        return [self._children(parent, uses, read) for parent in parents]
 
     def _children(
-        self, parent: Node, uses: Mapping[bytes, int], shared: dict[bytes, tuple[StoredNode, int]]
+        self, parent: Node, uses: Counter[bytes], read: dict[bytes, StoredNode | bytes]
     ) -> Iterator[StoredNode]:
+        """`read` holds nodes, or their bytes, that were read and are to be taken still."""
         for start in range(0, len(parent.keys), _TOGETHER):
             cells = list(map(bytes, parent.cells[start : start + _TOGETHER]))
-            wanted = [ref_id(cell) for cell in cells if cell not in shared]
-            data = dict(zip(wanted, get_many(self.objects, wanted, Kind.NODE), strict=True))
+            wanted = [cell for cell in cells if cell not in read]
+            data = get_many(self.objects, list(map(ref_id, wanted)), Kind.NODE)
+            read.update(zip(wanted, data, strict=True))
             for at, cell in enumerate(cells, start):
-                node, left = shared.pop(cell, (None, 0))
-                if node is None:
-                    node_id = ref_id(cell)
-                    found = data.get(node_id) or self.objects.get(node_id, Kind.NODE)
-                    node, left = decode(node_id, found), uses[cell]
-                if left > 1:
-                    shared[cell] = node, left - 1
+                found = read.pop(cell)
+                node = decode(ref_id(cell), found) if isinstance(found, bytes) else found
+                uses[cell] -= 1
+                if uses[cell]:
+                    read[cell] = node
                 yield self._checked(node, parent, at)
 
     def _checked(self, node: StoredNode, parent: Node, at: int) -> StoredNode:
