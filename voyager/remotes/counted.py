@@ -10,7 +10,7 @@ from voyager.remotes.base import Listed, Storage, Tagged
 
 
 class Counted:
-    """Another storage, with the number of requests and the bytes that came and went."""
+    """Another storage, with the number of requests, and the bytes of those that succeeded."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -21,51 +21,57 @@ class Counted:
         self.sent = 0
         self._lock = threading.Lock()
 
-    def _count(self, *, received: int = 0, sent: int = 0) -> None:
+    def _count(self, *, received: int = 0, sent: int = 0, requests: int = 0) -> None:
         with self._lock:
-            self.requests += 1
+            self.requests += requests
             self.received += received
             self.sent += sent
 
     def get(self, name: str) -> bytes:
+        self._count(requests=1)
         data = self.storage.get(name)
         self._count(received=len(data))
         return data
 
     def get_tagged(self, name: str) -> Tagged:
+        self._count(requests=1)
         found = self.storage.get_tagged(name)
         self._count(received=len(found.data))
         return found
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
+        self._count(requests=1)
         data = self.storage.get_range(name, start, length)
         self._count(received=len(data))
         return data
 
     def fetch(self, name: str, path: Path, *, size: int) -> None:
+        self._count(requests=1)
         self.storage.fetch(name, path, size=size)
         self._count(received=size)
 
     def put(self, name: str, data: bytes | Path) -> None:
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        self._count(requests=1)
         self.storage.put(name, data)
-        self._count(sent=data.stat().st_size if isinstance(data, Path) else len(data))
+        self._count(sent=size)
 
     def put_if(self, name: str, data: bytes, tag: str | None) -> str:
+        self._count(requests=1)
         made = self.storage.put_if(name, data, tag)
         self._count(sent=len(data))
         return made
 
     def size(self, name: str) -> int | None:
-        found = self.storage.size(name)
-        self._count()
-        return found
+        self._count(requests=1)
+        return self.storage.size(name)
 
     def list(self, prefix: str) -> Iterator[Listed]:
-        self._count()
+        self._count(requests=1)
         return self.storage.list(prefix)
 
     def delete(self, names: Iterable[str]) -> None:
-        self._count()
+        self._count(requests=1)
         self.storage.delete(names)
 
     def close(self) -> None:

@@ -173,10 +173,11 @@ def _summary(
     return Committed(made, branch, len(after), found, root=not parents)
 
 
-def run_hook(repo: Repository, name: str) -> None:
+def run_hook(repo: Repository, name: str, *arguments: str, told: str = "") -> None:
     """Run `.vgr/hooks/NAME` if it can be run; StateError when it says no.
 
-    What it prints goes to standard error, since standard output may be JSON.
+    What it prints goes to standard error, since standard output may be JSON. What is `told` comes
+    to its standard input.
     """
     hook = repo.folder / "hooks" / name
     if not os.access(hook, os.X_OK):
@@ -184,7 +185,13 @@ def run_hook(repo: Repository, name: str) -> None:
     import subprocess  # not loaded for those who have no hooks
 
     try:
-        done = subprocess.run([str(hook)], cwd=repo.root or repo.folder, stdout=2, check=False)
+        done = subprocess.run(
+            [str(hook), *arguments],
+            cwd=repo.root or repo.folder,
+            input=told.encode() if told else None,
+            stdout=2,
+            check=False,
+        )
     except OSError as error:
         raise StateError(
             f"the hook {name} cannot be run: {error.strerror}",

@@ -55,7 +55,7 @@ class PackUse:
 
 def survey(store: Store, live: Container[bytes] | None) -> dict[int, PackUse]:
     """Every pack by file number; `live` None takes all that is indexed for live."""
-    uses = {number: _look_at(store, number, name) for number, name in registered(store).items()}
+    uses = {number: look_at(store, number, name) for number, name in registered(store).items()}
 
     def body(reading: Reading) -> None:
         for entry_id, data in reading.items("objects"):
@@ -85,7 +85,8 @@ def registered(store: Store) -> dict[int, str]:
     }
 
 
-def _look_at(store: Store, number: int, name: str) -> PackUse:
+def look_at(store: Store, number: int, name: str) -> PackUse:
+    """A pack by its head and trailer, nothing counted yet; CorruptError when it is gone."""
     path = store.pack_path(name)
     try:
         fd = os.open(path, os.O_RDONLY)
