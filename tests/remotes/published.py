@@ -18,10 +18,12 @@ from voyager.remotes.root import (
 )
 from voyager.repo.add import add
 from voyager.repo.commit import commit
+from voyager.repo.dataset import Dataset
 from voyager.repo.edit import Edit
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
 from voyager.schema import Box, Label, Region
+from voyager.store.fsck import check
 from voyager.store.pack import Content, read_tail
 from voyager.store.pack_use import registered
 from voyager.store.refs import HEADS, TAGS, iter_refs
@@ -48,6 +50,25 @@ def say(edit: Edit, key: str, text: str) -> None:
     edit[key] = edit[key].replace(labels=labels, regions=(region,))
 
 
+def assert_same(one: Dataset, other: Dataset) -> None:
+    """The same rows and the same bytes of every image and file."""
+    assert one.roots == other.roots
+    for tracked in one.tracked():
+        assert one.file_bytes(tracked.key) == other.file_bytes(tracked.key)
+
+
+def assert_whole(repo: Repository) -> None:
+    """fsck finds nothing."""
+    report = check(repo.folder)
+    assert report.ok, [str(problem) for problem in report.problems]
+
+
+def seal(repo: Repository) -> None:
+    """Let what was journaled so far be a pack."""
+    with repo.store.lock():
+        seal_journal(repo.store)
+
+
 def listed(repo: Repository, name: str) -> Packed:
     """A pack of a repository as a catalogue lists it."""
     path = repo.store.pack_path(name)
@@ -70,8 +91,7 @@ def publish(
     **changes: Any,
 ) -> Root:
     """Let a storage be a remote with all packs, branches and tags of a repository."""
-    with repo.store.lock():
-        seal_journal(repo.store)
+    seal(repo)
     packs = [listed(repo, name) for name in registered(repo.store).values()]
     for pack in packs:
         path = repo.store.pack_path(pack.name.hex())

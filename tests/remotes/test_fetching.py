@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from published import PHOTOS, publish, save, say
+from published import PHOTOS, assert_same, assert_whole, publish, save, say
 
 from voyager.errors import NotFoundError
 from voyager.remotes.config import Remote, set_remote
 from voyager.remotes.fetching import fetch
 from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create, delete
-from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.tags import create_tag
 from voyager.repo.undo import undo
-from voyager.store.fsck import check
 from voyager.store.purge import purge
 from voyager.store.refs import HEADS, TAGS, read_ref
 
@@ -47,18 +45,6 @@ def here(tmp_path: Path) -> Iterator[Repository]:
 
 def origin(repo: Repository, storage: MemoryStorage) -> Remote:
     return set_remote(repo, Remote("origin", storage.url))
-
-
-def assert_same(one: Dataset, other: Dataset) -> None:
-    """The same rows and the same bytes of every image and file."""
-    assert one.roots == other.roots
-    for tracked in one.tracked():
-        assert one.file_bytes(tracked.key) == other.file_bytes(tracked.key)
-
-
-def assert_whole(repo: Repository) -> None:
-    report = check(repo.folder)
-    assert report.ok, [str(problem) for problem in report.problems]
 
 
 def test_a_fetch_brings_versions_and_labels(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from voyager.errors import CorruptError, NotFoundError, UsageError
@@ -121,21 +122,24 @@ def fetch_from(
     prune: bool = False,
     tags: bool = True,
     dry_run: bool = False,
+    root: Root | None = None,
+    kind: str = "fetch",
     progress: Progress = no_progress,
 ) -> Fetched:
-    """As `fetch`, from a storage that is open."""
+    """As `fetch`, from a storage that is open, and whose root may have been read."""
     catalogue = catalogue_of(repo, storage)
     for attempt in (1, 2):
-        root = read_root(catalogue, remote)
+        root = root or read_root(catalogue, remote)
         plan = _plan(repo, remote, root, refs=refs, prune=prune, tags=tags)
         try:
             if dry_run:
                 _estimate(repo, catalogue, root, plan)
             else:
-                _carry_out(repo, catalogue, root, remote, plan, progress)
+                _carry_out(repo, catalogue, root, remote, plan, kind, progress)
         except NotFoundError:
             if attempt == 2:
                 raise
+            root = None
             continue  # gc took a pack away since the root was read: the new one has others
         break
     done = plan.done
@@ -146,7 +150,12 @@ def fetch_from(
 
 def catalogue_of(repo: Repository, storage: Storage) -> Catalogue:
     """The catalogue of a storage, with the cache of this repository."""
-    return Catalogue(storage, repo.folder / "cache" / "remotes")
+    return catalogue_in(storage, repo.folder)
+
+
+def catalogue_in(storage: Storage, folder: Path) -> Catalogue:
+    """As `catalogue_of`, for a repository that is to be made in a folder."""
+    return Catalogue(storage, folder / "cache" / "remotes")
 
 
 def read_root(catalogue: Catalogue, remote: Remote) -> Root:
@@ -238,12 +247,13 @@ def _carry_out(
     root: Root,
     remote: Remote,
     plan: _Plan,
+    kind: str,
     progress: Progress,
 ) -> None:
     plan.done.purged = apply_tombstones(repo, root)
     if not plan.moves:
         return
-    with repo.transaction("fetch", remote.name) as txn:
+    with repo.transaction(kind, remote.name) as txn:
         with contextlib.closing(Incoming(repo.store)) as incoming:
             bring(repo, catalogue, root, incoming, plan.tips(), progress=progress)
             adopt(txn, incoming, plan.done)

@@ -1,0 +1,201 @@
+"""Cloning: a new repository of what a remote has.
+
+It is made as `.vgr.part` and gets its name when all is in it. Killed before that, the same command
+goes on with it; killed later, `vgr checkout --continue` lays out the rest of the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voyager.errors import CorruptError, ExistsError, InvalidDataError, NotFoundError
+from voyager.remotes.base import Storage
+from voyager.remotes.config import DEFAULT, Remote, Upstream, remotes_of, set_remote, set_upstream
+from voyager.remotes.counted import Counted
+from voyager.remotes.fetching import Fetched, catalogue_in, fetch_from, read_root
+from voyager.remotes.registry import open_storage
+from voyager.remotes.root import Root
+from voyager.remotes.urls import normal_url
+from voyager.repo.layout import FOLDER
+from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
+from voyager.repo.revisions import peel
+from voyager.repo.staging import fold_staging, replace_staging
+from voyager.repo.switch import Goal, continue_switch
+from voyager.repo.worktree import Updated
+from voyager.store import files
+from voyager.store.history import read_commit
+from voyager.store.refs import HEADS, TAGS, Head, iter_refs, move_head, move_ref, read_ref
+from voyager.wire import object_ref
+
+_PART = ".part"
+
+
+@dataclass(slots=True)
+class Cloned:
+    """A new repository in a folder, what came for it, and what became of its files."""
+
+    folder: Path
+    branch: str | None = None
+    commit: bytes | None = None
+    fetched: Fetched = field(default_factory=Fetched)
+    updated: Updated = field(default_factory=Updated)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `vgr clone --json` says it."""
+        return {
+            "folder": str(self.folder),
+            "branch": self.branch,
+            "commit": None if self.commit is None else self.commit.hex(),
+            "objects": self.fetched.objects,
+            "bytes": self.fetched.bytes,
+            "requests": self.fetched.requests,
+            "written": self.updated.written,
+            "skipped": [{"path": path, "reason": why} for path, why in self.updated.skipped],
+        }
+
+
+def clone(
+    url: str,
+    folder: Path | None = None,
+    *,
+    branch: str | None = None,
+    bare: bool = False,
+    name: str = DEFAULT,
+    opener: Callable[[str], Storage] = open_storage,
+    progress: Callable[[str], Progress] = lambda _label: no_progress,
+) -> Cloned:
+    """Make a repository of a remote in a folder, by default named as the last part of the URL.
+
+    `branch` (or a tag) is checked out instead of the remote's own first one. Raises ExistsError for
+    a folder that is not empty, NotFoundError where nothing was pushed or there is no such branch.
+    """
+    remote = Remote(name, normal_url(url))
+    folder = (folder or Path(remote.url.rstrip("/").rpartition("/")[2] or "clone")).absolute()
+    store = folder if bare else folder / FOLDER
+    part = store.with_name(store.name + _PART)
+    _refuse_taken(folder, part)
+    with contextlib.closing(Counted(opener(remote.url))) as storage:
+        # Before a folder is made, so that a wrong URL leaves none.
+        root = read_root(catalogue_in(storage, part), Remote("", remote.url))
+        head = _first(root, branch, remote)
+        with _removed_if_refused(folder, part), _begun(part, remote) as repo:
+            done = Cloned(folder)
+            done.fetched = fetch_from(
+                repo, storage, remote, root=root, kind="clone", progress=progress("receiving")
+            )
+            _settle(repo, remote, head, bare=bare)
+    files.rename(part, store)
+    files.sync_folder(store.parent)
+    with Repository.open(store) as repo:
+        if repo.store.value(RUNNING) is not None:
+            done.updated = continue_switch(repo, progress=progress("writing"))
+        done.branch, done.commit = repo.head.branch, repo.head.commit
+    return done
+
+
+def _refuse_taken(folder: Path, part: Path) -> None:
+    """ExistsError for a folder with anything in it but an unfinished clone."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir() or any(path != part for path in folder.iterdir()):
+        raise ExistsError(f"{folder} exists and is not empty", hint="vgr clone URL ANOTHER-FOLDER")
+
+
+@contextlib.contextmanager
+def _begun(part: Path, remote: Remote) -> Iterator[Repository]:
+    """The repository in the making, new or as it was left."""
+    if (part / "SPEC").exists():
+        repo = Repository.open(part)
+        known = {each.name: each.url for each in remotes_of(repo)}
+        if known.get(remote.name, remote.url) != remote.url:
+            repo.close()
+            raise ExistsError(
+                f"{part} is the unfinished clone of another remote", hint=f"rm -r {part}"
+            )
+    else:
+        files.remove_tree(part)
+        files.make_folder(part.parent)
+        repo = Repository.init(part, bare=True)
+    with repo:
+        set_remote(repo, remote, kind="clone")
+        yield repo
+
+
+@contextlib.contextmanager
+def _removed_if_refused(folder: Path, part: Path) -> Iterator[None]:
+    """Leave nothing of a remote that sends what breaks the rules; of others what came, to go on."""
+    new = not folder.exists()
+    try:
+        yield
+    except (CorruptError, InvalidDataError):
+        files.remove_tree(part)
+        if new and folder != part:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+# -- where HEAD is to be --------------------------------------------------------------------------
+
+
+def _first(root: Root, asked: str | None, remote: Remote) -> str | None:
+    """The full ref to check out; None where the remote has no branch."""
+    if asked is not None:
+        for full in (HEADS + asked, TAGS + asked):
+            if full in root.refs:
+                return full
+        raise NotFoundError(
+            f"{remote.url} has no branch or tag '{asked}'", hint="vgr clone URL, without --branch"
+        )
+    branches = sorted(name for name in root.refs if name.startswith(HEADS))
+    for name in (root.head.removeprefix(HEADS), "main", "master"):
+        if HEADS + name in branches:
+            return HEADS + name
+    return branches[0] if branches else None
+
+
+def _settle(repo: Repository, remote: Remote, head: str | None, *, bare: bool) -> None:
+    """Say where HEAD is to go; with files to lay out as a checkout that was interrupted."""
+    if head is None or repo.store.value(RUNNING) is not None or repo.head.commit is not None:
+        return
+    tip, branch = _tip(repo, remote, head)
+    there = Head(branch, tip)
+    staging = repo.staging
+    snapshot = read_commit(repo.store, tip).snapshot_id
+    with repo.transaction("clone", remote.url) as txn:
+        if branch is not None:
+            set_upstream(txn, branch, Upstream(remote.name, branch), old=None)
+        if bare:
+            for full, commit in iter_refs(repo.store, remote.refs).items():
+                move_ref(txn, HEADS + full.removeprefix(remote.refs), commit, old=None)
+            if there != repo.head:
+                move_head(txn, there, old=repo.head)
+            replace_staging(txn, staging, base=tip, snapshot=snapshot)
+        else:
+            ref = None if branch is None else (HEADS + branch, None, tip)
+            running = {
+                "force": False,
+                "from": object_ref(fold_staging(txn, staging)),
+                "goal": Goal(there, tip, snapshot, ref).as_value(),
+                "kind": "clone",
+                "message": remote.url,
+            }
+            txn.move(RUNNING, running, old=None)
+        txn.commit()
+
+
+def _tip(repo: Repository, remote: Remote, head: str) -> tuple[bytes, str | None]:
+    """The commit of a remote's ref, and its branch if it is one."""
+    if head.startswith(TAGS):
+        found = read_ref(repo.store, head)
+        assert found is not None
+        return peel(repo.store, found), None
+    branch = head.removeprefix(HEADS)
+    found = read_ref(repo.store, remote.refs + branch)
+    if found is None:
+        raise CorruptError(f"the fetch brought no '{branch}'")
+    return found, branch
