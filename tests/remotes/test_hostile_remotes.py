@@ -375,7 +375,7 @@ def commit_of(
             txn, snapshot=snapshot, parents=[parent], author="x <>", message="m", time=1, zone=0
         )
         if changes:
-                    changed = msgspec.structs.replace(read_commit(txn, made), **changes)
+            changed = msgspec.structs.replace(read_commit(txn, made), **changes)
             made = txn.put(Kind.COMMIT, wire.encode(changed))
         txn.commit()
     return made
