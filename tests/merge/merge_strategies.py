@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import schema_strategies as schema
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from voyager import wire
 from voyager.merge.three_way import MergedVersion, merge_versions
-from voyager.repo.conflicts import iter_conflicted
+from voyager.repo.conflicts import iter_conflicted, settle
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot, write_snapshot
 from voyager.repo.staging import edit_map
@@ -30,10 +31,12 @@ from voyager.schema import (
     Polygon,
     Region,
     Sample,
+    decode_sample,
     encode_file,
     encode_sample,
 )
 from voyager.schema.conflict import Terms
+from voyager.schema.fields import decode_field, write_field
 from voyager.schema.vocabulary import Draft, Vocabulary
 from voyager.store.objects import MemoryObjects
 
@@ -154,7 +157,9 @@ def samples(uid: bytes = UIDS[0]) -> st.SearchStrategy[Sample]:
     return st.builds(
         Sample,
         uid=st.just(uid),
-        image=st.sampled_from(BLOBS[:2]).map(lambda blob: Image(blob=blob, width=400, height=200)),
+        image=st.sampled_from([uid[:1], b"new" + uid[:1]]).map(
+            lambda seed: Image(blob=wire.blob_ref(seed.ljust(32)), width=400, height=200)
+        ),
         split=st.sampled_from([None, "train", "val"]),
         labels=label_lists,
         regions=region_lists,
@@ -213,15 +218,52 @@ def families(draw: st.DrawFn, sides: int = 2, rich: bool = False) -> tuple[Sampl
     pool = schema.samples if rich else samples()
     base, one, other = (draw(pool) for _ in range(3))
     one, other = one.replace(uid=base.uid), other.replace(uid=base.uid)
-    found = [base]
-    for _ in range(sides):
-        found.append(crossed(draw, base, draw(st.sampled_from([base, one, other]))))
-    return tuple(found)
+    made = (crossed(draw, base, draw(st.sampled_from([base, one, other]))) for _ in range(sides))
+    return base, *made
 
 
 # -- versions --------------------------------------------------------------------------------------
 
 Rows = Mapping[str, Sample]
+KEYS = ("a", "b", "c", "d/e")
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> dict[str, Sample]:
+    """A few samples by key."""
+    keys = draw(st.lists(st.sampled_from(KEYS), max_size=3, unique=True))
+    return {key: draw(samples(uid)) for key, uid in zip(keys, UIDS, strict=False)}
+
+
+@st.composite
+def edited(draw: st.DrawFn, rows: Rows, most: int = 3) -> dict[str, Sample]:
+    """Some samples after a few edits, renames, swaps, removals and additions."""
+    found = dict(rows)
+    for _ in range(draw(st.integers(0, most))):
+        verb = draw(st.sampled_from(["edit", "edit", "edit", "drop", "move", "swap", "add"]))
+        keys = sorted(found)
+        if verb == "add":
+            _add(draw, found)
+        elif keys:
+            key = draw(st.sampled_from(keys))
+            if verb == "edit":
+                found[key] = crossed(draw, found[key], draw(samples()))
+            elif verb == "drop":
+                del found[key]
+            elif verb == "swap":
+                other = draw(st.sampled_from(keys))
+                found[key], found[other] = found[other], found[key]
+            elif free := sorted(set(KEYS) - found.keys()):
+                found[draw(st.sampled_from(free))] = found.pop(key)
+    return found
+
+
+def _add(draw: st.DrawFn, found: dict[str, Sample]) -> None:
+    keys = sorted(set(KEYS) - found.keys())
+    uids = sorted(set(UIDS) - {sample.uid for sample in found.values()})
+    if keys and uids:
+        uid = draw(st.sampled_from(uids))
+        found[draw(st.sampled_from(keys))] = draw(samples(uid))
 
 
 class Lab:
@@ -256,8 +298,6 @@ class Lab:
 
     def staged(self, version: Dataset, changes: Mapping[str, Sample | None]) -> Dataset:
         """A version in which somebody wrote samples (None: took them out)."""
-        from voyager.repo.conflicts import settle
-
         rows = [
             (SAMPLES, key.encode(), None if sample is None else encode_sample(sample))
             for key, sample in changes.items()
@@ -294,4 +334,52 @@ def samples_of(version: Dataset) -> dict[str, Sample]:
     return dict(version.items())
 
 
-Choose = Callable[[Sequence[Any]], Any]
+Said = tuple[bytes, bytes, Any]
+"""Whose label it is, of which region (or none), and what it says: node or value, and source."""
+
+
+def said_in(sample: Sample) -> Iterator[Said]:
+    """Every label of a sample and of its regions."""
+    for own, labels in ((b"", sample.labels), *((r.id, r.labels) for r in sample.regions)):
+        for label in labels:
+            yield sample.uid, own, (label.task, label.source, label.node, label.value)
+
+
+def said_of(version: Dataset) -> set[Said]:
+    """Every label of a version."""
+    return {said for sample in samples_of(version).values() for said in said_in(sample)}
+
+
+def said_in_conflict(version: Dataset) -> set[Said]:
+    """Every label among the terms of what is in conflict."""
+    found: set[Said] = set()
+    for key, conflicts in conflicts_of(version).items():
+        row = version.row(SAMPLES, key.encode())
+        for path, terms in conflicts.items():
+            for term in terms.adds:
+                value = decode_field(path, term)
+                if isinstance(value, Sample):
+                    found.update(said_in(value))
+                elif row is not None and isinstance(value, (Label, Region)):
+                    sample = decode_sample(row)
+                    found.update(said_in(write_field(sample, path, value)))
+    return found
+
+
+# -- running laws ----------------------------------------------------------------------------------
+
+
+def hold(law: Callable[..., None], examples: int, **given_too: Any) -> None:
+    """Try a law of drawn data so many times."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    )
+    @given(st.data())
+    def tried(data: st.DataObject) -> None:
+        law(data, **given_too)
+
+    tried()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
-from merge_strategies import Lab, conflicts_of, families, same, samples_of, vocabulary
+from merge_strategies import families, vocabulary
 
-from voyager.merge.regions import Notes
 from voyager.merge.rules import Rules
 from voyager.merge.samples import merge_sample
 from voyager.schema import Sample, encode_sample
@@ -20,12 +21,7 @@ from voyager.schema.fields import decode_field
 
 RULES = Rules(vocabulary(), lambda blob: b"")
 
-quick = settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-)
+laws = examples(20, deep=1000)
 
 
 def told(base: Sample | None, *sides: Sample) -> tuple[bytes, dict[str, Any]]:
@@ -33,11 +29,8 @@ def told(base: Sample | None, *sides: Sample) -> tuple[bytes, dict[str, Any]]:
     return encode_sample(merged), notes.conflicts
 
 
-KINDS = pytest.mark.parametrize("rich", [False, True], ids=["colliding", "rich"])
-
-
 @KINDS
-@quick
+@laws
 @given(st.data())
 def test_one_side_unchanged(rich: bool, data: st.DataObject) -> None:
     base, side = data.draw(families(1, rich))
@@ -47,7 +40,7 @@ def test_one_side_unchanged(rich: bool, data: st.DataObject) -> None:
 
 
 @KINDS
-@quick
+@laws
 @given(st.data())
 def test_equal_sides(rich: bool, data: st.DataObject) -> None:
     base, side = data.draw(families(1, rich))
@@ -56,7 +49,7 @@ def test_equal_sides(rich: bool, data: st.DataObject) -> None:
 
 
 @KINDS
-@quick
+@laws
 @given(st.data())
 def test_order_of_sides(rich: bool, data: st.DataObject) -> None:
     base, *sides = data.draw(families(data.draw(st.integers(2, 3)), rich))
@@ -66,7 +59,7 @@ def test_order_of_sides(rich: bool, data: st.DataObject) -> None:
 
 
 @KINDS
-@quick
+@laws
 @given(st.data())
 def test_what_is_merged_is_canonical(rich: bool, data: st.DataObject) -> None:
     base, *sides = data.draw(families(data.draw(st.integers(2, 3)), rich))
@@ -80,3 +73,21 @@ def test_what_is_merged_is_canonical(rich: bool, data: st.DataObject) -> None:
         for path, terms in conflicts.items():
             for term in (*terms.adds, *terms.removes):
                 decode_field(path, term)
+
+
+Law = Callable[..., None]
+LAWS = pytest.mark.parametrize("law", [])
+
+
+@pytest.mark.parametrize("rich", [False, True], ids=["colliding", "rich"])
+@LAWS
+def test_law(law: Law, rich: bool) -> None:
+    hold(law, 50, rich=rich)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("rich", [False, True], ids=["colliding", "rich"])
+@LAWS
+def test_law_for_long(law: Law, rich: bool) -> None:
+    hold(law, 3000, rich=rich)

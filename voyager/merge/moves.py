@@ -106,7 +106,7 @@ def find_moves(changes: Iterable[tuple[bytes, Rows]], sides: int) -> Moves:
     for key, rows in changes:
         search.look_at(key, rows)
     keys = search.keys()
-    samples = _trace(keys, changes, sides) if keys else []
+    samples = _trace(keys, changes, sides, search.is_new_at) if keys else []
     return Moves(keys, samples, search.twins)
 
 
@@ -151,6 +151,12 @@ class _Search:
         if first != side and known != key and other != uid:
             self.twins.append((known, key))
 
+    def is_new_at(self, uid: bytes, key: bytes) -> bool:
+        """Whether a sample came to be at a key, and is nowhere else."""
+        return uid not in self._left and all(
+            arrived.get(uid, key) == key for arrived in self._arrived
+        )
+
     def keys(self) -> set[bytes]:
         """The keys at which uids have to decide."""
         found = set(self._contested)
@@ -164,13 +170,18 @@ class _Search:
         return found
 
 
-def _trace(keys: set[bytes], changes: Iterable[tuple[bytes, Rows]], sides: int) -> list[Traced]:
+def _trace(
+    keys: set[bytes],
+    changes: Iterable[tuple[bytes, Rows]],
+    sides: int,
+    is_new_at: Callable[[bytes, bytes], bool],
+) -> list[Traced]:
     """Every sample at some keys, through all versions."""
     found: dict[bytes, Traced] = {}
     for key, rows in changes:
         if key not in keys:
             continue
-        one = _one_image(rows)
+        one = _one_image(key, rows, is_new_at)
         for version, row in enumerate(rows):
             if row is not None:
                 uid = one or uid_of(row)
@@ -179,7 +190,7 @@ def _trace(keys: set[bytes], changes: Iterable[tuple[bytes, Rows]], sides: int) 
     return list(found.values())
 
 
-def _one_image(rows: Rows) -> bytes | None:
+def _one_image(key: bytes, rows: Rows, is_new_at: Callable[[bytes, bytes], bool]) -> bytes | None:
     """The lower uid where several sides added one image at one key under different uids."""
     if rows[0] is not None:
         return None
@@ -187,4 +198,5 @@ def _one_image(rows: Rows) -> bytes | None:
     blobs = {None if each.image.blob is None else bytes(each.image.blob.data) for each in samples}
     if len(samples) < 2 or len(blobs) > 1 or None in blobs:
         return None
-    return min(bytes(each.uid) for each in samples)
+    uids = [bytes(each.uid) for each in samples]
+    return min(uids) if all(is_new_at(uid, key) for uid in uids) else None

@@ -467,7 +467,7 @@ class _Merge:
             names, rows = zip(*places, strict=True)
             row, conflicts = self._merge(key, names, rows, standing)
             conflicts.pop(KEY, None)
-            if terms is not None:
+            if terms is not None and (row is not None or SAMPLE in conflicts):
                 conflicts[KEY] = terms
             if row is not None or conflicts:
                 found[key].append((row, conflicts))
