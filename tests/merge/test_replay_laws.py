@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from replays import boxed, labeled, state
 
@@ -34,8 +34,7 @@ MINE = ["color", "box 1", "split", "add x", "drop d"]
 THEIRS = ["note", "box 2", "meta", "add y", "rename a"]
 """Kinds of changes that never clash with each other's."""
 
-laws = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-deep = settings(laws, max_examples=400)
+laws = examples(15, deep=400)
 
 
 def steps(kinds: Sequence[str]) -> st.SearchStrategy[list[list[Step]]]:
@@ -163,12 +162,3 @@ def test_what_clashes_ends_or_is_taken_back(
         while repo.store.last_seq() > seq and state(repo) != before:
             undo(repo)
         assert state(repo) == before
-
-
-@pytest.mark.deep
-@deep
-@given(steps(MINE), steps(THEIRS))
-def test_every_way_makes_the_same_at_length(
-    mine: list[list[Step]], theirs: list[list[Step]]
-) -> None:
-    hold(mine, theirs)

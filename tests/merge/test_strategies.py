@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from merge_strategies import UIDS, Lab, conflicts_of, families, node, same, samples_of
 
@@ -31,7 +32,7 @@ from voyager.wire import blob_ref
 
 KEY = "photos/a.jpg"
 BLANK = Sample(uid=UIDS[0], image=Image(uri="a"))
-laws = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+laws = examples(8, deep=200)
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from math import ceil, log2
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from sealed_world import World
 
@@ -97,7 +98,7 @@ def search(repo: Repository, ids: list[bytes], bad: set[int], good: int) -> tupl
     return ids.index(found.first_bad), tried
 
 
-@settings(max_examples=100, deadline=None)
+@examples(40, deep=1000)
 @given(graphs(), st.data())
 def test_the_first_bad_commit_is_found(
     plain_repo: Repository, graph: Graph, data: st.DataObject
@@ -114,7 +115,7 @@ def test_the_first_bad_commit_is_found(
     assert set(tried) <= suspects and len(set(tried)) == len(tried)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15, deep=300)
 @given(st.integers(2, 70), st.data())
 def test_a_line_is_halved(plain_repo: Repository, length: int, data: st.DataObject) -> None:
     culprit = data.draw(st.integers(1, length - 1))
@@ -125,7 +126,7 @@ def test_a_line_is_halved(plain_repo: Repository, length: int, data: st.DataObje
     assert len(tried) <= ceil(log2(length - 1)) + 1 if length > 2 else not tried
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100, deep=2000)
 @given(graphs(), st.data())
 def test_the_commit_to_try_parts_best(graph: Graph, data: st.DataObject) -> None:
     total = len(graph)

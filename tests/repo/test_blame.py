@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from photo_repos import KEYS, save, say
 
@@ -172,7 +173,7 @@ def store_repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
         yield repo
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60, deep=2000)
 @given(histories())
 def test_every_value_is_of_the_commit_that_the_definition_names(
     store_repo: Repository, versions: list[Version]
