@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import schema_strategies as schema
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from voyager import wire
@@ -364,22 +363,3 @@ def said_in_conflict(version: Dataset) -> set[Said]:
                     sample = decode_sample(row)
                     found.update(said_in(write_field(sample, path, value)))
     return found
-
-
-# -- running laws ----------------------------------------------------------------------------------
-
-
-def hold(law: Callable[..., None], examples: int, **given_too: Any) -> None:
-    """Try a law of drawn data so many times."""
-
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    )
-    @given(st.data())
-    def tried(data: st.DataObject) -> None:
-        law(data, **given_too)
-
-    tried()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
@@ -22,6 +21,7 @@ from voyager.schema.fields import decode_field
 RULES = Rules(vocabulary(), lambda blob: b"")
 
 laws = examples(20, deep=1000)
+KINDS = pytest.mark.parametrize("rich", [False, True], ids=["colliding", "rich"])
 
 
 def told(base: Sample | None, *sides: Sample) -> tuple[bytes, dict[str, Any]]:
@@ -73,21 +73,3 @@ def test_what_is_merged_is_canonical(rich: bool, data: st.DataObject) -> None:
         for path, terms in conflicts.items():
             for term in (*terms.adds, *terms.removes):
                 decode_field(path, term)
-
-
-Law = Callable[..., None]
-LAWS = pytest.mark.parametrize("law", [])
-
-
-@pytest.mark.parametrize("rich", [False, True], ids=["colliding", "rich"])
-@LAWS
-def test_law(law: Law, rich: bool) -> None:
-    hold(law, 50, rich=rich)
-
-
-@pytest.mark.deep
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("rich", [False, True], ids=["colliding", "rich"])
-@LAWS
-def test_law_for_long(law: Law, rich: bool) -> None:
-    hold(law, 3000, rich=rich)

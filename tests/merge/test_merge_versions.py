@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
-import pytest
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from merge_strategies import (
     Lab,
@@ -14,7 +15,6 @@ from merge_strategies import (
     Said,
     conflicts_of,
     edited,
-    hold,
     said_in_conflict,
     said_of,
     same,
@@ -29,6 +29,8 @@ from voyager.schema import Sample
 from voyager.schema.codec import is_canonical_sample
 from voyager.schema.conflict import is_canonical_conflicts
 from voyager.schema.fields import decode_field
+
+laws = examples(40, deep=2000)
 
 
 def check_sound(version: Dataset) -> None:
@@ -45,7 +47,9 @@ def check_sound(version: Dataset) -> None:
                 decode_field(path, term)
 
 
-def order_of_sides(data: st.DataObject) -> None:
+@laws
+@given(st.data())
+def test_order_of_sides(data: st.DataObject) -> None:
     lab = Lab()
     tree = data.draw(trees())
     base = lab.version(tree)
@@ -56,7 +60,9 @@ def order_of_sides(data: st.DataObject) -> None:
         check_sound(found[0])
 
 
-def one_side_and_equal_sides(data: st.DataObject) -> None:
+@laws
+@given(st.data())
+def test_one_side_and_equal_sides(data: st.DataObject) -> None:
     lab = Lab()
     tree = data.draw(trees())
     base = lab.version(tree)
@@ -74,7 +80,9 @@ def conflicted(lab: Lab, data: st.DataObject, tree: Rows, base: Dataset | None =
     return lab.merge(base or lab.version(tree), one, other)
 
 
-def no_label_disappears(data: st.DataObject) -> None:
+@laws
+@given(st.data())
+def test_no_label_disappears(data: st.DataObject) -> None:
     lab = Lab()
     tree = data.draw(trees())
     base = lab.version(tree)
@@ -109,7 +117,9 @@ def _is_refined(said: Said, here: set[tuple[Any, ...]]) -> bool:
     )
 
 
-def conflicted_versions(data: st.DataObject) -> None:
+@laws
+@given(st.data())
+def test_conflicted_versions(data: st.DataObject) -> None:
     """Merges of conflicted versions: one outcome in any order, and every way to settle is kept."""
     lab = Lab()
     tree = data.draw(trees())
@@ -133,7 +143,9 @@ def later(lab: Lab, data: st.DataObject, version: Dataset) -> Dataset:
     return lab.staged(version, changes)
 
 
-def three_by_two(data: st.DataObject) -> None:
+@laws
+@given(st.data())
+def test_three_by_two(data: st.DataObject) -> None:
     """(a + b) + c and a + (b + c) settle the same way wherever both settle."""
     lab = Lab()
     tree = data.draw(trees())
@@ -154,28 +166,3 @@ def _exact(key: str, sample: Sample) -> tuple[Any, ...]:
     """The fields that are equal or not, and never alike."""
     labels = {label.replace(origin=None) for label in sample.labels}
     return key, sample.uid, sample.image, sample.split, dict(sample.meta), labels, sample.negatives
-
-
-Law = Callable[..., None]
-LAWS = pytest.mark.parametrize(
-    "law",
-    [
-        order_of_sides,
-        one_side_and_equal_sides,
-        no_label_disappears,
-        conflicted_versions,
-        three_by_two,
-    ],
-)
-
-
-@LAWS
-def test_law(law: Law) -> None:
-    hold(law, 50)
-
-
-@pytest.mark.deep
-@pytest.mark.timeout(3600)
-@LAWS
-def test_law_for_long(law: Law) -> None:
-    hold(law, 3000)
