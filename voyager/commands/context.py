@@ -149,14 +149,17 @@ class Context:
         codes = ";".join(str(_STYLES[style]) for style in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
 
-    def progress(self, label: str) -> Progress:
-        """A callback that shows a bar on a terminal once the work lasts over a second."""
+    def progress(self, label: str, *, sizes: bool = False) -> Progress:
+        """A callback that shows a bar on a terminal once the work lasts over a second.
+
+        With `sizes` it is called with bytes, and the bar shows how many go a second.
+        """
         self._end_bar()
         if self.quiet or self.no_progress or not sys.stderr.isatty():
             return _no_progress
         if not self.config.get_bool("ui.progress"):
             return _no_progress
-        self._bar = _Bar(label, sys.stderr)
+        self._bar = _Bar(label, sys.stderr, sizes=sizes)
         return self._bar
 
     def done_with_skips(self, skipped: Sequence[tuple[str, str]]) -> int:
@@ -188,8 +191,9 @@ def _follow_bound_files(repo: Repository) -> None:
 class _Bar:
     """A progress callback that imports rich and draws only when the work takes long."""
 
-    def __init__(self, label: str, stream: TextIO) -> None:
+    def __init__(self, label: str, stream: TextIO, *, sizes: bool = False) -> None:
         self.label = label
+        self.sizes = sizes
         self.stream = stream
         self.due = time.monotonic() + _BAR_AFTER
         self.rich: RichProgress | None = None
@@ -206,9 +210,19 @@ class _Bar:
 
     def _open(self) -> tuple[RichProgress, TaskID]:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        counts = (
+            (DownloadColumn(), TransferSpeedColumn()) if self.sizes else (MofNCompleteColumn(),)
+        )
+        columns = ("{task.description}", BarColumn(), *counts, TimeRemainingColumn())
         bar = Progress(*columns, console=Console(file=self.stream), transient=True)
         bar.start()
         return bar, bar.add_task(self.label, total=None)

@@ -21,6 +21,7 @@ _CHANGE = "Change what the next commit holds"
 _LOOK = "Look at the dataset and its history"
 _TRADE = "Bring labels in, and take them to other tools"
 _GROW = "Grow and mark history"
+_SHARE = "Share with others"
 _CARE = "Settings and care"
 
 COMMANDS: dict[str, Entry] = {
@@ -70,6 +71,7 @@ COMMANDS: dict[str, Entry] = {
     "undo": Entry(_GROW, "Take back the last operation, or any one"),
     "op": Entry(_GROW, "List the operations that can be undone"),
     "reflog": Entry(_GROW, "List where HEAD or a branch has been", "branches"),
+    "push": Entry(_SHARE, "Send commits and images to a remote, and move its refs", "branches"),
     "config": Entry(_CARE, "Read or change settings", "settings"),
     "gc": Entry(_CARE, "Pack the store and drop what nothing points to"),
     "fsck": Entry(_CARE, "Verify every byte, and rebuild the index from what is verified"),

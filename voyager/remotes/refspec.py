@@ -34,6 +34,11 @@ def short_name(name: str) -> str:
     return name.removeprefix("refs/")
 
 
+def kind_of(name: str) -> str:
+    """What a full ref name is the name of."""
+    return "tag" if name.startswith(TAGS) else "branch" if name.startswith(HEADS) else "ref"
+
+
 def updates_of(
     repo: Repository,
     refspecs: Sequence[str],

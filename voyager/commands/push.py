@@ -1,0 +1,166 @@
+"""`vgr push`: send commits and their images to a remote, and move its refs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voyager.commands.commits import short_id
+from voyager.commands.context import Context
+from voyager.commands.sizes import counted, size_text
+from voyager.errors import NotFoundError, UsageError
+from voyager.repo.repository import Repository
+from voyager.repo.upstream import upstream_of
+
+if TYPE_CHECKING:
+    from voyager.remotes.config import Remote
+    from voyager.remotes.moves import PushedRef
+    from voyager.remotes.push import Pushed
+
+_USAGE = "vgr push --help"
+_RATE = re.compile(r"(\d{1,12})\s*([kMG]?)B?(?:/s)?")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+def run(
+    ctx: Context,
+    remote: Annotated[
+        str | None, typer.Argument(metavar="REMOTE", help="its name or URL (what HEAD follows)")
+    ] = None,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="REF…", help="[+]HERE[:THERE], by default the current branch"),
+    ] = None,
+    *,
+    upstream: Annotated[
+        bool, typer.Option("-u", "--set-upstream", help="let the branches follow those there")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="all branches")] = False,
+    tags: Annotated[bool, typer.Option("--tags", help="all tags too")] = False,
+    delete: Annotated[bool, typer.Option("-d", "--delete", help="remove REF… there")] = False,
+    lease: Annotated[
+        bool,
+        typer.Option("--force-with-lease", help="overwrite what is there, if it was seen here"),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="overwrite whatever is there")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="only say what would be sent")
+    ] = False,
+    limit_rate: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="send at most so many bytes a second: 500k, 2M"),
+    ] = None,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="go past the pre-push hook")
+    ] = False,
+) -> None:
+    """Send commits and their images to a remote, and move its refs.
+
+    Branches go forward only; where somebody else was faster, vgr pull first. All refs move at once
+    or none does, and nobody sees a version of which something is missing. A push that was cut off
+    goes on where it was.
+
+    Protected branches of the remote take no conflicts and no leaks that the guard finds; this
+    client checks that, not the remote. .vgr/hooks/pre-push runs first and may refuse.
+
+    JSON: {"refs": [{"name", "old", "new", "forced"}], "objects", "blobs", "packs", "bytes",
+    "requests"}.
+
+    Example:
+      $ vgr push -u origin main
+      $ vgr push --force-with-lease
+      $ vgr push origin --delete topic
+    """
+    if force and lease:
+        raise UsageError("--force and --force-with-lease exclude each other", hint=_USAGE)
+    limit = None if limit_rate is None else _rate(limit_rate)
+    from voyager.remotes.push import push
+    from voyager.remotes.registry import open_storage
+
+    repo = ctx.open_repository()
+    there = _remote(repo, remote)
+    storage = open_storage(there.url)
+    try:
+        done = push(
+            repo,
+            storage,
+            refs or [],
+            remote=there,
+            every_branch=everything,
+            tags=tags,
+            delete=delete,
+            force=force,
+            lease=lease,
+            upstream=upstream,
+            dry_run=dry_run,
+            limit=limit,
+            verify=not no_verify,
+            progress=ctx.progress("sending", sizes=True),
+            checking=ctx.progress("looking at images"),
+        )
+    finally:
+        storage.close()
+    if ctx.json:
+        ctx.emit(done.as_json())
+    for line in _told(done, there, dry_run=dry_run):
+        ctx.say(line)
+
+
+def _remote(repo: Repository, name: str | None) -> Remote:
+    """The remote that is meant: named, or what the current branch follows, or the only one."""
+    from voyager.remotes.config import find_remote, only_remote
+
+    if name is None:
+        branch = repo.head.branch
+        followed = None if branch is None else upstream_of(repo, branch)
+        return only_remote(repo) if followed is None else find_remote(repo, followed.remote)
+    try:
+        return find_remote(repo, name)
+    except NotFoundError:
+        from voyager.repo.revisions import full_name
+
+        if full_name(repo.store, name) is None:
+            raise
+        raise UsageError(
+            f"'{name}' is no remote", hint=f"vgr push {only_remote(repo)} {name}"
+        ) from None
+
+
+def _rate(text: str) -> int:
+    found = _RATE.fullmatch(text.strip())
+    limit = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not limit:
+        raise UsageError(
+            f"--limit-rate is a number of bytes a second, not '{text}'", hint="--limit-rate 2M"
+        )
+    return limit
+
+
+def _told(done: Pushed, remote: Remote, *, dry_run: bool) -> list[str]:
+    if not done.refs:
+        return [f"everything is at {remote} already"]
+    what = f"{counted(done.blobs, 'file')}, {counted(done.objects, 'object')}"
+    if dry_run:
+        head = f"would send to {remote}: {what}, {size_text(done.bytes)}"
+    else:
+        head = (
+            f"to {remote}: {what}, {size_text(done.bytes)} in {counted(done.requests, 'request')}"
+        )
+    return [head, *map(_line, done.refs)]
+
+
+def _line(ref: PushedRef) -> str:
+    from voyager.remotes.refspec import kind_of, short_name
+
+    name = short_name(ref.name)
+    if ref.old is None and ref.new is not None:
+        return f"  * {name} ({short_id(ref.new)}, new {kind_of(ref.name)})"
+    if ref.old is None or ref.new is None:
+        return f"  - {name} (removed)"
+    if ref.forced:
+        return f"  + {name} ({short_id(ref.old)}...{short_id(ref.new)}, forced)"
+    return f"    {name} ({short_id(ref.old)}..{short_id(ref.new)})"
