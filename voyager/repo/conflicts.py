@@ -6,7 +6,7 @@ drops the conflicts of what it removes, and mv carries them along.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.errors import StateError
@@ -121,7 +121,8 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
     written = {at for space, at, _ in given if space == CONFLICTS}
     rows = {(space, key): row for space, key, row in given}
     arrived = _arrived(version, given)
-    found = list(given)
+    left: dict[bytes, RowChange] = {}
+    found: dict[bytes, RowChange] = {}
     for (space, key), row in rows.items():
         if space == CONFLICTS or conflict_key(space, key) in written:
             continue
@@ -129,9 +130,9 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
         if not known:
             continue
         before, to, after = version.row(space, key), key, row
-        if row is None and before is not None:
+        if before is not None and not _is_one(space, key, before, row):
             to = arrived.get(_identity(space, key, before), key)
-            after = rows.get((space, to))
+            after = rows.get((space, to)) if to != key else None
         kept = {
             path: terms
             for path, terms in known.items()
@@ -139,10 +140,10 @@ def settle(version: Dataset, changes: Iterable[RowChange]) -> list[RowChange]:
         }
         if to != key:
             kept.pop(_place(space, key), None)
-            found.append(conflict_change(space, key, {}))
+            left[conflict_key(space, key)] = conflict_change(space, key, {})
         if kept != known or to != key:
-            found.append(conflict_change(space, to, kept))
-    return found
+            (found if kept else left)[conflict_key(space, to)] = conflict_change(space, to, kept)
+    return [*given, *{**left, **found}.values()]
 
 
 _MOVING = {SAMPLES, TAXONOMIES}
@@ -156,14 +157,20 @@ def _place(space: str, key: bytes) -> str:
     return "name" if parse_node_key(key)[1] is None else ""
 
 
-def _arrived(version: Dataset, changes: Sequence[RowChange]) -> dict[bytes, bytes]:
-    """What samples, classes and taxonomies are, and their new keys, where some left theirs."""
-    left = {space for space, _, row in changes if row is None} & _MOVING
+def _arrived(version: Dataset, changes: Iterable[RowChange]) -> dict[bytes, bytes]:
+    """What samples, classes and taxonomies are, and their keys, where those are new to them."""
     return {
         _identity(space, key, row): key
         for space, key, row in changes
-        if space in left and row is not None and version.row(space, key) is None
+        if space in _MOVING
+        and row is not None
+        and not _is_one(space, key, row, version.row(space, key))
     }
+
+
+def _is_one(space: str, key: bytes, row: bytes, other: bytes | None) -> bool:
+    """Whether two rows at one key are of one thing."""
+    return other is not None and _identity(space, key, row) == _identity(space, key, other)
 
 
 def _identity(space: str, key: bytes, row: bytes) -> bytes:
