@@ -222,6 +222,18 @@ def test_no_edit_changes_nothing_whatever_was_done_here(
     assert everything(repo) == before
 
 
+def test_the_same_edits_again_change_nothing(labeled: Repository, exported: Path) -> None:
+    move_box(exported, 6)
+    assert merge(labeled, exported).updated == 1
+    save(labeled)
+    before = everything(labeled)
+    for dry_run in (True, False):
+        again = merge(labeled, exported, dry_run=dry_run)
+        assert (again.added, again.updated, again.regions_changed, again.staged) == (0, 0, 0, False)
+        assert again.unchanged == 3
+    assert everything(labeled) == before
+
+
 def test_corrections_that_agree_are_one(labeled: Repository, coco: Path) -> None:
     repo = labeled
     changed_region(repo, "a.png", 0, geometries={"box": Box(12, 3, 32, 13)})

@@ -57,6 +57,13 @@ class Imported:
     guard: Review | None = None
     """What the guard decided, where there is anything to guard."""
 
+    def note_known(self) -> None:
+        """Note that all of it is here already, as after an import of the same edits."""
+        self.unchanged += self.added + self.updated
+        self.added = self.updated = self.attached = 0
+        self.regions_added = self.regions_changed = self.regions_removed = self.divided = 0
+        self.renames = []
+
     def as_report(self, name: str) -> dict[str, Any]:
         """What is kept of it with the commit: what it was, and its findings."""
         fields = ("format", "samples", "regions", "labels", "added", "updated", "report")

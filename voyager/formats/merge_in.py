@@ -94,11 +94,14 @@ def merge_rows(
     result.merged, result.conflicts = found, found.conflicts
     result.guard = found.guard if found.guard.protected else None
     job.leave_out({one.key for one in found.guard.done("drop")})
+    is_known = snapshot == fold_staging(txn, staging)
+    if is_known:
+        result.note_known()
     if dry_run:
         overlay = {**staging.overlay, **overlay_of(_changes(before, after))}
         result.view = Dataset(repo.store, staging.roots, overlay)
         result.new_blobs = job.blobs or {}
-    elif snapshot != fold_staging(txn, staging):
+    elif not is_known:
         if repo.root is not None:
             job.plan = plan_safely(repo, before, after, "import")
         job.note(roots)
