@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from voyager.merge.three_way import MergedVersion
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES, write_snapshot
 from voyager.repo.staging import edit_map
-from voyager.schema import Sample, decode_sample, encode_sample
+from voyager.schema import Link, Sample, decode_sample, encode_sample
+from voyager.schema.codec import bytes_of
 from voyager.schema.partial import partial_decoder
 from voyager.schema.validate import Validator, Violation
 from voyager.schema.vocabulary import Vocabulary
@@ -71,17 +72,18 @@ def followed_links(sample: Sample, joined: Mapping[End, bytes]) -> Sample:
     """The sample with its links to regions that became one leading to that one."""
     return sample.replace(
         regions=tuple(
-            region.replace(
-                links=tuple(
-                    link.replace(region=joined.get((link.uid, link.region), link.region))
-                    for link in region.links
-                )
-            )
-            if region.links
-            else region
+            region.replace(links=_followed(region.links, joined)) if region.links else region
             for region in sample.regions
         )
     )
+
+
+def _followed(links: Iterable[Link], joined: Mapping[End, bytes]) -> tuple[Link, ...]:
+    """Links that lead to what is there, each once."""
+    found = [
+        link.replace(region=joined.get((link.uid, link.region), link.region)) for link in links
+    ]
+    return tuple({bytes_of(link): link for link in found}.values())
 
 
 def iter_violations(
