@@ -68,3 +68,17 @@ def test_merge_vote_runs_and_tells_what_was_decided() -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert "| 100 conflicts by strategy |" in done.stdout
     assert "| vote of 5 branches, 200 labels each |" in done.stdout
+
+
+def test_push_runs_and_tells_requests_and_memory() -> None:
+    program = [sys.executable, BENCHMARKS / "push.py"]
+    done = subprocess.run(
+        [*program, "--samples", "2000", "--megabytes", "3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| nothing new | 1 | 0 | 0 |" in done.stdout
+    assert "| 10 changed labels | 5 |" in done.stdout
+    assert "| 3 MB of images | 7 |" in done.stdout
