@@ -307,6 +307,11 @@ def debugging() -> bool:
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|SAS", re.ASCII)
 
 
+def foreign_variable(name: str) -> str:
+    """A variable of the environment that other programs define, as AWS_PROFILE; empty if unset."""
+    return os.environ.get(name, "")
+
+
 def secret_values() -> list[str]:
     """Values of the environment that no message may show, the longest first."""
     found = {value for name, value in os.environ.items() if value and _SECRET.search(name.upper())}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from s3_server import s3_server, use_server
 
 from voyager.repo.repository import Repository
 
@@ -24,3 +25,17 @@ def empty_repo(tmp_path: Path) -> Iterator[Repository]:
     """A new repository with an empty working tree."""
     with Repository.init(tmp_path / "work") as repo:
         yield repo
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The endpoint of an S3 server on this machine, for all tests of a process."""
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment names the S3 server and credentials; its endpoint."""
+    use_server(s3_endpoint, monkeypatch)
+    return s3_endpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voyager.errors import RemoteError, UsageError
+from voyager.errors import RemoteError
 from voyager.remotes.base import Storage
 from voyager.remotes.conformance import StorageSuite
 from voyager.remotes.registry import open_storage
@@ -78,9 +78,3 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match="Not a directory") as refused:
         FileStorage(tmp_path / "file").put("root", b"x")
     assert not refused.value.retry
-
-
-def test_unknown_schemes_are_refused() -> None:
-    with pytest.raises(UsageError, match="no remote can lie at 'gopher://'") as refused:
-        open_storage("gopher://host/data")
-    assert refused.value.hint

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from voyager.errors import ConflictError
+from voyager.errors import ConflictError, RemoteError
 
 
 class Tagged(NamedTuple):
@@ -33,6 +33,14 @@ class PreconditionFailed(ConflictError):
     """A conditional write found something else than it was told to expect; nothing was written."""
 
     kind = "precondition"
+
+
+class Unreachable(RemoteError):
+    """No connection came about, so that nothing was asked of anybody."""
+
+
+class Unconditional(RemoteError):
+    """The place has no conditional writes at all; nothing was written."""
 
 
 class Storage(Protocol):

@@ -4,7 +4,8 @@
         def open_storage(self) -> Storage:
             return MyStorage("…")
 
-Every test begins with an empty place. It needs pytest, as the `dev` extra has it.
+Every test begins with an empty place. One without conditional writes passes within `Leased`. It
+needs pytest, as the `dev` extra has it.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ _BOUND = 12 << 20
 class StorageSuite:
     """Subclass it as `Test…` with `open_storage`; the rest says where a storage is special."""
 
-    conditional: ClassVar[bool] = True
-    """Whether conditional writes are kept."""
     lists_at_once: ClassVar[bool] = True
     """Whether a listing knows of what was written just now."""
     measures_memory: ClassVar[bool] = True
     """Whether big bodies are held outside of Python's memory or in pieces."""
+    moves: ClassVar[int] = 10
+    """So often each of eight writers moves the root, where all must arrive."""
 
     def open_storage(self) -> Storage:
         """The storage under test; the second call in a test opens the same place."""
@@ -193,19 +194,12 @@ class StorageSuite:
 
     # -- conditional writes ----------------------------------------------------------------------
 
-    @pytest.fixture
-    def _keeps_conditions(self) -> None:
-        if not self.conditional:
-            pytest.skip("this storage says that it has no conditional writes")
-
-    @pytest.mark.usefixtures("_keeps_conditions")
     def test_the_second_create_is_refused(self, storage: Storage) -> None:
         storage.put_if("root", b"first", None)
         with pytest.raises(PreconditionFailed):
             storage.put_if("root", b"second", None)
         assert storage.get("root") == b"first"
 
-    @pytest.mark.usefixtures("_keeps_conditions")
     def test_the_right_tag_is_accepted_and_a_stale_one_refused(self, storage: Storage) -> None:
         first = storage.put_if("root", b"first", None)
         assert storage.get_tagged("root") == (b"first", first)
@@ -215,7 +209,6 @@ class StorageSuite:
             storage.put_if("root", b"third", first)
         assert storage.get("root") == b"second"
 
-    @pytest.mark.usefixtures("_keeps_conditions")
     def test_a_tag_of_nothing_is_refused(self, storage: Storage) -> None:
         tag = storage.put_if("root", b"first", None)
         storage.delete(["root"])
@@ -223,30 +216,27 @@ class StorageSuite:
             storage.put_if("root", b"second", tag)
         assert storage.size("root") is None
 
-    @pytest.mark.usefixtures("_keeps_conditions")
     def test_of_eight_that_create_one_wins(self, storage: Storage) -> None:
         assert _race(storage, None) == 1
 
-    @pytest.mark.usefixtures("_keeps_conditions")
     def test_of_eight_that_move_one_wins(self, storage: Storage) -> None:
         tag = storage.put_if("root", b"start", None)
         for _ in range(3):
             assert _race(storage, tag) == 1
             tag = storage.get_tagged("root").tag
 
-    @pytest.mark.usefixtures("_keeps_conditions")
     def test_no_move_is_lost(self, storage: Storage) -> None:
-        """Eight add ten lines each, by reading and moving until they win."""
+        """Eight add some lines each, by reading and moving until they win."""
         storage.put_if("root", b"", None)
 
         def add(writer: int) -> None:
-            for number in range(10):
+            for number in range(self.moves):
                 _add_line(storage, f"{writer}.{number}".encode())
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(add, range(8)))
         lines = storage.get("root").split()
-        assert len(lines) == len(set(lines)) == 80
+        assert len(lines) == len(set(lines)) == 8 * self.moves
 
 
 def _add_line(storage: Storage, line: bytes) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from voyager.errors import UsageError
+from voyager.errors import MissingExtraError, UsageError
 from voyager.remotes.base import Storage
-from voyager.remotes.retrying import Patience
+from voyager.remotes.retrying import Patience, Retrying
 from voyager.remotes.urls import Parts, split_url
 
 
@@ -49,8 +49,54 @@ def _memory(url: str, parts: Parts, options: StorageOptions) -> Storage:
     return MemoryStorage(f"{parts.host}{parts.path}")
 
 
-SCHEMES: Final[Mapping[str, Factory]] = MappingProxyType({"file": _file, "memory": _memory})
+def _bucket(url: str, parts: Parts, options: StorageOptions) -> Storage:
+    """Object stores: by obstore, else by what fsspec has for them."""
+    try:
+        from voyager.remotes.storages.objectstore import ObjectStorage
+    except ModuleNotFoundError:
+        return _fsspec(url, parts, options)
+    storage = ObjectStorage.open(url, parts, timeout=options.timeout)
+    return Retrying(storage, options.patience)
+
+
+def _fsspec(url: str, parts: Parts, options: StorageOptions) -> Storage:
+    """Whatever fsspec knows a file system for."""
+    try:
+        from voyager.remotes.storages.fsspec import FsspecStorage
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            f"{parts.scheme}:// remotes need an optional part of Voyager",
+            hint="pip install 'voyager-vgr[s3]'",
+        ) from None
+    return Retrying(FsspecStorage.open(url, parts, timeout=options.timeout), options.patience)
+
+
+SCHEMES: Final[Mapping[str, Factory]] = MappingProxyType(
+    {
+        "az": _bucket,
+        "file": _file,
+        "gs": _bucket,
+        "http": _fsspec,
+        "https": _fsspec,
+        "memory": _memory,
+        "s3": _bucket,
+        "sftp": _fsspec,
+        "ssh": _fsspec,
+    }
+)
 
 
 def _other(url: str, parts: Parts, options: StorageOptions) -> Storage:
-    raise UsageError(f"no remote can lie at '{parts.scheme}://'", hint="s3://BUCKET/FOLDER")
+    """A scheme of the table of fsspec, if that is installed."""
+    try:
+        from voyager.remotes.storages.fsspec import knows
+    except ModuleNotFoundError:
+        known = False
+    else:
+        known = knows(parts.scheme)
+    if known:
+        return _fsspec(url, parts, options)
+    raise UsageError(
+        f"no remote can lie at '{parts.scheme}://' (it can at: {', '.join(SCHEMES)})",
+        hint="pip install 'voyager-vgr[s3]', and vgr remote add origin s3://BUCKET/FOLDER",
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from voyager.errors import NotFoundError, RemoteError
-from voyager.remotes.base import Listed, PreconditionFailed, Storage, Tagged
+from voyager.remotes.base import Listed, PreconditionFailed, Storage, Tagged, Unreachable
 
 _T = TypeVar("_T")
 
@@ -23,9 +23,11 @@ _T = TypeVar("_T")
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to try: pauses double from `first` to `most` seconds, each drawn between half of it
-    and all of it; no new attempt begins `total` seconds after the first."""
+    and all of it; no new attempt begins `total` seconds after the first. A remote that was never
+    reached yet gets only `hellos` attempts: more likely the name or the network is wrong."""
 
     attempts: int = 10
+    hellos: int = 3
     first: float = 0.1
     most: float = 15.0
     total: float = 120.0
@@ -53,6 +55,7 @@ class Retrying:
         self.read_only = storage.read_only
         self._sleep = sleep
         self._clock = clock
+        self._reached = False
 
     def get(self, name: str) -> bytes:
         return self._again(lambda: self.storage.get(name))
@@ -95,16 +98,22 @@ class Retrying:
         failures = 0
         while True:
             try:
-                return work()
+                done = work()
+                self._reached = True
+                return done
             except RemoteError as error:
+                if not error.retry:
+                    raise
                 failures += 1
                 pause = self.patience.pause(failures)
                 late = self._clock() + pause > start + self.patience.total
-                if not error.retry:
-                    raise
-                if late or failures >= self.patience.attempts:
+                if late or failures >= self._most_attempts(error):
                     raise _given_up(error, failures) from error
             self._sleep(pause)
+
+    def _most_attempts(self, error: RemoteError) -> int:
+        self._reached = self._reached or not isinstance(error, Unreachable)
+        return self.patience.attempts if self._reached else self.patience.hellos
 
 
 @dataclass(slots=True)
@@ -147,7 +156,7 @@ class _ConditionalWrite:
 def _given_up(error: RemoteError, attempts: int) -> RemoteError:
     if attempts == 1:
         return error
-    return RemoteError(
+    return type(error)(
         f"{error.message} (tried {attempts} times)",
         retry=error.retry,
         hint=error.hint,

@@ -14,6 +14,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP_LIKE = re.compile(r"(?:[^/@:]+@)?[^/@:]+:(?!//)")
 _USER_SCHEMES = {"ssh", "sftp"}
 """Where a user's name (no password) may stand before the host."""
+_HOSTED = _USER_SCHEMES | {"az", "gs", "http", "https", "s3"}
 _USAGE = "vgr remote add origin s3://BUCKET/FOLDER"
 _MASKS = (
     (re.compile(r"(//[^\s/@:]*):[^\s/@]+@"), r"\1:***@"),
@@ -70,7 +71,7 @@ def split_url(url: str) -> Parts:
             f"a remote's URL has no ?query and no #fragment: '{mask_url(url)}'",
             hint=f"{scheme}://{_place(url)}",
         )
-    if not host and scheme != "memory":
+    if not host and scheme in _HOSTED:
         raise UsageError(f"'{mask(url)}' names no {_what(scheme)}", hint=_USAGE)
     shown_host = split.netloc.rpartition("@")[2].partition(":")[0] or ""
     return Parts(scheme, shown_host, split.path, user or "", port)
