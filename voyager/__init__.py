@@ -354,4 +354,4 @@ def _package(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOME]
+    return sorted({*globals(), *_HOME, "merge"})

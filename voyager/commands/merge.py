@@ -20,7 +20,7 @@ _USAGE = "vgr merge --help"
 def run(
     ctx: Context,
     revisions: Annotated[
-        list[str] | None, typer.Argument(metavar="REV…", help="what to merge into HEAD")
+        list[str] | None, typer.Argument(metavar="REV", help="what to merge into HEAD")
     ] = None,
     *,
     message: Annotated[
