@@ -56,11 +56,11 @@ def proceed(ctx: Context, kind: ReplayKind, way: str) -> int:
     return tell(ctx, verb(repo, kind, progress=ctx.progress("replaying")))
 
 
-def tell(ctx: Context, done: Replayed) -> int:
-    """Tell what a run of steps did; the exit code."""
+def tell(ctx: Context, done: Replayed, *, document: object = None) -> int:
+    """Tell what a run of steps did, or in JSON a document that has it; the exit code."""
     repo = ctx.open_repository()
     if ctx.json:
-        ctx.emit(done.as_json())
+        ctx.emit(done.as_json() if document is None else document)
     for line in _lines(repo, done):
         ctx.say(line)
     code = ctx.done_with_skips(list(capped(done.updated.skipped)))

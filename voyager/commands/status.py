@@ -16,11 +16,13 @@ from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.reports import quoted, vocabulary_names, vocabulary_text
 from voyager.commands.sizes import counted
+from voyager.commands.upstream_text import apart_lines, upstream_json
 from voyager.repo.bound import UNADDED
 from voyager.repo.diff import Change, counts
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import FILES, SAMPLES
 from voyager.repo.status import Status, status, untracked_tops
+from voyager.repo.upstream import upstream_of
 from voyager.repo.worktree import name_keys
 
 _MOST = 20
@@ -49,11 +51,12 @@ def run(
     JSON: {"branch", "commit", "operation", "staged": {"added", "removed", "modified", "renamed",
     "labels", "vocabulary"}, "unstaged": {"modified", "deleted"}, "untracked", "conflicts",
     "merging": merge, cherry-pick, revert, rebase or import, or null, "bisecting", "held",
-    "protected", "upstream", "bound": [{"path", "state": in step, added, edited, gone, stale,
-    unreadable or conflict, "counts": {scope: {kind: count}}, "missing", "reason"}]}, counts all;
-    vocabulary counts tasks and classes, conflicts fields. With --paths also "paths": {"staged":
-    [{"kind", "key", "old_key", "parts"}], "vocabulary": [{"scope", "kind", "before", "after",
-    "parts"}], "modified", "deleted", "untracked", "skipped", "conflicts": [{"key", "path"}]}.
+    "protected", "upstream": {"name", "ahead", "behind"} or null, "bound": [{"path", "state": in
+    step, added, edited, gone, stale, unreadable or conflict, "counts": {scope: {kind: count}},
+    "missing", "reason"}]}, counts all; vocabulary counts tasks and classes, conflicts fields. With
+    --paths also "paths": {"staged": [{"kind", "key", "old_key", "parts"}], "vocabulary": [{"scope",
+    "kind", "before", "after", "parts"}], "modified", "deleted", "untracked", "skipped",
+    "conflicts": [{"key", "path"}]}.
 
     Example:
       $ vgr status
@@ -62,7 +65,7 @@ def run(
     repo = ctx.open_repository()
     found = status(repo, progress=ctx.progress("looking"))
     if ctx.json:
-        ctx.emit(_as_json(found, paths=paths))
+        ctx.emit(_as_json(repo, found, paths=paths))
         return
     here = _here(repo)
     if short:
@@ -81,8 +84,9 @@ def run(
         ctx.show(last)
 
 
-def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
+def _as_json(repo: Repository, found: Status, *, paths: bool) -> dict[str, object]:
     head = found.head
+    follows = None if head.branch is None else upstream_of(repo, head.branch)
     value: dict[str, object] = {
         "branch": head.branch,
         "commit": None if head.commit is None else head.commit.hex(),
@@ -95,7 +99,7 @@ def _as_json(found: Status, *, paths: bool) -> dict[str, object]:
         "bisecting": found.bisecting,
         "held": found.held,
         "protected": found.protected,
-        "upstream": None,
+        "upstream": None if follows is None else upstream_json(repo, head.commit, follows),
         "bound": [bound_json(one) for one in found.bound],
     }
     if paths:
@@ -147,6 +151,8 @@ def _show_head(ctx: Context, repo: Repository, found: Status) -> None:
     head = found.head
     if head.branch is not None:
         ctx.show(f"On branch {head.branch}")
+        for line in apart_lines(repo, head.branch, head.commit):
+            ctx.show(line)
     elif head.commit is not None:
         ctx.show(f"{ctx.style('HEAD detached', 'red')} at {short_id(head.commit)}")
     if found.operation is not None:

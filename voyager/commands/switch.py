@@ -14,6 +14,7 @@ from voyager.errors import NotFoundError, UsageError
 from voyager.repo.branches import branch_names, find_branch, left_behind, previous_head
 from voyager.repo.repository import Repository
 from voyager.repo.switch import switch, switch_to_new
+from voyager.repo.upstream import follow, tracked_there
 from voyager.store.refs import TAGS, Head, read_ref
 
 
@@ -40,7 +41,8 @@ def run(
     """Go to another branch.
 
     Staged changes come along where both versions agree on what they change; otherwise it is
-    refused, naming them, as it is for edited files that would be overwritten.
+    refused, naming them, as it is for edited files that would be overwritten. A branch that only a
+    remote has is made here, and follows it.
 
     JSON: {"branch", "commit", "written", "removed", "skipped": [{"path", "reason"}]}.
 
@@ -62,6 +64,12 @@ def run(
         return arrived(ctx, repo, done, f"switched to a new branch '{new}'")
     if target is None:
         raise UsageError("vgr switch wants BRANCH", hint="vgr switch --help")
+    there = None if detach else tracked_there(repo, target)
+    if there is not None:
+        done = switch_to_new(repo, target, there.ref, force=force, progress=progress)
+        follow(repo, target, str(there))
+        text = f"switched to a new branch '{target}' that follows '{there}'"
+        return arrived(ctx, repo, done, text)
     head = _head_of(repo, target, detach=detach)
     if head == repo.head and not force:
         return already_there(ctx, repo)

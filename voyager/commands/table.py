@@ -26,6 +26,7 @@ _CARE = "Settings and care"
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry(_BEGIN, "Make a new, empty repository", "folders"),
+    "clone": Entry(_BEGIN, "Make a repository of what a remote has", "folders"),
     "demo": Entry(_BEGIN, "Make a small repository with photographs to try things on", "folders"),
     "add": Entry(_CHANGE, "Stage images and other files", "files"),
     "rm": Entry(_CHANGE, "Remove samples from the next version", "keys"),
@@ -71,7 +72,10 @@ COMMANDS: dict[str, Entry] = {
     "undo": Entry(_GROW, "Take back the last operation, or any one"),
     "op": Entry(_GROW, "List the operations that can be undone"),
     "reflog": Entry(_GROW, "List where HEAD or a branch has been", "branches"),
+    "fetch": Entry(_SHARE, "Bring what a remote has, and touch no branch of your own", "branches"),
+    "pull": Entry(_SHARE, "Fetch, then merge or rebase", "branches"),
     "push": Entry(_SHARE, "Send commits and images to a remote, and move its refs", "branches"),
+    "remote": Entry(_SHARE, "Name the places that versions are sent to and come from", "remotes"),
     "config": Entry(_CARE, "Read or change settings", "settings"),
     "gc": Entry(_CARE, "Pack the store and drop what nothing points to"),
     "fsck": Entry(_CARE, "Verify every byte, and rebuild the index from what is verified"),

@@ -106,6 +106,7 @@ class Catalogue:
 
     def __init__(self, storage: Storage, cache: Path) -> None:
         self.storage = storage
+        self.folder = cache
         self._segments = cache / "segments"
         self._indexes = cache / blake3(storage.url.encode()).hexdigest(8)
 
@@ -165,9 +166,9 @@ class Catalogue:
         _keep(path, data)
         return found
 
-    def has_listing(self, pack: Packed) -> bool:
-        """Whether the index of a pack was read before."""
-        return (self._indexes / pack.name.hex()).exists()
+    def note(self, pack: Packed, index: bytes) -> None:
+        """Keep the index of a pack that was sent: a fetch sees by it that all of it is here."""
+        _keep(self._indexes / pack.name.hex(), index)
 
 
 def check_ref(name: str) -> str:

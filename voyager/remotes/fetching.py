@@ -20,6 +20,7 @@ from voyager.remotes.closure import Closure, peel_tag
 from voyager.remotes.config import Remote
 from voyager.remotes.counted import Counted
 from voyager.remotes.incoming import Incoming
+from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.receiving import Receiver
 from voyager.remotes.registry import open_storage
 from voyager.remotes.root import Packed, Root
@@ -32,9 +33,6 @@ from voyager.store.objectstore import SHALLOW, Store
 from voyager.store.pack_use import registered
 from voyager.store.refs import HEADS, TAGS, iter_refs, move_ref
 from voyager.store.transaction import Transaction
-
-_SMALL_PACK = 64 << 10
-"""So small a pack comes whole at once: to ask for its index first would be as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +259,7 @@ def _carry_out(
             move_ref(txn, name, new, old=old)
             plan.done.refs.append(RefMove(name, old, new))
         txn.commit()
+    RemoteMemory(catalogue.folder, catalogue.storage.url).saw(root)
 
 
 def adopt(txn: Transaction, incoming: Incoming, done: Fetched) -> None:
@@ -339,12 +338,11 @@ def _unknown(store: Store, catalogue: Catalogue, root: Root) -> list[Packed]:
 def _lacking(store: Store, catalogue: Catalogue, unknown: Sequence[Packed]) -> list[Packed]:
     """The metadata packs that hold what is not here."""
     packs = [pack for pack in unknown if not pack.blobs]
-    unsure = [pack for pack in packs if pack.size > _SMALL_PACK or catalogue.has_listing(pack)]
     if not store.index.read(lambda reading: reading.count("objects")):
         return packs  # a new repository has nothing of it
     whole = {
         listing.pack.name
-        for listing in catalogue.listings(unsure)
+        for listing in catalogue.listings(packs)
         if all(store.has_prefixes(listing.prefixes()))
     }
     return [pack for pack in packs if pack.name not in whole]

@@ -271,6 +271,7 @@ class _Push:
             resume=resume,
             pace=pace,
             progress=self._progress,
+            note=Catalogue(self.storage, self.repo.folder / "cache" / "remotes").note,
         ) as sender:
             for pack in sender.send(plan):
                 self._sent[pack.name] = pack

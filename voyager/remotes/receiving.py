@@ -128,9 +128,9 @@ class Receiver:
         check = PackCheck(path, (), self._inspect, name=name)
         problem = next(iter(check.run()), None)
         if problem is not None:
-            raise _damaged(name, str(problem))
+            raise _damaged(name, f"{problem.where.removeprefix(name)}: {problem.what}")
         if (check.size, check.entries, check.holds_blobs) != (pack.size, pack.entries, pack.blobs):
-            raise _damaged(name, "the catalogue lists it with other numbers than it has")
+            raise _damaged(name, ": the catalogue lists it with other numbers than it has")
         return check
 
     def _inspect(self, where: str, data: bytes) -> list[Problem]:
@@ -178,4 +178,8 @@ def _keep(temporary: Path, path: Path) -> None:
 
 
 def _damaged(name: str, what: str) -> CorruptError:
-    return CorruptError(f"pack {name} of the remote is damaged: {what}", hint="vgr fsck --remote")
+    """What to say of a pack; `what` begins with where in it, or a colon."""
+    what = what.removeprefix(".pack")
+    return CorruptError(
+        f"pack {name[:12]} of the remote is damaged{what}", hint="vgr fsck --remote"
+    )

@@ -158,7 +158,8 @@ class Pace:
 class Sender:
     """Sends packs by threads, a few at once, and says what was sent; a context.
 
-    With `resume`, what the other side has by name and size is not sent again.
+    With `resume`, what the other side has by name and size is not sent again. `note` is told of
+    packs that were made for the wire, with their indexes.
     """
 
     def __init__(
@@ -170,9 +171,11 @@ class Sender:
         resume: bool = False,
         pace: Pace | None = None,
         progress: Progress | None = None,
+        note: Callable[[Packed, bytes], None] | None = None,
     ) -> None:
         self.store = store
         self.storage = storage
+        self._note = note
         self.folder = folder
         self.packs: list[Packed] = []
         self._resume = resume
@@ -244,6 +247,8 @@ class Sender:
             self._put(pack.pack_path, path, pack.size)
             self._put(pack.index_path, index, pack.index)
             if made:
+                if self._note is not None:
+                    self._note(pack, index)
                 files.remove(path)
                 files.remove(path.with_suffix(".idx"))
             self._tell(pack.size)

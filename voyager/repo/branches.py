@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from voyager.errors import ExistsError, NotFoundError, StateError
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import peel
+from voyager.repo.upstream import set_upstream, upstream_of
 from voyager.store.history import is_ancestor, iter_history
 from voyager.store.operation import Operation
 from voyager.store.refs import (
@@ -114,6 +115,9 @@ def delete(repo: Repository, names: Sequence[str], *, force: bool = False) -> li
     with repo.transaction("branch-delete", " ".join(branch.name for branch in found)) as txn:
         for branch in found:
             move_ref(txn, HEADS + branch.name, None, old=branch.commit)
+            follows = upstream_of(repo, branch.name)
+            if follows is not None:
+                set_upstream(txn, branch.name, None, old=follows)
         txn.commit()
     return found
 
@@ -136,6 +140,10 @@ def rename(repo: Repository, old: str, new: str, *, force: bool = False) -> Bran
             move_ref(txn, HEADS + new, there.commit, old=taken)
         if current:
             move_head(txn, Head(new, there.commit), old=head)
+        follows = upstream_of(repo, old)
+        if follows is not None:
+            set_upstream(txn, old, None, old=follows)
+            set_upstream(txn, new, follows, old=upstream_of(repo, new))
         txn.commit()
     return Branch(new, there.commit or b"", current)
 

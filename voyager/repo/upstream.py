@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from voyager.errors import NotFoundError
 from voyager.store.history import iter_history
-from voyager.store.refs import REMOTES, read_ref
+from voyager.store.refs import REMOTES, TAGS, iter_refs, read_ref
 
 if TYPE_CHECKING:
     from voyager.repo.repository import Repository
@@ -53,6 +54,43 @@ def set_upstream(
 ) -> None:
     """Let a branch follow another (None: nothing) when the transaction commits."""
     txn.move(UPSTREAMS + branch, _value(upstream), old=_value(old))
+
+
+def follow(repo: Repository, branch: str, there: str | None) -> Upstream | None:
+    """Let a branch follow `REMOTE/BRANCH` (None: nothing).
+
+    Raises NotFoundError for a branch that is not there, here or at the remote.
+    """
+    from voyager.repo.branches import find_branch
+
+    find_branch(repo, branch)
+    old, new = upstream_of(repo, branch), None
+    if there is not None:
+        new = Upstream(*there.split("/", 1)) if "/" in there else Upstream(there, branch)
+        if read_ref(repo.store, new.ref) is None:
+            raise NotFoundError(
+                f"'{new}' is no branch of a remote that was fetched",
+                hint=f"vgr fetch {new.remote}, or vgr push -u {new.remote} {branch}",
+            )
+    if old != new:
+        with repo.transaction("follow", branch) as txn:
+            set_upstream(txn, branch, new, old=old)
+            txn.commit()
+    return new
+
+
+def tracked_there(repo: Repository, name: str) -> Upstream | None:
+    """The branch of a remote that is meant by a name nothing here has; None unless there is one."""
+    from voyager.repo.branches import branch_names
+
+    if name in branch_names(repo) or read_ref(repo.store, TAGS + name) is not None:
+        return None
+    found = [
+        Upstream(*full.removeprefix(REMOTES).split("/", 1))
+        for full in iter_refs(repo.store, REMOTES)
+        if full.removeprefix(REMOTES).partition("/")[2] == name
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def distance(store: Store, commit: bytes | None, upstream: Upstream) -> Distance | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
 
 import zstandard
 from blake3 import blake3
@@ -75,14 +75,23 @@ def decode_header(data: bytes | memoryview, *, verify: bool = True) -> Header:
     return Header(_KINDS[kind], method, stored, real, entry_id, body_sum)
 
 
-@cache
+class _Codecs(threading.local):
+    """What compresses and decompresses in one thread; zstandard's objects bear no second one."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT)
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+
+
+_codecs = _Codecs()
+
+
 def compressor(level: int = 1) -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=level)
-
-
-@cache
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT)
+    """The compressor of a level for this thread."""
+    found = _codecs.compressors.get(level)
+    if found is None:
+        found = _codecs.compressors[level] = zstandard.ZstdCompressor(level=level)
+    return found
 
 
 def compress(data: bytes, level: int = 1) -> tuple[int, bytes]:
@@ -102,7 +111,7 @@ def expand(
     limit = MAX_DECODED.get(header.kind.label)
     if limit is not None and header.real > limit:
         raise CorruptError(f"{header.kind.label} {header.id.hex()} claims {header.real} bytes")
-    decompressor = _decompressor()
+    decompressor = _codecs.decompressor
     if header.method == Method.ZSTD_DICTIONARY:
         if dictionary is None:
             raise CorruptError(f"{header.id.hex()} needs a dictionary that its pack lacks")

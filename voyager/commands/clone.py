@@ -1,0 +1,63 @@
+"""`vgr clone`: make a repository of what a remote has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voyager.commands.context import Context
+from voyager.commands.reports import capped
+from voyager.commands.sizes import counted, size_text
+
+
+def run(
+    ctx: Context,
+    url: Annotated[str, typer.Argument(metavar="URL", help="of a remote, or its folder")],
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", show_default=False, help="where (default: the URL's name)"),
+    ] = None,
+    *,
+    branch: Annotated[
+        str | None,
+        typer.Option("-b", "--branch", metavar="BRANCH", help="check out this branch or tag"),
+    ] = None,
+    bare: Annotated[bool, typer.Option("--bare", help="DIR itself is the store")] = False,
+    origin: Annotated[
+        str, typer.Option("-o", "--origin", metavar="NAME", help="what to call the remote")
+    ] = "origin",
+) -> int:
+    """Make a repository of what a remote has.
+
+    All versions come with their images and are checked, then the files of one branch are laid
+    out, which follows the branch of the remote from then on. Stopped or killed, the same command
+    goes on where it was.
+
+    JSON: {"folder", "branch", "commit", "objects", "bytes", "requests", "written", "skipped"}.
+
+    Example:
+      $ vgr clone s3://bucket/clothes
+      $ vgr clone --branch v1 /srv/clothes frozen
+    """
+    from voyager.remotes.cloning import clone
+
+    done = clone(url, directory, branch=branch, bare=bare, name=origin, progress=ctx.progress)
+    if ctx.json:
+        ctx.emit(done.as_json())
+    came = f"{counted(done.fetched.objects, 'object')} ({size_text(done.fetched.bytes)})"
+    ctx.say(f"cloned into {_seen(done.folder)}: {came}")
+    if done.commit is None:
+        ctx.warn("the remote has no branch yet")
+    else:
+        where = f"branch '{done.branch}'" if done.branch else f"{done.commit.hex()[:10]}, no branch"
+        files = f", {counted(done.updated.written, 'file')}" if done.updated.written else ""
+        ctx.say(f"on {where}{files}")
+    return ctx.done_with_skips(list(capped(done.updated.skipped)))
+
+
+def _seen(folder: Path) -> str:
+    """A folder as seen from here, where it lies below."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)

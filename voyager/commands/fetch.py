@@ -1,0 +1,64 @@
+"""`vgr fetch`: bring what a remote has, without touching any branch of one's own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from voyager.commands.context import Context
+from voyager.commands.fetch_text import fetched_lines
+
+
+def run(
+    ctx: Context,
+    remote: Annotated[
+        str | None, typer.Argument(metavar="REMOTE", help="where from (default: origin)")
+    ] = None,
+    branches: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="BRANCH…", help="branches and tags (default: all)"),
+    ] = None,
+    *,
+    prune: Annotated[
+        bool, typer.Option("-p", "--prune", help="forget branches that the remote has no more")
+    ] = False,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="bring no tags")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="only say what would come, at most")
+    ] = False,
+) -> None:
+    """Bring what a remote has, without touching any branch of your own.
+
+    What the remote's branches hold comes in and is checked; origin/main then says where its main
+    was. vgr merge origin/main takes it over, vgr pull does both. What was purged there is purged
+    here too. A tag that is another here stays.
+
+    JSON: {"refs": [{"name", "old", "new"}], "objects", "bytes", "requests", "kept": tags that are
+    others here, "purged": how many blobs}.
+
+    Example:
+      $ vgr fetch
+      $ vgr fetch origin relabel
+      $ vgr fetch --prune
+    """
+    from voyager.remotes.config import find_remote, only_remote
+    from voyager.remotes.fetching import fetch
+
+    repo = ctx.open_repository()
+    found = only_remote(repo) if remote is None else find_remote(repo, remote)
+    done = fetch(
+        repo,
+        found,
+        refs=branches or None,
+        prune=prune,
+        tags=not no_tags,
+        dry_run=dry_run,
+        progress=ctx.progress("receiving", sizes=True),
+    )
+    if ctx.json:
+        ctx.emit(done.as_json())
+    for line in fetched_lines(done, found, dry_run=dry_run):
+        ctx.say(line)
+    for name in done.kept:
+        ctx.warn(f"tag '{name}' is another here than at {found}, and stays")

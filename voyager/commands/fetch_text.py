@@ -1,0 +1,40 @@
+"""What a fetch did, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from voyager.commands.commits import short_id
+from voyager.commands.sizes import counted, size_text
+from voyager.store.refs import REMOTES, TAGS
+
+if TYPE_CHECKING:
+    from voyager.remotes.config import Remote
+    from voyager.remotes.fetching import Fetched, RefMove
+
+
+def fetched_lines(done: Fetched, remote: Remote, *, dry_run: bool = False) -> Iterator[str]:
+    """Where from, a line for each ref, and how much came."""
+    if not done.refs and not done.purged:
+        yield f"nothing new at {remote}"
+        return
+    yield f"from {remote.url}"
+    names = [move.name.removeprefix(REMOTES).removeprefix(TAGS) for move in done.refs]
+    width = max(map(len, names), default=0)
+    for move, name in zip(done.refs, names, strict=True):
+        yield f"  {name:<{width}}  {_moved(move)}"
+    if done.objects:
+        came = "would come, at most" if dry_run else "came"
+        yield f"{counted(done.objects, 'object')} {came} ({size_text(done.bytes)})"
+    if done.purged:
+        yield f"{counted(done.purged, 'image')} purged there, and here"
+
+
+def _moved(move: RefMove) -> str:
+    if move.new is None:
+        return f"gone (was {short_id(move.old or b'')})"
+    if move.old is None:
+        what = "tag" if move.name.startswith(TAGS) else "branch"
+        return f"{short_id(move.new)} (new {what})"
+    return f"{short_id(move.old)} -> {short_id(move.new)}"
