@@ -56,6 +56,11 @@ def _revisions(context: Context, _prefix: str) -> Iterable[str]:
     yield "HEAD"
 
 
+def _remotes(context: Context, _prefix: str) -> Iterable[str]:
+    values = context.open_repository().store.values("remotes/")
+    return [name.removeprefix("remotes/") for name in values]
+
+
 def _refs(context: Context, start: str) -> list[str]:
     from voyager.store.refs import iter_refs
 
@@ -96,6 +101,7 @@ _SOURCES: dict[str, Callable[[Context, str], Iterable[str]]] = {
     "branches": _branches,
     "classes": _classes,
     "keys": _keys,
+    "remotes": _remotes,
     "revisions": _revisions,
     "settings": _settings,
     "tags": _tags,

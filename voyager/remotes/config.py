@@ -18,6 +18,7 @@ __all__ = [
     "Upstream",
     "add_remote",
     "find_remote",
+    "named_remote",
     "only_remote",
     "remotes_of",
     "remove_remote",
@@ -73,6 +74,14 @@ def find_remote(repo: Repository, name_or_url: str) -> Remote:
     raise NotFoundError(f"no remote '{mask(name_or_url)}'", hint=hint)
 
 
+def named_remote(repo: Repository, name: str) -> Remote:
+    """The remote of a name; NotFoundError with a near miss where there is none."""
+    remote = find_remote(repo, name)
+    if not remote.name:
+        raise NotFoundError(f"no remote is named '{mask(name)}'", hint="vgr remote ls")
+    return remote
+
+
 def only_remote(repo: Repository) -> Remote:
     """The remote that is meant when none is named: `origin`, else the only one there is.
 
@@ -111,9 +120,7 @@ def set_remote(repo: Repository, remote: Remote, *, kind: str = "remote-set-url"
 
 def remove_remote(repo: Repository, name: str) -> Remote:
     """Forget a remote, its remote-tracking refs, and that branches follow it."""
-    remote = find_remote(repo, name)
-    if not remote.name:
-        raise NotFoundError(f"no remote has the URL '{remote.url}' as its name")
+    remote = named_remote(repo, name)
     with repo.transaction("remote-rm", name) as txn:
         txn.move(VALUES + name, None, old={"url": remote.url})
         for ref, commit in iter_refs(repo.store, remote.refs).items():

@@ -86,17 +86,30 @@ SCHEMES: Final[Mapping[str, Factory]] = MappingProxyType(
 )
 
 
+def check_scheme(url: str) -> None:
+    """UsageError for a URL whose scheme nothing here knows, installed or not."""
+    parts = split_url(url)
+    if parts.scheme not in SCHEMES and not _fsspec_knows(parts.scheme):
+        raise _unknown(parts.scheme)
+
+
 def _other(url: str, parts: Parts, options: StorageOptions) -> Storage:
     """A scheme of the table of fsspec, if that is installed."""
+    if not _fsspec_knows(parts.scheme):
+        raise _unknown(parts.scheme)
+    return _fsspec(url, parts, options)
+
+
+def _fsspec_knows(scheme: str) -> bool:
     try:
-        from voyager.remotes.storages.fsspec import knows
+        from fsspec.registry import known_implementations
     except ModuleNotFoundError:
-        known = False
-    else:
-        known = knows(parts.scheme)
-    if known:
-        return _fsspec(url, parts, options)
-    raise UsageError(
-        f"no remote can lie at '{parts.scheme}://' (it can at: {', '.join(SCHEMES)})",
-        hint="pip install 'voyager-vgr[s3]', and vgr remote add origin s3://BUCKET/FOLDER",
+        return False
+    return scheme in known_implementations
+
+
+def _unknown(scheme: str) -> UsageError:
+    return UsageError(
+        f"no remote can lie at '{scheme}://' (it can at: {', '.join(SCHEMES)})",
+        hint="pip install 'voyager-vgr[s3]', then vgr remote add origin s3://BUCKET/FOLDER",
     )

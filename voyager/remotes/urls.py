@@ -62,14 +62,13 @@ def split_url(url: str) -> Parts:
         raise UsageError(f"'{mask(url)}' is not a URL: {error}", hint=_USAGE) from None
     if password is not None or (user and scheme not in _USER_SCHEMES):
         raise UsageError(
-            f"'{mask_url(url)}' has credentials in it",
-            hint="leave them to the environment or a profile: vgr remote add origin "
-            + f"{scheme}://{_place(url)}",
+            f"'{mask_url(url)}' has credentials in it: they belong in the environment or a profile",
+            hint=f"vgr remote add origin {scheme}://{_place(url)}",
         )
     if split.query or split.fragment:
         raise UsageError(
             f"a remote's URL has no ?query and no #fragment: '{mask_url(url)}'",
-            hint=f"{scheme}://{_place(url)}",
+            hint=f"vgr remote add origin {scheme}://{_place(url)}",
         )
     if not host and scheme in _HOSTED:
         raise UsageError(f"'{mask(url)}' names no {_what(scheme)}", hint=_USAGE)

@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import fsspec
 from blake3 import blake3
-from fsspec.registry import known_implementations
 
 from voyager.errors import MissingExtraError, NotFoundError, RemoteError, UsageError
 from voyager.remotes.base import Listed, Tagged, Unconditional
@@ -73,11 +72,6 @@ _BROKEN_OFF: Final = frozenset(
 )
 _INSTALL = re.compile(r"[Ii]nstall \W*([\w.-]+)")
 _MODULE = re.compile(r"No module named '([\w-]+)")
-
-
-def knows(scheme: str) -> bool:
-    """Whether fsspec has a file system for a scheme, installed or not."""
-    return scheme in known_implementations
 
 
 class FsspecStorage:

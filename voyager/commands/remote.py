@@ -1,0 +1,193 @@
+"""`vgr remote`: names for the places that versions are sent to and brought from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voyager.commands.context import Context
+
+if TYPE_CHECKING:
+    from voyager.remotes.config import Remote
+    from voyager.remotes.probe import Check, Permissions
+
+app = typer.Typer(
+    help="""Name the places that versions are sent to and brought from.
+
+    A remote is a folder in a bucket (s3://, gs://, az://), on a disk, or on a machine with ssh;
+    https:// ones can only be read. Credentials, region and endpoint come from the environment and
+    from profiles, as for other programs; they are never part of a URL and never stored.
+
+    Example:
+      $ vgr remote add origin s3://shoes/dataset
+      $ vgr remote check
+    """
+)
+
+DEFAULT = "ls"
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="a remote")]
+_Url = Annotated[str, typer.Argument(metavar="URL", help="a URL, or a folder")]
+
+
+@app.command()
+def ls(ctx: Context) -> None:
+    """List the remotes.
+
+    JSON: [{"name", "url"}].
+
+    Example:
+      $ vgr remote ls
+    """
+    from voyager.remotes.config import remotes_of
+
+    found = remotes_of(ctx.open_repository())
+    if ctx.json:
+        ctx.emit([remote.as_json() for remote in found])
+    width = max((len(remote.name) for remote in found), default=0)
+    for remote in found:
+        ctx.show(f"{remote.name:<{width}}  {remote.url}")
+
+
+@app.command()
+def add(ctx: Context, name: _Name, url: _Url) -> None:
+    """Name a place. Nothing is asked of it yet; vgr remote check does.
+
+    JSON: {"name", "url"}.
+
+    Example:
+      $ vgr remote add origin s3://shoes/dataset
+      $ vgr remote add disk /media/backup/shoes
+    """
+    from voyager.remotes.config import add_remote
+    from voyager.remotes.registry import check_scheme
+
+    repo = ctx.open_repository()
+    check_scheme(url)
+    _tell(ctx, add_remote(repo, name, url), "added remote '{}': {}")
+
+
+@app.command()
+def rm(ctx: Context, name: _Name) -> None:
+    """Forget a remote and its remote-tracking refs; what lies there stays. vgr undo takes it back.
+
+    JSON: {"name", "url"}.
+
+    Example:
+      $ vgr remote rm disk
+    """
+    from voyager.remotes.config import remove_remote
+
+    _tell(ctx, remove_remote(ctx.open_repository(), name), "forgot remote '{}' ({})")
+
+
+@app.command("set-url")
+def set_url(ctx: Context, name: _Name, url: _Url) -> None:
+    """Let a remote lie elsewhere.
+
+    JSON: {"name", "url"}.
+
+    Example:
+      $ vgr remote set-url origin s3://shoes-eu/dataset
+    """
+    from voyager.remotes.config import Remote, named_remote, set_remote
+    from voyager.remotes.registry import check_scheme
+
+    repo = ctx.open_repository()
+    remote = named_remote(repo, name)
+    check_scheme(url)
+    _tell(ctx, set_remote(repo, Remote(remote.name, url)), "remote '{}' is at {} now")
+
+
+@app.command()
+def check(
+    ctx: Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="REMOTE", help="its name or URL (by default origin)")
+    ] = None,
+) -> int:
+    """Try what a remote needs: permissions, conditional writes, and whether its clock agrees.
+
+    Small objects are written and removed again. Services that do not keep the conditions of writes
+    can be used all the same: a lease object tells apart who pushes at once, which is slower.
+    Exits with 8 when something is refused.
+
+    JSON: {"name", "url", "found", "permissions": {"read", "write", "list", "delete"},
+    "conditional_writes": {"create_refused", "tag_accepted", "stale_refused"}, "locking":
+    compare-and-swap or lease, "clock": seconds that it is ahead, "problems": [{"message",
+    "hint"}]}.
+
+    Example:
+      $ vgr remote check
+      $ vgr remote check s3://shoes/dataset
+    """
+    from contextlib import closing
+
+    from voyager.errors import RemoteError
+    from voyager.remotes import probe
+    from voyager.remotes.config import find_remote, only_remote
+    from voyager.remotes.registry import open_storage
+
+    repo = ctx.open_repository()
+    remote = only_remote(repo) if name is None else find_remote(repo, name)
+    with closing(open_storage(remote.url)) as storage:
+        found = probe.check(storage, repo.folder / "cache" / "remotes")
+    if ctx.json:
+        ctx.emit({"name": remote.name or None, **found.as_json()})
+    _show(ctx, remote, found)
+    return RemoteError.exit if found.problems else 0
+
+
+def _tell(ctx: Context, remote: Remote, words: str) -> None:
+    if ctx.json:
+        ctx.emit(remote.as_json())
+    ctx.say(words.format(remote.name, remote.url))
+
+
+def _show(ctx: Context, remote: Remote, found: Check) -> None:
+    ctx.show(f"{remote.name}  {remote.url}" if remote.name else remote.url)
+    for label, words in _lines(found):
+        ctx.show(f"  {label + ':':<13}{words}")
+    for message, hint in found.problems:
+        ctx.warn(message)
+        if hint is not None and not ctx.json:
+            ctx.show(f"  {hint}")
+
+
+def _lines(found: Check) -> list[tuple[str, str]]:
+    lines = [("permissions", _permissions(found.may))]
+    if found.conditions is not None:
+        lines.append(("two at once", _locking(found)))
+    if found.clock is not None:
+        lines.append(("clock", _clock(found)))
+    if found.may.read:
+        lines.append(("holds", "a dataset" if found.found else "no dataset yet"))
+    return lines
+
+
+def _permissions(may: Permissions) -> str:
+    asked = {"read": may.read, "write": may.write, "list": may.list, "delete": may.delete}
+    granted = [what for what, allowed in asked.items() if allowed]
+    refused = [what for what, allowed in asked.items() if allowed is False]
+    words = ", ".join(granted) or "none"
+    return f"{words} (not {', '.join(refused)})" if refused else words
+
+
+def _locking(found: Check) -> str:
+    conditions = found.conditions
+    if conditions is None or conditions.kept:
+        return "told apart by compare-and-swap"
+    if not conditions.create_refused or (conditions.tag_accepted and not conditions.stale_refused):
+        why = "it ignores the conditions of writes"
+    else:
+        why = "it has no conditional writes"
+    return f"told apart by a lease, for {why}"
+
+
+def _clock(found: Check) -> str:
+    if not found.clock:
+        return "agrees with ours"
+    side = "ahead of" if found.clock > 0 else "behind"
+    words = f"{abs(found.clock):,.0f} s {side} ours"
+    return f"{words}, which is too much" if found.clock_is_off else words
