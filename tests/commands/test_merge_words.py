@@ -112,3 +112,12 @@ def test_show_says_how_to_see_the_rest(world: World) -> None:
     run(world, "vgr add -q .", "vgr commit -q -m many")
     assert "… and 10 more lines (vgr diff HEAD~1 HEAD)" in run(world, "vgr show")
     assert run(world, "vgr diff HEAD~1 HEAD").count("\nadded ") == 70
+
+
+def test_what_waits_is_committed_as_the_hint_says(two_colors: World) -> None:
+    said = run(two_colors, "vgr merge -X ours --no-commit ben")
+    assert said.endswith("hint: vgr merge --continue, or vgr merge --abort to give it up\n")
+    run(two_colors, "vgr merge --continue")
+    assert run(two_colors, "vgr log -n 1 --oneline").endswith("Merge branch 'ben'\n")
+    run(two_colors, "vgr reset -q --hard HEAD~1")
+    assert run(two_colors, "vgr merge -X theirs --squash ben").endswith("hint: vgr commit\n")

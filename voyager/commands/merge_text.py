@@ -46,7 +46,9 @@ def merged_lines(
         yield from disputed_lines(repo.staged(), done.conflicts)
         yield f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve"
         yield f"hint: then vgr {command} --continue, or vgr {command} --abort to give it up"
-    elif done.result == "staged" and (parts or running_merge(repo.store)):
+    elif done.result == "staged" and running_merge(repo.store):
+        yield f"hint: vgr {command} --continue, or vgr {command} --abort to give it up"
+    elif done.result == "staged" and parts:
         yield "hint: vgr commit"
 
 
