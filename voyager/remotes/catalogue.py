@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+import msgspec
 from blake3 import blake3
 
 from voyager.errors import CorruptError, InvalidDataError, NotFoundError, UsageError
@@ -131,7 +132,7 @@ class Catalogue:
             for pack in packs:
                 _refuse_impossible(pack)
                 known = found.setdefault(pack.name, pack)
-                if known != pack:
+                if msgspec.structs.replace(known, gc=pack.gc) != pack:
                     raise CorruptError(f"the remote lists pack {pack.name.hex()} in two ways")
         return list(found.values())
 

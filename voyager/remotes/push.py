@@ -45,6 +45,7 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.upstream import Upstream, set_upstream, upstream_of
 from voyager.store.apply import TOMBSTONES
 from voyager.store.refs import HEADS, move_ref, read_ref
+from voyager.wire import object_ref
 
 PUSH = "push"
 """The kind of the operation that notes what a remote has now; it cannot be undone."""
@@ -213,7 +214,9 @@ class _Push:
                 root = self._joined(root)
             elif self._segment[0] not in root.segments:
                 segments.append(self._segment[0])
-        move = Move(nonce=self._nonce, time=self._now, who=self.repo.config.author_or_unknown())
+        who = self.repo.config.author_or_unknown()
+        left = [object_ref(ref.old) for ref in moves if ref.old and (ref.forced or not ref.new)]
+        move = Move(left=left, nonce=self._nonce, time=self._now, who=who)
         refs = {ref.name: ref.new for ref in moves}
         return root.moved(refs, segments, move, head=self._head(refs))
 
@@ -235,7 +238,7 @@ class _Push:
         """The root with one segment instead of many, which is written first."""
         catalogue = Catalogue(self.storage, self.repo.folder / "cache" / "remotes")
         packs = {pack.name: pack for pack in catalogue.packs(root)} | self._sent
-        segment = encode_segment(packs.values())
+        segment = encode_segment(packs.values(), gc=root.gc)
         self._put_segment(segment)
         return msgspec.structs.replace(root, segments=[segment[0]])
 
@@ -268,6 +271,7 @@ class _Push:
             self.repo.store,
             self.storage,
             folder,
+            gc=self.root.gc,
             resume=resume,
             pace=pace,
             progress=self._progress,
@@ -275,7 +279,7 @@ class _Push:
         ) as sender:
             for pack in sender.send(plan):
                 self._sent[pack.name] = pack
-        self._segment = encode_segment(self._sent.values())
+        self._segment = encode_segment(self._sent.values(), gc=self.root.gc)
         self._put_segment(self._segment)
         self.done.packs = len(self._sent)
 

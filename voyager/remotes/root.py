@@ -3,6 +3,10 @@
 A remote has packs, their indexes and catalogue segments, all immutable, and `root`, which names the
 refs and the segments that count. Whoever moves `root` by compare-and-swap has pushed; what was
 uploaded before and is named by nothing is garbage.
+
+What is written has the gc generation of the root that its writer read in its name. A collection
+raises the generation before it deletes anything, and deletes only what it saw before: nobody who
+reads the new root can come to rely on a name that is about to go.
 """
 
 from __future__ import annotations
@@ -28,18 +32,26 @@ MOST_ROOT_BYTES = 16 << 20
 
 
 class Move(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One past move of the root: by whom, when (ms since 1970, UTC), and its nonce."""
+    """One past move of the root: by whom, when (ms since 1970, UTC), and its nonce.
 
+    `left` are values of refs that nothing may reach since: a gc keeps them for a while.
+    """
+
+    left: list[Ext] = []
     nonce: bytes
     time: int
     who: str = ""
 
 
 class Packed(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A pack of the remote: its name, its length in bytes, that of its index, what it holds."""
+    """A pack of the remote: its name, its length in bytes, that of its index, what it holds.
+
+    `gc` is the gc generation in which it was sent.
+    """
 
     blobs: bool = False
     entries: int
+    gc: int = 0
     index: int
     name: bytes
     size: int
@@ -47,12 +59,16 @@ class Packed(Struct, frozen=True, omit_defaults=True, kw_only=True):
     @property
     def pack_path(self) -> str:
         """The name under which the storage has it."""
-        return f"packs/{self.name.hex()}.pack"
+        return f"packs/{self._stem}.pack"
 
     @property
     def index_path(self) -> str:
         """The name of its index."""
-        return f"packs/{self.name.hex()}.idx"
+        return f"packs/{self._stem}.idx"
+
+    @property
+    def _stem(self) -> str:
+        return f"{self.name.hex()}-{self.gc}" if self.gc else self.name.hex()
 
 
 class Policy(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -109,7 +125,8 @@ class Root(Struct, frozen=True, omit_defaults=True, kw_only=True):
         )
 
 
-class _Segment(Struct, frozen=True):
+class _Segment(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    gc: int = 0
     packs: list[Packed]
 
 
@@ -135,9 +152,12 @@ def decode_root(data: bytes) -> Root:
     return found
 
 
-def encode_segment(packs: Iterable[Packed]) -> tuple[bytes, bytes]:
-    """(id, canonical bytes) of a catalogue segment: the packs of a push, by name."""
-    data = wire.encode(_Segment(sorted(packs, key=lambda pack: pack.name)))
+def encode_segment(packs: Iterable[Packed], *, gc: int = 0) -> tuple[bytes, bytes]:
+    """(id, canonical bytes) of a catalogue segment: the packs of a push, by name.
+
+    `gc` is the gc generation in which it is written.
+    """
+    data = wire.encode(_Segment(gc=gc, packs=sorted(packs, key=lambda pack: pack.name)))
     return blake3(data).digest(), data
 
 
@@ -147,7 +167,7 @@ def decode_segment(segment: bytes, data: bytes) -> list[Packed]:
         raise CorruptError(f"catalogue segment {segment.hex()} holds other bytes than its id says")
     packs: list[Packed] = _decoded(data, _segment_decoder, "a catalogue segment").packs
     for pack in packs:
-        if len(pack.name) != wire.ID_BYTES or min(pack.size, pack.index, pack.entries) < 0:
+        if len(pack.name) != wire.ID_BYTES or min(pack.size, pack.index, pack.entries, pack.gc) < 0:
             raise CorruptError(f"catalogue segment {segment.hex()} names a pack that cannot be one")
     return packs
 

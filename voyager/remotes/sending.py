@@ -158,8 +158,8 @@ class Pace:
 class Sender:
     """Sends packs by threads, a few at once, and says what was sent; a context.
 
-    With `resume`, what the other side has by name and size is not sent again. `note` is told of
-    packs that were made for the wire, with their indexes.
+    `gc` is the gc generation of the other side. With `resume`, what it has by name and size is not
+    sent again. `note` is told of packs that were made for the wire, with their indexes.
     """
 
     def __init__(
@@ -168,6 +168,7 @@ class Sender:
         storage: Storage,
         folder: Path,
         *,
+        gc: int = 0,
         resume: bool = False,
         pace: Pace | None = None,
         progress: Progress | None = None,
@@ -178,6 +179,7 @@ class Sender:
         self._note = note
         self.folder = folder
         self.packs: list[Packed] = []
+        self._gc = gc
         self._resume = resume
         self._pace = pace
         self._progress = progress
@@ -240,6 +242,7 @@ class Sender:
             pack = Packed(
                 blobs=content is Content.BLOBS,
                 entries=read_tail(path)[0].count,
+                gc=self._gc,
                 index=len(index),
                 name=bytes.fromhex(path.stem),
                 size=path.stat().st_size,
