@@ -22,12 +22,11 @@ from voyager.repo.commit import commit as commit_staged
 from voyager.repo.commit import run_hook
 from voyager.repo.conflicts import count_conflicts, settle
 from voyager.repo.dataset import Dataset
-from voyager.repo.diff import changed_rows
 from voyager.repo.guard import Review, review
 from voyager.repo.guard_decisions import extra_with_decisions, note_decisions
 from voyager.repo.merging import Merging, refuse_if_merging, running_merge
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES, read_snapshot
+from voyager.repo.snapshot import read_snapshot
 from voyager.repo.staging import fold, overlay_of
 from voyager.repo.switch import Goal, followed, go
 from voyager.repo.worktree import Updated
@@ -201,8 +200,7 @@ def _guard_ahead(repo: Repository, head: Head, commit: bytes, progress: Progress
     if head.commit is None:
         return Review()
     before, after = repo.dataset_of(head.commit), repo.dataset_of(commit)
-    changed = changed_rows(before, after, SAMPLES)
-    return review(repo, before, after, stage="merge", changed=changed, progress=progress)
+    return review(repo, before, after, stage="merge", progress=progress)
 
 
 def _fast_forward(
