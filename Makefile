@@ -12,7 +12,7 @@ help:
 	@echo 'make test    the quick tests'
 	@echo 'make check   format, lint, types, layers, and the quick tests'
 	@echo 'make deep    all tests, the long ones too'
-	@echo 'make bench   compare with Git and Git LFS; a million rows; labels and near-duplicates'
+	@echo 'make bench   compare with Git, Git LFS and DVC; a million rows; labels, near-duplicates, remotes'
 	@echo 'make clean   remove .venv'
 
 demo: $(VENV)/.installed
@@ -33,13 +33,15 @@ check: lint test
 deep: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto --deep
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/versions.py
 	$(BIN)/python benchmarks/rows.py
 	$(BIN)/python benchmarks/label_edits.py
 	$(BIN)/python benchmarks/label_diff.py
 	$(BIN)/python benchmarks/blame.py
 	$(BIN)/python benchmarks/merge_vote.py
+	$(BIN)/python benchmarks/push.py
+	$(BIN)/python benchmarks/remotes.py
 	$(BIN)/python benchmarks/formats.py
 	$(BIN)/python benchmarks/near_duplicates.py
 

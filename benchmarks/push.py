@@ -1,4 +1,4 @@
-"""What a push costs in requests, bytes, time and memory, against a folder on this machine.
+"""What a push costs in requests, bytes, time and memory, against folders on this machine.
 
     python benchmarks/push.py [--samples 1000000] [--megabytes 2000]
 
@@ -31,13 +31,13 @@ _IMAGE_BYTES = 250_000
 _CHANGED = 10
 
 
-def pushed(repo: Repository, folder: Path, what: str) -> Pushed:
-    """Push to a folder, and say what it took."""
+def pushed(repo: Repository, url: str, what: str) -> Pushed:
+    """Push to a remote, and say what it took."""
     from voyager.remotes.push import push
-    from voyager.remotes.storages.file import FileStorage
+    from voyager.remotes.registry import open_storage
 
     start = time.perf_counter()
-    done = push(repo, FileStorage(folder))
+    done = push(repo, open_storage(url))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(
@@ -48,19 +48,23 @@ def pushed(repo: Repository, folder: Path, what: str) -> Pushed:
     return done
 
 
-def push_samples(work: Path, samples: int) -> bool:
-    """Samples without images; whether the goals were met."""
+def push_samples(work: Path, samples: int, url: str) -> tuple[Pushed, Pushed]:
+    """Samples without images: a push of nothing new, and one of a few changed labels."""
     import voyager
 
     with voyager.init(work / "samples", worktree=False) as repo:
         with repo.edit(message="all") as edit:
             edit.update(all_rows(samples))
-        pushed(repo, work / "remote", f"{samples:,} samples")
-        nothing = pushed(repo, work / "remote", "nothing new")
+        pushed(repo, url, f"{samples:,} samples")
+        nothing = pushed(repo, url, "nothing new")
         with repo.edit(message="ten") as edit:
             for number in range(0, samples, -(-samples // _CHANGED)):
                 edit[key_of(number)] = make_sample(number, 1)
-        few = pushed(repo, work / "remote", f"{_CHANGED} changed labels")
+        few = pushed(repo, url, f"{_CHANGED} changed labels")
+    return nothing, few
+
+
+def met_goals(nothing: Pushed, few: Pushed) -> bool:
     return nothing.requests == 1 and few.requests <= MOST_REQUESTS and few.bytes <= MOST_BYTES
 
 
@@ -83,7 +87,7 @@ def push_images(folder: Path, megabytes: int) -> None:
     import voyager
 
     with voyager.open(folder) as repo:
-        pushed(repo, folder.parent / "remote2", f"{megabytes:,} MB of images")
+        pushed(repo, str(folder.parent / "remote2"), f"{megabytes:,} MB of images")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     sys.exit(0 if peak <= MOST_MEMORY else 1)
 
@@ -100,7 +104,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory(prefix="push-") as name:
         work = Path(name)
-        met = push_samples(work, given.samples)
+        met = met_goals(*push_samples(work, given.samples, str(work / "remote")))
         add_images(work / "images", given.megabytes)
         again = [sys.executable, *sys.argv, "--folder", str(work / "images")]
         met = subprocess.run(again, env=dict(os.environ), check=False).returncode == 0 and met

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -246,15 +246,20 @@ class Bench:
         return Cost(seconds, peak)
 
 
-def run_one(command: Command, folder: Path, home: Path) -> Cost:
-    """Time one process from its start to its end, after the disk has come to rest."""
+def run_one(
+    command: Command, folder: Path, home: Path, more: Mapping[str, str] | None = None
+) -> Cost:
+    """Time one process from its start to its end, after the disk has come to rest.
+
+    `more` are variables beside those of the sealed environment.
+    """
     os.sync()
     result, output = home / "result", home / "output"
     with open(output, "w") as file:
         subprocess.run(
             [sys.executable, "-I", "-S", str(HERE / "launch.py"), str(result), *command],
             cwd=folder,
-            env=sealed_environment(home),
+            env=sealed_environment(home) | dict(more or {}),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

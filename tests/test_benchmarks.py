@@ -82,3 +82,22 @@ def test_push_runs_and_tells_requests_and_memory() -> None:
     assert "| nothing new | 1 | 0 | 0 |" in done.stdout
     assert "| 10 changed labels | 5 |" in done.stdout
     assert "| 3 MB of images | 7 |" in done.stdout
+
+
+def test_remotes_runs_and_tells_times_and_requests(tmp_path: Path) -> None:
+    where = ["--sets", tmp_path / "sets", "--out", tmp_path / "out", "--work", tmp_path / "work"]
+    program = [sys.executable, BENCHMARKS / "remotes.py"]
+    done = subprocess.run(
+        [*program, "--small", "--runs", "1", "--only", "photos,labels,raw", "--no-dvc", *where],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| a million labeled samples, nothing new: push, requests | 1 |" in done.stdout
+    [file] = (tmp_path / "out").glob("remotes-*.json")
+    report = json.loads(file.read_text())
+    assert {"photos-push", "photos-clone", "labels", "raw"} <= {
+        row["row"] for row in report["rows"]
+    }
+    assert not list((tmp_path / "work").iterdir())
