@@ -17,6 +17,7 @@ from voyager.remotes.base import PreconditionFailed, Storage, Unreachable
 from voyager.remotes.conformance import StorageSuite
 from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.remotes.retrying import Patience
+from voyager.remotes.storages import objectstore
 from voyager.remotes.storages.objectstore import ObjectStorage
 from voyager.remotes.urls import split_url
 
@@ -208,3 +209,16 @@ def test_azure_without_an_account_says_what_to_set(monkeypatch: pytest.MonkeyPat
 def test_absent_objects_of_a_bucket_are_not_found() -> None:
     with pytest.raises(NotFoundError, match="has no 'root'"):
         open_storage(f"{new_bucket()}/data").get("root")
+
+
+@pytest.mark.usefixtures("s3")
+def test_files_that_are_no_packs_go_up_in_parts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(objectstore, "_WHOLE", 9 << 20)
+    source = tmp_path / "source"
+    source.write_bytes(bytes(range(256)) * (20 << 12))
+    storage = open_storage(new_bucket())
+    storage.put("packs/big.pack", source)
+    storage.fetch("packs/big.pack", tmp_path / "back", size=20 << 20)
+    assert (tmp_path / "back").read_bytes() == source.read_bytes()

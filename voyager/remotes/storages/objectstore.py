@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from threading import Semaphore
 from typing import Any, Final, cast
 
 import obstore
@@ -38,8 +39,13 @@ from voyager.remotes.storages.service_errors import (
 )
 from voyager.remotes.urls import Parts
 
+_SMALL: Final = 4 << 20
+_WHOLE: Final = 72 << 20
+"""Files up to this go up in one request, as parts cost servers more; a pack is no bigger unless one
+image is."""
+_WHOLES_AT_ONCE: Final = 2
+"""So many of them, for each lies in memory as a whole."""
 _PART: Final = 8 << 20
-"""Bigger files go up in parts of this many bytes, so that memory stays bounded."""
 _PARTS_AT_ONCE: Final = 4
 _Store = S3Store | GCSStore | AzureStore
 
@@ -54,6 +60,7 @@ class ObjectStorage:
         self.endpoint = endpoint
         self._store = store
         self._bare_tags = False
+        self._wholes = Semaphore(_WHOLES_AT_ONCE)
 
     @classmethod
     def open(cls, url: str, parts: Parts, *, timeout: float) -> ObjectStorage:
@@ -109,20 +116,17 @@ class ObjectStorage:
 
     def put(self, name: str, data: bytes | Path) -> None:
         check_object_name(name)
-        if isinstance(data, Path) and data.stat().st_size <= _PART:
-            data = data.read_bytes()
-        with self._told(name, write=True):
-            if isinstance(data, bytes):
-                obstore.put(self._store, name, data, use_multipart=False)
-            else:
-                obstore.put(
-                    self._store,
-                    name,
-                    data,
-                    use_multipart=True,
-                    chunk_size=_PART,
-                    max_concurrency=_PARTS_AT_ONCE,
-                )
+        if isinstance(data, bytes):
+            self._put_whole(name, data)
+            return
+        size = data.stat().st_size
+        if size <= _SMALL:
+            self._put_whole(name, data.read_bytes())
+        elif size <= _WHOLE:
+            with self._wholes:
+                self._put_whole(name, data.read_bytes())
+        else:
+            self._put_in_parts(name, data)
 
     def put_if(self, name: str, data: bytes, tag: str | None) -> str:
         check_object_name(name)
@@ -162,6 +166,21 @@ class ObjectStorage:
 
     def close(self) -> None:
         """The connections end with the last use of the store."""
+
+    def _put_whole(self, name: str, data: bytes) -> None:
+        with self._told(name, write=True):
+            obstore.put(self._store, name, data, use_multipart=False)
+
+    def _put_in_parts(self, name: str, path: Path) -> None:
+        with self._told(name, write=True):
+            obstore.put(
+                self._store,
+                name,
+                path,
+                use_multipart=True,
+                chunk_size=_PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
 
     def _put_if(self, name: str, data: bytes, tag: str | None, *, bare: bool) -> str:
         with self._told(name, write=True):
