@@ -145,6 +145,19 @@ def later(lab: Lab, data: st.DataObject, version: Dataset) -> Dataset:
 
 @laws
 @given(st.data())
+def test_sides_that_go_on_from_conflicts(data: st.DataObject) -> None:
+    """As in a criss-cross, where the base is in conflict itself."""
+    lab = Lab()
+    start = conflicted(lab, data, data.draw(trees()))
+    sides = [later(lab, data, start) for _ in range(data.draw(st.integers(2, 3)))]
+    found = [lab.merge(start, *order) for order in permutations(sides)]
+    assert all(same(each, found[0]) for each in found)
+    check_sound(found[0])
+    check_kept(lab, start, sides, found[0])
+
+
+@laws
+@given(st.data())
 def test_three_by_two(data: st.DataObject) -> None:
     """(a + b) + c and a + (b + c) settle the same way wherever both settle."""
     lab = Lab()
