@@ -116,7 +116,9 @@ class Closure:
         for node, level in prolly.Map(self._objects, root).walk(self._nodes[space]):
             if not level:
                 self._check_leaf(space, node)
-        wrong = next(prolly.check(self._objects, root, known=self._known.get(space)), None)
+        wrong = next(
+            prolly.check(self._objects, root, known=self._known.get(space), rows=False), None
+        )
         if wrong is not None:
             raise InvalidDataError(f"space {space} of a version: {wrong}")
 

@@ -316,6 +316,8 @@ def drop_finished(
     plan, or named by a StateError.
     """
     root = repo.tree()
+    if os.listdir(root) == [repo.folder.name]:
+        return Plan(plan.write, [])  # a clone, of which nothing is laid out yet
     left = Plan([], [])
     edited: list[str] = []
     for tracked in plan.write:

@@ -15,21 +15,25 @@ from voyager.store.prolly.edit import edit
 from voyager.store.prolly.map import Map
 
 
-def check(objects: ObjectReader, root: bytes, *, known: bytes | None = None) -> Iterator[str]:
+def check(
+    objects: ObjectReader, root: bytes, *, known: bytes | None = None, rows: bool = True
+) -> Iterator[str]:
     """Yield what is wrong with a map, naming the node or key; nothing when it is right.
 
     The shape of a map follows from its rows, so the map is made again from them, without storing
     it, and has to get the same id: that settles order, levels, counts, cuts and encoding at once.
     `known` is the root of a map found right before; the cost then follows the difference to it.
+    Without `rows` they are taken to be canonical, as they are in nodes that are.
     """
     shadow = _Shadow(objects, keep=known is not None)
     odd_rows: list[bytes] = []
     try:
         if known is None:
-            made = build(shadow, _noting(odd_rows, Map(objects, root).items()))
+            items = Map(objects, root).items()
+            made = build(shadow, _noting(odd_rows, items) if rows else items)
         else:
-            rows = ((key, row) for key, _, row in diff(objects, known, root))
-            made = edit(shadow, known, _noting(odd_rows, rows))
+            changes = ((key, row) for key, _, row in diff(objects, known, root))
+            made = edit(shadow, known, _noting(odd_rows, changes) if rows else changes)
     except (CorruptError, InvalidDataError) as error:
         yield f"map {root.hex()}: {error}"
         return
