@@ -32,7 +32,7 @@ TEXT = (ROOT / "docs" / "spec.md").read_text("utf-8")
 ROWS = TEXT[TEXT.index("\n## 9. Rows") :]
 VECTORS = "".join(
     (ROOT / "tests" / "vectors" / name).read_text("utf-8")
-    for name in ("rows.json", "vocabulary.json", "guard.json", "conflicts.json")
+    for name in ("rows.json", "vocabulary.json", "guard.json", "conflicts.json", "remote.json")
 )
 
 

@@ -78,6 +78,9 @@ class Policy(Struct, frozen=True, omit_defaults=True, kw_only=True):
     protected: list[str] = []
 
 
+_NO_POLICY = Policy()
+
+
 class Root(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The state of a remote. `generation` counts moves, `gc` the garbage collections; `head` is
     the branch that a clone begins with."""
@@ -87,7 +90,7 @@ class Root(Struct, frozen=True, omit_defaults=True, kw_only=True):
     generation: int = 0
     head: str = ""
     moves: list[Move] = []
-    policy: Policy = Policy()
+    policy: Policy = _NO_POLICY
     refs: dict[str, Ext] = {}
     segments: list[bytes] = []
     tombstones: dict[str, dict[str, Any]] = {}
@@ -136,6 +139,8 @@ _segment_decoder = msgspec.msgpack.Decoder(_Segment)
 
 def encode_root(root: Root) -> bytes:
     """The canonical bytes of a root."""
+    if root.policy == _NO_POLICY:  # msgspec leaves out a struct that is the default, not an equal
+        root = msgspec.structs.replace(root, policy=_NO_POLICY)
     return wire.encode(root)
 
 
