@@ -225,20 +225,24 @@ def _is_written(path: str, heads: Collection[Written]) -> bool:
 
 
 def settled_between(before: Dataset, after: Dataset) -> list[tuple[bytes, bytes | None]]:
-    """Rows of the conflicts that are settled, because a later version wrote their fields."""
-    found = []
-    for space, key, known in iter_conflicted(before):
+    """Rows of the conflicts that a later version settled or moved, by writing rows."""
+    from voyager.repo.diff import changed_rows
+
+    changes: list[RowChange] = []
+    left: dict[str, set[bytes]] = {}
+    for space, key, _ in iter_conflicted(before):
         old, new = before.row(space, key), after.row(space, key)
-        if old == new:
-            continue
-        kept = {
-            path: terms
-            for path, terms in known.items()
-            if new is not None and _stands(space, path, old, new)
-        }
-        if kept != known:
-            found.append(conflict_change(space, key, kept)[1:])
-    return sorted(found)
+        if old != new:
+            changes.append((space, key, new))
+            if space in _MOVING and old is not None and not _is_one(space, key, old, new):
+                left.setdefault(space, set()).add(_identity(space, key, old))
+    for space, wanted in left.items():
+        changes += [
+            (space, key, row)
+            for key, _, row in changed_rows(before, after, space)
+            if row is not None and _identity(space, key, row) in wanted
+        ]
+    return sorted((at, row) for space, at, row in settle(before, changes) if space == CONFLICTS)
 
 
 def _stands(space: str, path: str, before: bytes | None, row: bytes) -> bool:
