@@ -29,9 +29,7 @@ def is_same(one: Any, other: Any) -> bool:
     """Whether two values are one to the byte: 1, 1.0 and true are three."""
     if one is other:
         return True
-    return bool(one == other) and (
-        type(one) in _ONE_BY_NATURE or bytes_of(one) == bytes_of(other)
-    )
+    return bool(one == other) and (type(one) in _ONE_BY_NATURE or bytes_of(one) == bytes_of(other))
 
 
 def decide(base: Any, sides: Iterable[Any]) -> Any:
