@@ -24,6 +24,10 @@ def run(
         str | None,
         typer.Option("-b", "--branch", metavar="BRANCH", help="check out this branch or tag"),
     ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="bring only the last N commits of each branch"),
+    ] = None,
     bare: Annotated[bool, typer.Option("--bare", help="DIR itself is the store")] = False,
     origin: Annotated[
         str, typer.Option("-o", "--origin", metavar="NAME", help="what to call the remote")
@@ -43,7 +47,9 @@ def run(
     """
     from voyager.remotes.cloning import clone
 
-    done = clone(url, directory, branch=branch, bare=bare, name=origin, progress=ctx.progress)
+    done = clone(
+        url, directory, branch=branch, bare=bare, depth=depth, name=origin, progress=ctx.progress
+    )
     if ctx.json:
         ctx.emit(done.as_json())
     came = f"{counted(done.fetched.objects, 'object')} ({size_text(done.fetched.bytes)})"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voyager.commands.context import Context
 from voyager.commands.fetch_text import fetched_lines
+from voyager.errors import UsageError
+
+if TYPE_CHECKING:
+    from voyager.remotes.fetching import Depth
 
 
 def run(
@@ -24,6 +28,17 @@ def run(
         bool, typer.Option("-p", "--prune", help="forget branches that the remote has no more")
     ] = False,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="bring no tags")] = False,
+    depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="bring only the last N commits of each branch"),
+    ] = None,
+    deepen: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="bring N commits more below where history ends"),
+    ] = None,
+    unshallow: Annotated[
+        bool, typer.Option("--unshallow", help="bring all history that was left out")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only say what would come, at most")
     ] = False,
@@ -53,6 +68,7 @@ def run(
         refs=branches or None,
         prune=prune,
         tags=not no_tags,
+        depth=_depth(depth, deepen, unshallow=unshallow),
         dry_run=dry_run,
         progress=ctx.progress("receiving", sizes=True),
     )
@@ -62,3 +78,16 @@ def run(
         ctx.say(line)
     for name in done.kept:
         ctx.warn(f"tag '{name}' is another here than at {found}, and stays")
+
+
+def _depth(depth: int | None, deepen: int | None, *, unshallow: bool) -> Depth | None:
+    """How much history is asked for; UsageError where it is said twice."""
+    from voyager.remotes.fetching import Depth
+
+    if sum((depth is not None, deepen is not None, unshallow)) > 1:
+        raise UsageError(
+            "--depth, --deepen and --unshallow exclude each other", hint="vgr fetch --help"
+        )
+    if depth is not None:
+        return Depth(depth)
+    return Depth(deepen, deepen=True) if deepen is not None or unshallow else None

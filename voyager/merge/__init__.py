@@ -88,6 +88,7 @@ def merge(
         raise StateError("there is no commit to merge into", hint=f"vgr switch {revisions[0]}")
     bases = common_bases(repo.store, [head.commit, *heads])
     if not bases and not allow_unrelated:
+        refuse_shallow(repo, revisions[0])
         raise StateError(
             f"'{revisions[0]}' and HEAD have no commit in common",
             hint=f"vgr merge --allow-unrelated-histories {' '.join(revisions)}",
@@ -127,6 +128,15 @@ def refuse_unready(repo: Repository) -> None:
     repo.refuse_if_running()
     refuse_if_merging(repo)
     refuse_staged(repo)
+
+
+def refuse_shallow(repo: Repository, revision: str) -> None:
+    """StateError where what HEAD has in common with another may lie below the end of history."""
+    if repo.store.shallow:
+        raise StateError(
+            f"'{revision}' and HEAD have no commit in common that is here, for history is cut off",
+            hint="vgr fetch --deepen 100, or vgr fetch --unshallow",
+        )
 
 
 def refuse_staged(repo: Repository) -> None:

@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from voyager import wire
 from voyager.errors import StateError
-from voyager.merge import Merged, refuse_unready
+from voyager.merge import Merged, refuse_shallow, refuse_unready
 from voyager.merge.replay import Replay, Replayed, Step, run
 from voyager.repo.branches import branch_names, find_branch
 from voyager.repo.dataset import Dataset
@@ -47,6 +47,7 @@ def rebase(
     there = repo.resolve(upstream)
     tip = there if onto is None else repo.resolve(onto)
     if not merge_bases(repo.store, head.commit, there):
+        refuse_shallow(repo, upstream)
         raise StateError(
             f"'{upstream}' and {branch or 'HEAD'} have no commit in common",
             hint=f"vgr merge --allow-unrelated-histories {upstream}",

@@ -16,7 +16,7 @@ from voyager.errors import CorruptError, ExistsError, InvalidDataError, NotFound
 from voyager.remotes.base import Storage
 from voyager.remotes.config import DEFAULT, Remote, Upstream, remotes_of, set_remote, set_upstream
 from voyager.remotes.counted import Counted
-from voyager.remotes.fetching import Fetched, catalogue_in, fetch_from, read_root
+from voyager.remotes.fetching import Depth, Fetched, catalogue_in, fetch_from, read_root
 from voyager.remotes.registry import open_storage
 from voyager.remotes.root import Root
 from voyager.remotes.urls import normal_url
@@ -64,13 +64,15 @@ def clone(
     *,
     branch: str | None = None,
     bare: bool = False,
+    depth: int | None = None,
     name: str = DEFAULT,
     opener: Callable[[str], Storage] = open_storage,
     progress: Callable[[str], Progress] = lambda _label: no_progress,
 ) -> Cloned:
     """Make a repository of a remote in a folder, by default named as the last part of the URL.
 
-    `branch` (or a tag) is checked out instead of the remote's own first one. Raises ExistsError for
+    `branch` (or a tag) is checked out instead of the remote's own first one, `depth` is how many
+    commits to bring of each branch, by default all. Raises ExistsError for
     a folder that is not empty, NotFoundError where nothing was pushed or there is no such branch.
     """
     remote = Remote(name, normal_url(url))
@@ -85,7 +87,13 @@ def clone(
         with _removed_if_refused(folder, part), _begun(part, remote) as repo:
             done = Cloned(folder)
             done.fetched = fetch_from(
-                repo, storage, remote, root=root, kind="clone", progress=progress("receiving")
+                repo,
+                storage,
+                remote,
+                depth=None if depth is None else Depth(depth),
+                root=root,
+                kind="clone",
+                progress=progress("receiving"),
             )
             _settle(repo, remote, head, bare=bare)
     files.rename(part, store)

@@ -27,22 +27,17 @@ _MOST_TAGS = 32
 
 
 class Closure:
-    """One proof; `absent` are the blobs that are needed and not here.
-
-    Of `shallow` commits the parents are elsewhere.
-    """
+    """One proof; `absent` are the blobs that are needed and not here."""
 
     def __init__(
         self,
         objects: Incoming,
         *,
-        shallow: Collection[bytes] = (),
         progress: Progress = no_progress,
     ) -> None:
         self.absent: set[bytes] = set()
         self.commits = 0
         self._objects = objects
-        self._shallow = shallow
         self._progress = progress
         self._known: dict[str, bytes] = {}
         self._nodes: dict[str, set[bytes]] = {}
@@ -64,7 +59,7 @@ class Closure:
     def _check_commit(self, commit_id: bytes, commit: Commit) -> None:
         parents = [read_commit(self._objects, parent) for parent in commit.parent_ids]
         depth = 1 + max((parent.depth for parent in parents), default=-1)
-        if commit.depth != depth and commit_id not in self._shallow:
+        if commit.depth != depth and commit_id not in self._objects.shallow:
             raise InvalidDataError(f"commit {commit_id.hex()} says a wrong depth")
         for parent in parents:
             self._pass_over(parent.snapshot_id)

@@ -8,31 +8,36 @@ with nothing new is one request.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from voyager.errors import CorruptError, NotFoundError, UsageError
 from voyager.remotes.base import Storage
-from voyager.remotes.catalogue import Catalogue, Listing
+from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.closure import Closure, peel_tag
 from voyager.remotes.config import Remote
 from voyager.remotes.counted import Counted
 from voyager.remotes.incoming import Incoming
 from voyager.remotes.memory import RemoteMemory
+from voyager.remotes.partial import bring_blobs, bring_commits
 from voyager.remotes.receiving import Receiver
 from voyager.remotes.registry import open_storage
 from voyager.remotes.root import Packed, Root
 from voyager.remotes.tombstones import apply_tombstones
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.revisions import peel
-from voyager.store.apply import TOMBSTONES
-from voyager.store.history import iter_history
+from voyager.store.history import Commit, iter_history
+from voyager.store.ids import Kind
 from voyager.store.objectstore import SHALLOW, Store
 from voyager.store.pack_use import registered
+from voyager.store.purge import tombstones
 from voyager.store.refs import HEADS, TAGS, iter_refs, move_ref
 from voyager.store.transaction import Transaction
+from voyager.wire import object_ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ def fetch(
     refs: Sequence[str] | None = None,
     prune: bool = False,
     tags: bool = True,
+    depth: Depth | None = None,
     dry_run: bool = False,
     progress: Progress = no_progress,
 ) -> Fetched:
@@ -91,7 +97,8 @@ def fetch(
 
     `prune` forgets branches that the remote has no more. Nothing of it moves a branch of this
     repository. Raises CorruptError and InvalidDataError for bytes that break the rules; nothing is
-    adopted then. Finished packs stay, and are not fetched again.
+    adopted then. Finished packs stay, and are not fetched again. With `depth` only part of the
+    history comes.
     """
     if not remote.name:
         raise UsageError(
@@ -106,6 +113,7 @@ def fetch(
             refs=refs,
             prune=prune,
             tags=tags,
+            depth=depth,
             dry_run=dry_run,
             progress=progress,
         )
@@ -119,6 +127,7 @@ def fetch_from(
     refs: Sequence[str] | None = None,
     prune: bool = False,
     tags: bool = True,
+    depth: Depth | None = None,
     dry_run: bool = False,
     root: Root | None = None,
     kind: str = "fetch",
@@ -133,7 +142,7 @@ def fetch_from(
             if dry_run:
                 _estimate(repo, catalogue, root, plan)
             else:
-                _carry_out(repo, catalogue, root, remote, plan, kind, progress)
+                _carry_out(repo, catalogue, root, remote, plan, kind, depth, progress)
         except NotFoundError:
             if attempt == 2:
                 raise
@@ -176,6 +185,8 @@ class _Plan:
 
     moves: dict[str, tuple[bytes | None, bytes | None]]
     done: Fetched
+    every_tip: list[bytes] = field(default_factory=list)
+    """Also those of refs that are as they were."""
 
     def tips(self) -> list[bytes]:
         return [new for _, new in self.moves.values() if new is not None]
@@ -201,6 +212,7 @@ def _plan(
             own = name
         else:
             own = remote.refs + name.removeprefix(HEADS)
+        plan.every_tip.append(new)
         if here.get(own) != new:
             plan.moves[own] = (here.get(own), new)
     if prune:
@@ -246,14 +258,16 @@ def _carry_out(
     remote: Remote,
     plan: _Plan,
     kind: str,
+    depth: Depth | None,
     progress: Progress,
 ) -> None:
     plan.done.purged = apply_tombstones(repo, root)
-    if not plan.moves:
+    if not plan.moves and depth is None:
         return
     with repo.transaction(kind, remote.name) as txn:
         with contextlib.closing(Incoming(repo.store)) as incoming:
-            bring(repo, catalogue, root, incoming, plan.tips(), progress=progress)
+            tips = plan.tips() if depth is None else plan.every_tip
+            bring(repo, catalogue, root, incoming, tips, depth=depth, progress=progress)
             adopt(txn, incoming, plan.done)
         for name, (old, new) in sorted(plan.moves.items()):
             move_ref(txn, name, new, old=old)
@@ -263,10 +277,22 @@ def _carry_out(
 
 
 def adopt(txn: Transaction, incoming: Incoming, done: Fetched) -> None:
-    """Take what came in into a transaction."""
+    """Take what came in into a transaction, and where history ends by it."""
+    old, new = txn.store.value(SHALLOW), [object_ref(one) for one in sorted(incoming.shallow)]
+    if (old or []) != new:
+        txn.move(SHALLOW, new or None, old=old)
     for pack in incoming.packs.values():
         txn.adopt(pack)
         done.objects += len(pack.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much history to bring: so many `levels` of commits (None: all), from the tips down or
+    from where it ended so far (`deepen`)."""
+
+    levels: int | None = None
+    deepen: bool = False
 
 
 def bring(
@@ -276,6 +302,7 @@ def bring(
     incoming: Incoming,
     tips: Iterable[bytes],
     *,
+    depth: Depth | None = None,
     progress: Progress = no_progress,
 ) -> None:
     """Let all that tips need come in; the caller's transaction keeps gc away.
@@ -283,20 +310,27 @@ def bring(
     Raises CorruptError when the remote lacks some of it, or when it is damaged.
     """
     tips, known = list(tips), known_tips(repo)
-    if _is_all_here(repo.store, tips, known):
+    if depth is None and _is_all_here(repo.store, tips, known):
         return
-    purged = {
-        bytes.fromhex(name.removeprefix(TOMBSTONES)) for name in repo.store.values(TOMBSTONES)
-    }
+    purged = tombstones(repo.store)
     receiver = Receiver(repo.store, catalogue.storage, purged=purged, progress=progress)
     unknown = _unknown(repo.store, catalogue, root)
-    for pack in receiver.receive(_lacking(repo.store, catalogue, unknown)):
-        incoming.add(pack)
-    closure = Closure(incoming, shallow=shallow_commits(repo.store))
+    ends = _real_parents(repo.store)
+    if depth is None and not incoming.shallow:
+        for pack in receiver.receive(_lacking(repo.store, catalogue, unknown)):
+            incoming.add(pack)
+    elif depth is not None and depth.deepen:
+        bring_commits(incoming, catalogue, unknown, ends, depth.levels, beyond=True)
+    else:
+        levels = None if depth is None else depth.levels
+        beyond = depth is not None
+        bring_commits(incoming, catalogue, unknown, tips, levels, beyond=beyond)
+    closure = Closure(incoming)
     closure.prove([peel_tag(incoming, tip) for tip in tips], known)
+    if incoming.shallow != repo.store.shallow:
+        closure.prove(incoming.present(ends), ())
     absent = closure.absent - purged
-    for pack in receiver.receive(_holding(catalogue, unknown, absent)):
-        incoming.add(pack)
+    bring_blobs(incoming, catalogue, receiver, unknown, absent)
     absent -= incoming.present(absent)
     if absent:
         raise CorruptError(
@@ -306,16 +340,20 @@ def bring(
         )
 
 
+def _real_parents(store: Store) -> list[bytes]:
+    """The parents of commits where history ends here."""
+    found: dict[bytes, None] = {}
+    for commit_id in sorted(store.shallow):
+        commit = msgspec.msgpack.decode(store.get(commit_id, Kind.COMMIT), type=Commit)
+        found.update(dict.fromkeys(commit.parent_ids))
+    return list(found)
+
+
 def known_tips(repo: Repository) -> set[bytes]:
     """The commits that refs name: all that they reach is here."""
     tips = {peel(repo.store, ref) for ref in iter_refs(repo.store).values()}
     head = repo.head.commit
     return tips if head is None else tips | {head}
-
-
-def shallow_commits(store: Store) -> set[bytes]:
-    """The commits whose parents are elsewhere."""
-    return {bytes(ref.data) for ref in store.value(SHALLOW) or []}
 
 
 def _is_all_here(store: Store, tips: Sequence[bytes], known: set[bytes]) -> bool:
@@ -346,27 +384,6 @@ def _lacking(store: Store, catalogue: Catalogue, unknown: Sequence[Packed]) -> l
         if all(store.has_prefixes(listing.prefixes()))
     }
     return [pack for pack in packs if pack.name not in whole]
-
-
-def _holding(catalogue: Catalogue, unknown: Sequence[Packed], absent: set[bytes]) -> list[Packed]:
-    """The blob packs that hold any of some blobs; each blob is looked for in one of them."""
-    packs = [pack for pack in unknown if pack.blobs]
-    if not absent or sum(pack.entries for pack in packs) <= len(absent) + len(packs):
-        return packs if absent else []  # all of them are wanted: their indexes tell nothing new
-    left, found = sorted(absent), []
-    for listing in _by_use(catalogue.listings(packs), left):
-        here = listing.find(left)
-        if here:
-            found.append(listing.pack)
-            left = [one for one in left if one not in here]
-    return found
-
-
-def _by_use(listings: Iterable[Listing], wanted: Sequence[bytes]) -> Iterator[Listing]:
-    """Packs of which most is wanted first, so that copies of little use are left out."""
-    yield from sorted(
-        listings, key=lambda one: (-len(one.find(wanted)) / max(one.pack.size, 1), one.pack.name)
-    )
 
 
 def _estimate(repo: Repository, catalogue: Catalogue, root: Root, plan: _Plan) -> None:

@@ -17,14 +17,22 @@ class Incoming:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.shallow = set(store.shallow)
+        """The commits whose parents are elsewhere, once this is adopted."""
         self.packs: dict[str, SealedPack] = {}
+        self._held: dict[bytes, tuple[Kind, bytes]] = {}
         self._places: dict[bytes, tuple[str, Placed]] = {}
         self._files = PackFiles()
 
     def add(self, pack: SealedPack) -> None:
         """Take in a pack that was checked and lies among the packs of the store."""
         self.packs[pack.name] = pack
+        self._held = {}
         self._places.update((placed.id, (pack.name, placed)) for placed in pack.entries)
+
+    def hold(self, entry_id: bytes, kind: Kind, data: bytes) -> None:
+        """Have an object at hand until the pack that it is in is added."""
+        self._held[entry_id] = kind, data
 
     def __contains__(self, entry_id: object) -> bool:
         return isinstance(entry_id, bytes) and bool(self.present([entry_id]))
@@ -32,7 +40,7 @@ class Incoming:
     def present(self, ids: Iterable[bytes]) -> set[bytes]:
         """Those of some ids that are here."""
         wanted = set(ids)
-        here = wanted & self._places.keys()
+        here = wanted & self._places.keys() | wanted & self._held.keys()
         here.update(self.store.places(wanted - here))
         return here
 
@@ -55,6 +63,8 @@ class Incoming:
 
     def get_any(self, object_id: bytes) -> tuple[Kind, bytes]:
         """Kind and bytes of whatever has this id."""
+        if object_id in self._held:
+            return self._held[object_id]
         place = self._places.get(object_id)
         if place is None:
             if len(object_id) != ID_BYTES or self.store.place(object_id) is None:

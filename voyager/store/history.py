@@ -63,9 +63,15 @@ _tag_decoder = msgspec.msgpack.Decoder(Tag)
 
 
 def read_commit(objects: ObjectReader, commit_id: bytes) -> Commit:
-    """A commit by id; CorruptError when it is missing or no commit."""
+    """A commit by id; CorruptError when it is missing or no commit.
+
+    One whose parents are elsewhere (`objects.shallow`) is read as a first commit.
+    """
     try:
-        return _commit_decoder.decode(objects.get(commit_id, Kind.COMMIT))
+        commit = _commit_decoder.decode(objects.get(commit_id, Kind.COMMIT))
+        if commit_id in getattr(objects, "shallow", ()):
+            return msgspec.structs.replace(commit, parents=[])
+        return commit
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptError(f"commit {commit_id.hex()} does not decode: {error}") from error
 

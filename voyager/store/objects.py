@@ -60,6 +60,12 @@ class ScratchObjects:
         self._below = below
         self._own = MemoryObjects()
 
+    @property
+    def shallow(self) -> frozenset[bytes]:
+        """The commits whose parents are elsewhere."""
+        found: frozenset[bytes] = getattr(self._below, "shallow", frozenset())
+        return found
+
     def get(self, object_id: bytes, kind: Kind) -> bytes:
         own = object_id in self._own.entries
         return (self._own if own else self._below).get(object_id, kind)

@@ -44,6 +44,7 @@ class Store:
         self.index = index
         self.read_only = read_only
         self.packs = PackFiles()
+        self._shallow: tuple[bytes, frozenset[bytes]] | None = None
         self._pid = os.getpid()
         self._paths: dict[int, str] = {_JOURNAL: str(root / "journal")}
 
@@ -381,6 +382,16 @@ class Store:
         """All values whose name starts with `prefix`, sorted by name."""
         found = self.index.read(lambda reading: list(reading.items("values", prefix.encode())))
         return {name.decode(): decode(data) for name, data in found}
+
+    @property
+    def shallow(self) -> frozenset[bytes]:
+        """The commits whose parents are elsewhere."""
+        data = self.value_bytes(SHALLOW)
+        if data is None:
+            return frozenset()
+        if self._shallow is None or self._shallow[0] != data:
+            self._shallow = data, frozenset(bytes(ref.data) for ref in decode(data))
+        return self._shallow[1]
 
     def overlay(self) -> dict[tuple[str, bytes], bytes]:
         """The staged rows over the staged root: (space, key) → encoded row, or GONE."""

@@ -92,6 +92,11 @@ class Transaction:
                 return self.store.packs.read(path, placed.offset, placed.stored)[1]
         return self.store.get(entry_id, Kind.BLOB)
 
+    @property
+    def shallow(self) -> frozenset[bytes]:
+        """The commits whose parents are elsewhere."""
+        return self.store.shallow
+
     def get_many(self, ids: Sequence[bytes], kind: Kind) -> list[bytes]:
         """As `get` of each, with one look-up of the places of those in the store."""
         stored = [one for one in ids if one not in self._spool]

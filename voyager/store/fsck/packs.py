@@ -127,9 +127,7 @@ class PackCheck:
     def _read_body(self, source: FileIO, offset: int, header: Header) -> bytes | None:
         """An entry's bytes, or None for a big blob; CorruptError unless sum and id fit."""
         what = f"{header.kind.label} {header.id.hex()}"
-        limit = _limit(header)
-        if limit is not None and max(header.stored, header.real) > limit:
-            raise CorruptError(f"{what} claims {max(header.stored, header.real):,} bytes")
+        refuse_claims(header)
         hasher = blake3()
         chunks = []
         stream = header.kind is Kind.BLOB and not header.method and header.stored > _STREAM_FROM
@@ -191,11 +189,16 @@ class PackCheck:
             yield Problem("idx", "it differs from its pack", copy.name, fixable_by_rebuild=True)
 
 
-def _limit(header: Header) -> int | None:
-    """How long an entry of its kind may be, stored or real; None for a blob as it is (spec 1.4)."""
+def refuse_claims(header: Header) -> None:
+    """CorruptError for an entry that says it is longer than its kind may be (spec 1.4)."""
     if header.kind is Kind.BLOB:
-        return MAX_COMPRESSED_BLOB if header.method else None
-    return MAX_DECODED[header.kind.label]
+        limit = MAX_COMPRESSED_BLOB if header.method else None
+    else:
+        limit = MAX_DECODED[header.kind.label]
+    claimed = max(header.stored, header.real)
+    if limit is not None and claimed > limit:
+        what = f"{header.kind.label} {header.id.hex()}"
+        raise CorruptError(f"{what} claims {claimed:,} bytes")
 
 
 def _header_sum(header: Header) -> bytes:
