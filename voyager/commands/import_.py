@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from voyager.formats.imported import Imported
     from voyager.merge.edits import Edits
     from voyager.repo.guard import Review
-
-
-_MOST = 10
 
 
 def run(
@@ -237,9 +233,8 @@ def _tell_merge(ctx: Context, done: Imported, *, dry_run: bool) -> None:
     """What a merge with what was changed here came to, and what to do next."""
     if done.merged is None:
         return
-    from voyager.commands.merge_text import merge_notes
+    from voyager.commands.merge_text import disputed_lines, merge_notes
     from voyager.merge import Merged
-    from voyager.repo.conflicts import iter_conflicts
 
     if isinstance(done.merged, Merged):
         for line in merge_notes(done.merged):
@@ -247,11 +242,8 @@ def _tell_merge(ctx: Context, done: Imported, *, dry_run: bool) -> None:
     if not done.conflicts:
         return
     if dry_run and done.view is not None:
-        for one in itertools.islice(iter_conflicts(done.view), _MOST):
-            ctx.say(f" in conflict: '{shown(one.name)}' {one.path}")
-        more = done.conflicts - _MOST
-        if more > 0:
-            ctx.say(f" … and {more:,} more")
+        for line in disputed_lines(done.view, done.conflicts):
+            ctx.say(line)
         return
     ctx.say(f"{counted(done.conflicts, 'conflict')} to resolve: vgr conflicts, vgr resolve")
     ctx.say("hint: then vgr commit, or vgr undo to give the import up")
