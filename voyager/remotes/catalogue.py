@@ -74,13 +74,22 @@ class Listing:
             if kind != Kind.DICTIONARY
         ]
 
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(prefixes as numbers, stored lengths, kinds) in the order of the file."""
+        import numpy as np
+
+        return (
+            np.frombuffer(self._prefixes, dtype=">u8").astype(np.uint64),
+            np.frombuffer(self._lengths, dtype=np.uint64),
+            np.frombuffer(self.kinds, dtype=np.uint8),
+        )
+
     @cached_property
     def _columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(sorted prefixes, the place of each in the file, offsets, lengths)."""
         import numpy as np
 
-        prefixes = np.frombuffer(self._prefixes, dtype=">u8").astype(np.uint64)
-        lengths = np.frombuffer(self._lengths, dtype=np.uint64)
+        prefixes, lengths, _ = self.columns()
         ends = np.cumsum(lengths + np.uint64(HEADER_BYTES))
         offsets = ends - lengths - np.uint64(HEADER_BYTES) + np.uint64(HEAD_BYTES)
         order = np.argsort(prefixes, kind="stable")
@@ -93,7 +102,7 @@ class Listing:
         ordered, order, offsets, lengths = self._columns
         if not ids or not len(ordered):
             return {}
-        wanted = np.frombuffer(b"".join(one[:8] for one in ids), dtype=">u8").astype(np.uint64)
+        wanted = prefix_numbers(ids)
         at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
         hits = np.flatnonzero(ordered[at] == wanted)
         return {
@@ -170,6 +179,13 @@ class Catalogue:
     def note(self, pack: Packed, index: bytes) -> None:
         """Keep the index of a pack that was sent: a fetch sees by it that all of it is here."""
         _keep(self._indexes / pack.name.hex(), index)
+
+
+def prefix_numbers(ids: Iterable[bytes]) -> np.ndarray:
+    """The first 8 bytes of ids as numbers, as `Listing.columns` has them."""
+    import numpy as np
+
+    return np.frombuffer(b"".join(one[:8] for one in ids), dtype=">u8").astype(np.uint64)
 
 
 def check_ref(name: str) -> str:
