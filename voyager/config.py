@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -64,6 +65,9 @@ SETTINGS: dict[str, Setting] = {
             "auto",
             "are names that differ only in case one file here (auto: ask the file system)",
             choices=("auto", "true", "false"),
+        ),
+        Setting(
+            "cache.limit_mb", "number", 10_000, "MB of images that a lazy clone keeps at hand"
         ),
         Setting("gc.reflog_expire_days", "number", 90, "days that undo and the reflog reach back"),
         Setting(
@@ -310,6 +314,21 @@ _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|ACCESS_KEY|ACCOUNT_KEY|STORAGE_KEY|
 def foreign_variable(name: str) -> str:
     """A variable of the environment that other programs define, as AWS_PROFILE; empty if unset."""
     return os.environ.get(name, "")
+
+
+@contextmanager
+def with_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Let variables of the environment, as other programs define them, have values for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def secret_values() -> list[str]:

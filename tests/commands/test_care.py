@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
+import sys
 import time
 
 import pytest
@@ -31,10 +33,11 @@ def test_the_demo_checks_its_claims(world: World) -> None:
     result = world.vgr("demo")
     assert result.code == 0, result.text
     assert time.process_time() - start < 5
-    assert result.out.count("checked: ") == 10
+    assert result.out.count("checked: ") == 11
     assert "has('footwear')\"\ntest/shoes/" in result.out
     assert "guard: dropped: 1 sample\n   train/shoes/more.jpg: same pixels as" in result.out
     assert "color: nothing → ours pink | theirs red" in result.out
+    assert "added remote 'origin': s3://demo/clothes" in result.out
     assert "$ vgr init" in result.out
     assert "What to try next, in vgr-demo:" in result.out
     assert "$ vgr config" not in result.out
@@ -43,6 +46,14 @@ def test_the_demo_checks_its_claims(world: World) -> None:
         assert done.code == 0, (line, done.text)
     with_file = (world.cwd / "vgr-demo" / "SOURCE.md").read_bytes()
     assert with_file == (CLOTHING / "SOURCE.md").read_bytes()
+
+
+def test_the_demo_without_a_server(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "moto", None)
+    result = world.vgr("demo")
+    assert result.code == 0, result.text
+    assert re.search(r"added remote 'origin': /.*/shared\n", result.out)
+    assert "checked: the clone has the photograph" in result.out
 
 
 def test_the_demo_as_json(world: World) -> None:
@@ -56,7 +67,7 @@ def test_the_demo_as_json(world: World) -> None:
     }
     assert commands[0] == "vgr init"
     assert "vgr config user.name 'Demo'" in commands
-    assert len(told["checks"]) == 10
+    assert len(told["checks"]) == 11
 
 
 def test_the_demo_needs_no_extra(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

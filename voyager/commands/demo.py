@@ -6,13 +6,16 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from voyager.commands.context import Context
+from voyager.commands.demo_bucket import bucket, can_serve
 from voyager.commands.tour import Tour
 from voyager.errors import ExistsError
 from voyager.samples import BOXES, CLOTHING, copy_photos, photo_paths
@@ -79,6 +82,7 @@ class _Demo(Tour):
         self._give_labels()
         self._work_apart()
         self._merge()
+        self._share()
         self._look(edited, renamed, deleted)
 
     def _begin(self) -> None:
@@ -220,6 +224,28 @@ class _Demo(Tour):
         self.check("the copy was dropped", _COPY not in self._keys("main"))
         self.vgr("guard check")
         self.vgr(f"blame {_HAT} --task color")
+
+    def _share(self) -> None:
+        """Push, clone, and read a photograph in the clone; nothing of it stays."""
+        with ExitStack() as stack:
+            other = Path(stack.enter_context(TemporaryDirectory(prefix="vgr-demo-")))
+            url = stack.enter_context(bucket()) if can_serve() else str(other / "shared")
+            place = "an S3 server, begun here for the moment" if can_serve() else "a folder"
+            self.tell(f"Others get it by a remote: a bucket, a folder, ssh. Here {place}.")
+            self.vgr(f"remote add origin {url}")
+            self.vgr("push -u origin main")
+            clone = other / "clone"
+            self.vgr(f"clone {url} {clone}")
+            self.check("the clone has the photograph", self._has_photo(clone, _HAT))
+            self.tell("Nothing is new now, and one request says so. Then we forget the remote.")
+            self.vgr("push")
+            self.vgr("remote rm origin")
+
+    def _has_photo(self, repository: Path, key: str) -> bool:
+        import voyager
+
+        with voyager.open(repository) as repo:
+            return repo.at("HEAD").image_bytes(key) == (CLOTHING / key).read_bytes()
 
     def _append_a_byte(self) -> None:
         with (self.folder / _COPY).open("ab") as file:
