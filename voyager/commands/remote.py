@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voyager.commands.context import Context
+from voyager.errors import UsageError
 
 if TYPE_CHECKING:
     from voyager.remotes.config import Remote
@@ -137,6 +138,54 @@ def check(
         ctx.emit({"name": remote.name or None, **found.as_json()})
     _show(ctx, remote, found)
     return RemoteError.exit if found.problems else 0
+
+
+@app.command()
+def protect(
+    ctx: Context,
+    name: Annotated[str, typer.Argument(metavar="REMOTE", help="its name or URL")],
+    branches: Annotated[
+        list[str] | None, typer.Argument(metavar="BRANCH…", help="names or globs: 'release/*'")
+    ] = None,
+    *,
+    delete: Annotated[bool, typer.Option("-d", "--delete", help="protect BRANCH… no more")] = False,
+) -> None:
+    """Name branches of a remote that are handled with more care; without BRANCH list them.
+
+    Protected branches go forward only, and take no conflicts and no leaks that the guard finds.
+    Every client that pushes checks this, the remote does not.
+
+    JSON: {"protected": [BRANCH]}.
+
+    Example:
+      $ vgr remote protect origin main 'release/*'
+      $ vgr remote protect origin
+      $ vgr remote protect origin --delete main
+    """
+    from contextlib import closing
+
+    from voyager.remotes import policy
+    from voyager.remotes.config import find_remote
+    from voyager.remotes.probe import trusted
+    from voyager.remotes.registry import open_storage
+
+    if delete and not branches:
+        raise UsageError(
+            "--delete wants the branches that need no care any more",
+            hint=f"vgr remote protect {name} --delete BRANCH",
+        )
+    repo = ctx.open_repository()
+    remote = find_remote(repo, name)
+    with closing(open_storage(remote.url)) as storage:
+        if branches:
+            safe = trusted(storage, repo.folder / "cache" / "remotes", warn=ctx.warn)
+            found = policy.protect(repo, safe, branches, remove=delete)
+        else:
+            found = policy.protected(storage)
+    if ctx.json:
+        ctx.emit({"protected": found})
+    words = ", ".join(f"'{glob}'" for glob in found)
+    ctx.show(f"{remote} protects {words}" if found else f"{remote} protects no branch")
 
 
 def _tell(ctx: Context, remote: Remote, words: str) -> None:

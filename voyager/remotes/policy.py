@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from voyager.errors import StateError
+import msgspec
+
+from voyager.errors import NotFoundError, StateError
+from voyager.remotes.base import Storage
 from voyager.remotes.refspec import Update, short_name
 from voyager.remotes.root import Policy, Root
+from voyager.remotes.swapping import change_root, read_tagged
 from voyager.repo.conflicts import conflicted_keys, count_conflicts, has_conflicts
 from voyager.repo.guard_check import audit
 from voyager.repo.guard_policy import read_policy
@@ -21,6 +26,33 @@ def is_protected(policy: Policy, name: str) -> bool:
     if not name.startswith(HEADS):
         return False
     return any(fnmatchcase(name.removeprefix(HEADS), pattern) for pattern in policy.protected)
+
+
+def protected(storage: Storage) -> list[str]:
+    """The globs of the protected branches of a remote."""
+    return list(read_tagged(storage)[0].policy.protected)
+
+
+def protect(
+    repo: Repository, storage: Storage, globs: Sequence[str], *, remove: bool = False
+) -> list[str]:
+    """Let a remote protect branches too, or with `remove` no more; all that it protects then.
+
+    Raises NotFoundError for one to remove that it does not protect.
+    """
+
+    def change(root: Root) -> Root | None:
+        kept = set(root.policy.protected)
+        if remove and (unknown := set(globs) - kept):
+            raise NotFoundError(
+                f"the remote does not protect '{min(unknown)}'", hint="vgr remote protect REMOTE"
+            )
+        new = sorted(kept - set(globs) if remove else kept | set(globs))
+        if new == root.policy.protected:
+            return None
+        return msgspec.structs.replace(root, policy=Policy(protected=new))
+
+    return list(change_root(repo, storage, change).policy.protected)
 
 
 def refuse_unfit(
