@@ -10,7 +10,8 @@ import typer
 
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
-from voyager.errors import CorruptError
+from voyager.commands.storages import refuse_stray_name, storage_of
+from voyager.errors import CorruptError, UsageError
 from voyager.repo.keys import shown
 from voyager.repo.layout import find
 from voyager.store.fsck import Report, check
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
 def run(
     ctx: Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="REMOTE", help="with --remote: its name or URL")
+    ] = None,
     *,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="check a remote (by default origin)")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="with --remote: fetch and hash every image too")
+    ] = False,
     remake: Annotated[
         bool, typer.Option("--rebuild", help="make the index anew first; nothing is lost by it")
     ] = False,
@@ -38,13 +48,23 @@ def run(
     Of what is staged it also counts violations: labels and overlaps that its tasks do not allow.
     They are nothing corrupt, and leave the exit code alone.
 
+    With --remote it checks a remote: that every pack is there and fits its index, and that all that
+    its refs reach is in one. Metadata are verified to the last byte, images only with --full, for
+    which all of them are fetched, one pack after the other.
+
     JSON: {"ok", "problems": [{"kind", "what", "where", "fixable_by_rebuild"}], "notes", "counts",
     "violations": {kind: count}, "rebuilt"}; violations is null where nobody looked.
 
     Example:
       $ vgr fsck
       $ vgr fsck --rebuild
+      $ vgr fsck --remote origin
     """
+    refuse_stray_name(name, remote=remote, command="fsck")
+    if remote:
+        if remake or quick:
+            raise UsageError("--rebuild and --quick are about this repository, not a remote")
+        return _check_remote(ctx, name, full=full)
     folder = find(Path.cwd())
     rebuilt = rebuild(folder, ctx.progress("rebuilding the index")) if remake else None
     report = check(folder, full=not quick, progress=ctx.progress("verifying"))
@@ -69,6 +89,36 @@ def run(
     _tell(ctx, report)
     if violations is not None:
         _tell_violations(ctx, violations)
+    return 0 if report.ok else CorruptError.exit
+
+
+def _check_remote(ctx: Context, name: str | None, *, full: bool) -> int:
+    from voyager.remotes.checking import check_remote
+
+    repo = ctx.open_repository()
+    with storage_of(ctx, repo, name) as (remote, storage):
+        report = check_remote(
+            repo,
+            storage,
+            full=full,
+            progress=ctx.progress("verifying", sizes=True),
+            walking=ctx.progress("following refs"),
+        )
+    if ctx.json:
+        ctx.emit(_as_json(report, None, None))
+    _tell_problems(ctx, report)
+    counts = report.counts
+    ctx.say(
+        f"checked {counted(counts['refs'], 'ref')} of {remote},"
+        f" {counted(counts['entries'], 'entry')} in {counted(counts['packs'], 'pack')}"
+        f" ({size_text(counts['bytes'])}, {size_text(counts['bytes read'])} of it read):"
+        f" {counted(len(report.problems), 'problem') if report.problems else 'all is well'}"
+    )
+    if counts["unlisted"]:
+        size = size_text(counts["unlisted bytes"])
+        ctx.say(f"{size} that nothing names: vgr gc --remote {remote} takes them away in time")
+    if report.problems:
+        ctx.show("hint: restore the named files from a backup, or push to a new place")
     return 0 if report.ok else CorruptError.exit
 
 
@@ -100,10 +150,7 @@ def _as_json(
 
 def _tell(ctx: Context, report: Report) -> None:
     counts = report.counts
-    for problem in report.problems:
-        ctx.show(f"{ctx.style('problem', 'red')} {problem.kind}: {problem}")
-    for note in report.notes:
-        ctx.say(f"note {note}")
+    _tell_problems(ctx, report)
     ctx.say(
         f"checked {counted(counts['entries'], 'entry')} in {counted(counts['packs'], 'pack')}"
         f" ({size_text(counts['bytes'])}), {counted(counts['operations'], 'operation')}:"
@@ -113,3 +160,10 @@ def _tell(ctx: Context, report: Report) -> None:
         ctx.show("hint: vgr fsck --rebuild")
     elif report.problems:
         ctx.show("hint: copy the named packs from a backup or clone into .vgr/packs")
+
+
+def _tell_problems(ctx: Context, report: Report) -> None:
+    for problem in report.problems:
+        ctx.show(f"{ctx.style('problem', 'red')} {problem.kind}: {problem}")
+    for note in report.notes:
+        ctx.say(f"note {note}")

@@ -1,28 +1,46 @@
-"""`vgr gc`: pack the store and drop what nothing points to."""
+"""`vgr gc`: pack the store and drop what nothing points to, here or at a remote."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
+from voyager.commands.storages import refuse_stray_name, storage_of
 from voyager.errors import UsageError
 from voyager.store.gc import Collected, collect
+
+if TYPE_CHECKING:
+    from voyager.remotes.collecting import Collected as CollectedThere
+    from voyager.remotes.config import Remote
 
 _DAY_MS = 86_400_000
 
 
 def run(
     ctx: Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="REMOTE", help="with --remote: its name or URL")
+    ] = None,
     *,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="of a remote (by default origin)")
+    ] = False,
+    grace: Annotated[
+        float | None,
+        typer.Option(metavar="HOURS", help="with --remote: how long all stays (by default 72)"),
+    ] = None,
     prune: Annotated[
         str | None,
         typer.Option(metavar="now|DAYS", help="forget operations older than that"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="only say what would go")
+    ] = False,
 ) -> None:
     """Pack the store and drop what nothing points to.
 
@@ -30,12 +48,28 @@ def run(
     the last gc.reflog_expire_days reached, so that it can be undone. --prune=now drops all else
     at once.
 
-    JSON: {"dry_run", "live_blobs", "dead_blobs", "packs_removed", "freed", …}.
+    With --remote the packs that no ref of the remote reaches leave its catalogue, and those of
+    which little is in use are written anew. They are deleted by a later gc, after the grace period
+    by the remote's own clock; for so long also that stays which a forced push left. Others may
+    push meanwhile: a push that is under way starts again.
+
+    JSON: {"dry_run", "live_blobs", "dead_blobs", "packs_removed", "freed", …}; with --remote
+    {"dry_run", "live_objects", "live_blobs", "packs", "unlisted", "written", "deleted", "freed",
+    "waiting", "waiting_bytes", "requests"}.
 
     Example:
       $ vgr gc --dry-run
       $ vgr gc --prune=30
+      $ vgr gc --remote origin --grace 168
     """
+    refuse_stray_name(name, remote=remote, command="gc")
+    if remote:
+        if prune is not None:
+            raise UsageError("--prune is about this repository, not a remote", hint="--grace HOURS")
+        _collect_remote(ctx, name, grace, dry_run=dry_run)
+        return
+    if grace is not None:
+        raise UsageError("--grace is about a remote", hint="vgr gc --remote --grace HOURS")
     repo = ctx.open_repository()
     now, zone = repo.config.now()
     days = repo.config.get_int("gc.reflog_expire_days") if prune is None else _days(prune)
@@ -53,6 +87,54 @@ def run(
         ctx.emit({"dry_run": dry_run, **asdict(found)})
     for line in _told(found, dry_run=dry_run):
         ctx.say(line)
+
+
+def _collect_remote(ctx: Context, name: str | None, grace: float | None, *, dry_run: bool) -> None:
+    from voyager.remotes.collecting import GRACE_HOURS, collect_remote
+
+    hours = GRACE_HOURS if grace is None else grace
+    if not 0 <= hours < 1e6:
+        raise UsageError(f"--grace is a number of hours, not {hours}")
+    repo = ctx.open_repository()
+    with storage_of(ctx, repo, name, moves_root=not dry_run) as (remote, storage):
+        found = collect_remote(
+            repo,
+            storage,
+            grace=hours * 3600,
+            dry_run=dry_run,
+            marking=ctx.progress("looking through history"),
+            progress=ctx.progress("moving packs", sizes=True),
+        )
+    if ctx.json:
+        ctx.emit({"dry_run": dry_run, **found.as_json()})
+    for line in _told_of_remote(found, remote, hours, dry_run=dry_run):
+        ctx.say(line)
+
+
+def _told_of_remote(
+    found: CollectedThere, remote: Remote, hours: float, *, dry_run: bool
+) -> Iterator[str]:
+    yield (
+        f"in use at {remote}: {counted(found.live_blobs, 'blob')},"
+        f" {counted(found.live_objects, 'object')} in {counted(found.packs, 'pack')}"
+    )
+    would = "would " if dry_run else ""
+    if found.unlisted and dry_run:
+        yield f"would take {counted(found.unlisted, 'pack')} out of the catalogue"
+    elif found.unlisted:
+        instead = f", wrote {counted(found.written, 'pack')} instead" if found.written else ""
+        yield f"took {counted(found.unlisted, 'pack')} out of the catalogue{instead}"
+    if found.deleted:
+        verb = "delete" if dry_run else "deleted"
+        size = size_text(found.freed)
+        yield f"{would}{verb} {counted(found.deleted, 'object')}, {size}"
+    if found.waiting:
+        yield (
+            f"{size_text(found.waiting_bytes)} of garbage stay until they are {hours:g} hours old:"
+            " run this again then"
+        )
+    if not (found.unlisted or found.deleted or found.waiting):
+        yield "nothing to free"
 
 
 def _days(text: str) -> int:
