@@ -21,7 +21,7 @@ def run(
     ] = None,
     branches: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BRANCH…", help="branches and tags (default: all)"),
+        typer.Argument(metavar="BRANCH", help="branches and tags (default: all)"),
     ] = None,
     *,
     prune: Annotated[

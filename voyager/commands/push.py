@@ -31,7 +31,7 @@ def run(
     ] = None,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="REF…", help="[+]HERE[:THERE], by default the current branch"),
+        typer.Argument(metavar="REF", help="[+]HERE[:THERE], by default the current branch"),
     ] = None,
     *,
     upstream: Annotated[

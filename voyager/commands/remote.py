@@ -145,7 +145,7 @@ def protect(
     ctx: Context,
     name: Annotated[str, typer.Argument(metavar="REMOTE", help="its name or URL")],
     branches: Annotated[
-        list[str] | None, typer.Argument(metavar="BRANCH…", help="names or globs: 'release/*'")
+        list[str] | None, typer.Argument(metavar="BRANCH", help="names or globs: 'release/*'")
     ] = None,
     *,
     delete: Annotated[bool, typer.Option("-d", "--delete", help="protect BRANCH… no more")] = False,
