@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
+from voyager.commands.storages import storage_of
 from voyager.commands.words import key_of
 from voyager.errors import NotFoundError, StateError, UsageError
 from voyager.repo.keys import match_keys
@@ -20,6 +22,9 @@ from voyager.repo.revisions import find_object, split_key
 from voyager.repo.sharing import STAGED, Sharing, blob_at, sharing_of
 from voyager.store.purge import tombstones, unpurge
 from voyager.store.refs import HEADS, REMOTES, STASH, TAGS
+
+if TYPE_CHECKING:
+    from voyager.remotes.purging import PurgedThere
 
 _NAMED = 20
 
@@ -34,6 +39,10 @@ def run(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say who has them")] = False,
     undo: Annotated[bool, typer.Option("--unpurge", help="let them be added again")] = False,
+    remotes: Annotated[
+        list[str] | None,
+        typer.Option("--remote", metavar="REMOTE", help="purge them there too; again for more"),
+    ] = None,
 ) -> int:
     """Remove the bytes of images for good, from every version.
 
@@ -41,7 +50,12 @@ def run(
     labels, in history too, and the same bytes are refused from then on. It cannot be undone:
     --unpurge only lets the bytes be added again.
 
-    JSON: {"blobs", "keys", "refs", "commits", "forgotten", "purged", "files"}.
+    --remote reaches a remote: its packs are written anew without the bytes, nobody can push them
+    there any more, and whoever fetches from it loses them too. A purge that was cut off is
+    finished by the same command.
+
+    JSON: {"blobs", "keys", "refs", "commits", "forgotten", "purged", "files", "remotes":
+    {NAME: {"blobs", "packs", "deleted", "requests"}}}.
 
     Example:
       $ vgr purge train/hat/1.jpg --reason "asked to by the person in it"
@@ -49,13 +63,14 @@ def run(
     """
     repo = ctx.open_repository()
     blobs = {blob: size for name in names for blob, size in _blobs_of(repo, name)}
+    there = _known_remotes(repo, remotes or [])
     if undo:
-        return _unpurge(ctx, repo, blobs)
+        return _unpurge(ctx, repo, blobs, there)
     if not (reason or "").strip() and not dry_run:
         raise UsageError("a purge wants a reason", hint=f"vgr purge {names[0]} --reason TEXT")
     shared = sharing_of(repo, blobs, progress=ctx.progress("looking through history"))
     _tell(ctx, blobs, shared)
-    purged, removed = 0, list[str]()
+    purged, removed, reached = 0, list[str](), dict[str, PurgedThere]()
     if not dry_run:
         if not yes and not _agreed(ctx, names):
             ctx.say("nothing was purged")
@@ -65,6 +80,8 @@ def run(
         ctx.say(f"purged {counted(len(blobs), 'blob')}")
         if removed:
             ctx.say(f"removed {counted(len(removed), 'file')} from the working tree")
+        reached = {name: _purge_there(ctx, repo, name, blobs) for name in there}
+        _tell_what_is_left(ctx, repo, blobs, there)
     if ctx.json:
         ctx.emit(
             {
@@ -75,9 +92,49 @@ def run(
                 "forgotten": shared.forgotten,
                 "purged": purged,
                 "files": removed,
+                "remotes": {name: done.as_json() for name, done in reached.items()},
             }
         )
     return 0
+
+
+def _known_remotes(repo: Repository, names: list[str]) -> list[str]:
+    """The names, after a look whether they are those of remotes that can be written."""
+    if names:
+        from voyager.remotes.config import find_remote
+        from voyager.remotes.registry import open_storage
+
+        for name in names:
+            with closing(open_storage(find_remote(repo, name).url)) as storage:
+                if storage.read_only:
+                    raise StateError(f"'{name}' can only be read", hint="vgr remote ls")
+    return list(dict.fromkeys(names))
+
+
+def _purge_there(ctx: Context, repo: Repository, name: str, blobs: dict[bytes, int]) -> PurgedThere:
+    from voyager.remotes.purging import purge_remote
+
+    with storage_of(ctx, repo, name, moves_root=True) as (remote, storage):
+        done = purge_remote(repo, storage, blobs, progress=ctx.progress("purging", sizes=True))
+    rewritten = f"{counted(done.packs, 'pack')} written anew" if done.packs else "no pack had them"
+    ctx.say(f"purged at {remote}: {rewritten}")
+    return done
+
+
+def _tell_what_is_left(
+    ctx: Context, repo: Repository, blobs: dict[bytes, int], there: list[str]
+) -> None:
+    """Say who may still have the bytes."""
+    from voyager.remotes.config import remotes_of
+
+    others = [remote.name for remote in remotes_of(repo) if remote.name not in there]
+    if others:
+        ids = " ".join(blob.hex()[:12] for blob in sorted(blobs)[:3])
+        ids += " …" if len(blobs) > 3 else ""
+        asked = " ".join(f"--remote {name}" for name in others)
+        ctx.say(f"not asked: {', '.join(others)} (vgr purge {ids} --reason TEXT {asked})")
+    if there:
+        ctx.say(f"clones of {', '.join(there)} have them until they fetch from it")
 
 
 def _blobs_of(repo: Repository, name: str) -> Iterator[tuple[bytes, int]]:
@@ -143,9 +200,18 @@ def _agreed(ctx: Context, names: list[str]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _unpurge(ctx: Context, repo: Repository, blobs: dict[bytes, int]) -> int:
+def _unpurge(ctx: Context, repo: Repository, blobs: dict[bytes, int], there: list[str]) -> int:
     now, zone = repo.config.now()
-    unpurge(repo.store, blobs, who=repo.config.author_or_unknown(), now_ms=now, zone=zone)
+    known = tombstones(repo.store)
+    wanted = [blob for blob in blobs if blob in known or not there]
+    if wanted:
+        unpurge(repo.store, wanted, who=repo.config.author_or_unknown(), now_ms=now, zone=zone)
+    for name in there:
+        from voyager.remotes.purging import unpurge_remote
+
+        with storage_of(ctx, repo, name, moves_root=True) as (remote, storage):
+            unpurge_remote(repo, storage, blobs)
+            ctx.say(f"{counted(len(blobs), 'blob')} may be pushed to {remote} again")
     ctx.say(f"{counted(len(blobs), 'blob')} may be added again")
     if ctx.json:
         ctx.emit({"unpurged": [blob.hex() for blob in sorted(blobs)]})
