@@ -175,6 +175,10 @@ def open(path: str | os.PathLike[str] = ".") -> Repository:
         from voyager.formats.binding import attach
 
         attach(repository)
+    if repository.store.values("lazy/"):
+        from voyager.remotes.lazy import attach as attach_remotes
+
+        attach_remotes(repository)
     return repository
 
 

@@ -10,6 +10,7 @@ import typer
 from voyager.commands.context import Context
 from voyager.commands.reports import capped
 from voyager.commands.sizes import counted, size_text
+from voyager.errors import UsageError
 
 
 def run(
@@ -28,6 +29,13 @@ def run(
         int | None,
         typer.Option(metavar="N", min=1, help="bring only the last N commits of each branch"),
     ] = None,
+    lazy: Annotated[
+        bool, typer.Option("--lazy", help="leave images there until they are looked at")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEYS|EXPR", help="as --lazy, and bring these images; repeatable"),
+    ] = None,
     bare: Annotated[bool, typer.Option("--bare", help="DIR itself is the store")] = False,
     origin: Annotated[
         str, typer.Option("-o", "--origin", metavar="NAME", help="what to call the remote")
@@ -39,16 +47,30 @@ def run(
     out, which follows the branch of the remote from then on. Stopped or killed, the same command
     goes on where it was.
 
+    With --lazy history and labels come, and images when something looks at them; vgr get brings
+    more for good. --only brings those of keys, folders, globs, or of an expression as in --where.
+
     JSON: {"folder", "branch", "commit", "objects", "bytes", "requests", "written", "skipped"}.
 
     Example:
       $ vgr clone s3://bucket/clothes
       $ vgr clone --branch v1 /srv/clothes frozen
+      $ vgr clone --only "split = 'test'" s3://bucket/clothes
     """
     from voyager.remotes.cloning import clone
 
+    if bare and (lazy or only):
+        raise UsageError("--bare goes with neither --lazy nor --only", hint="vgr clone --help")
     done = clone(
-        url, directory, branch=branch, bare=bare, depth=depth, name=origin, progress=ctx.progress
+        url,
+        directory,
+        branch=branch,
+        bare=bare,
+        depth=depth,
+        lazy=lazy or bool(only),
+        only=only or [],
+        name=origin,
+        progress=ctx.progress,
     )
     if ctx.json:
         ctx.emit(done.as_json())
@@ -58,7 +80,8 @@ def run(
         ctx.warn("the remote has no branch yet")
     else:
         where = f"branch '{done.branch}'" if done.branch else f"{done.commit.hex()[:10]}, no branch"
-        files = f", {counted(done.updated.written, 'file')}" if done.updated.written else ""
+        written = done.updated.written + done.got.updated.written
+        files = f", {counted(written, 'file')}" if written else ""
         ctx.say(f"on {where}{files}")
     return ctx.done_with_skips(list(capped(done.updated.skipped)))
 

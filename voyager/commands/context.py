@@ -102,6 +102,7 @@ class Context:
             self._repository = Repository.open(Path.cwd())
             self.config = self._repository.config
             _follow_bound_files(self._repository)
+            _lend_promised(self._repository)
         return self._repository
 
     def say(self, text: str = "") -> None:
@@ -184,6 +185,16 @@ def _follow_bound_files(repo: Repository) -> None:
 
     if bindings(repo):
         from voyager.formats.binding import attach
+
+        attach(repo)
+
+
+def _lend_promised(repo: Repository) -> None:
+    """Let a lazy clone read what its remotes promise; elsewhere load nothing."""
+    from voyager.repo.promised import is_lazy
+
+    if is_lazy(repo.store):
+        from voyager.remotes.lazy import attach
 
         attach(repo)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def fetched_lines(done: Fetched, remote: Remote, *, dry_run: bool = False) -> Iterator[str]:
     """Where from, a line for each ref, and how much came."""
-    if not done.refs and not done.purged:
+    if not (done.refs or done.purged or done.objects):
         yield f"nothing new at {remote}"
         return
     yield f"from {remote.url}"

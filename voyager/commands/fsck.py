@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,7 +68,12 @@ def run(
         return _check_remote(ctx, name, full=full)
     folder = find(Path.cwd())
     rebuilt = rebuild(folder, ctx.progress("rebuilding the index")) if remake else None
-    report = check(folder, full=not quick, progress=ctx.progress("verifying"))
+    from voyager.remotes.lazy import Promises
+
+    with contextlib.closing(Promises(folder)) as promised:
+        report = check(
+            folder, full=not quick, progress=ctx.progress("verifying"), promised=promised
+        )
     violations: Violations | None = None
     if report.ok and not quick:
         from voyager.repo.check import check_rows

@@ -73,6 +73,8 @@ COMMANDS: dict[str, Entry] = {
     "op": Entry(_GROW, "List the operations that can be undone"),
     "reflog": Entry(_GROW, "List where HEAD or a branch has been", "branches"),
     "fetch": Entry(_SHARE, "Bring what a remote has, and touch no branch of your own", "branches"),
+    "get": Entry(_SHARE, "Bring images that a lazy clone left out", "keys"),
+    "cache": Entry(_SHARE, "Show or limit what a lazy clone keeps of images looked at"),
     "pull": Entry(_SHARE, "Fetch, then merge or rebase", "branches"),
     "push": Entry(_SHARE, "Send commits and images to a remote, and move its refs", "branches"),
     "remote": Entry(_SHARE, "Name the places that versions are sent to and come from", "remotes"),

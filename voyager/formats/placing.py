@@ -158,7 +158,7 @@ class Placer:
     def _pending(self, key: str, item: Item) -> Placed:
         image = item.sample.image
         blob = image.blob_id
-        if blob is not None and not self._txn.knows_blob(blob):
+        if blob is not None and not self._txn.may_name(blob):
             image = image.replace(blob=None, hash=_BLAKE3 + blob.hex())
         if image.state == "pending":
             self._report.add("extra", "an image is not here: its labels wait for it", shown(key))

@@ -117,6 +117,7 @@ class Catalogue:
     def __init__(self, storage: Storage, cache: Path) -> None:
         self.storage = storage
         self.folder = cache
+        self._root: bytes | None = None
         self._segments = cache / "segments"
         self._indexes = cache / blake3(storage.url.encode()).hexdigest(8)
 
@@ -129,10 +130,31 @@ class Catalogue:
             data = self.storage.get(ROOT)
         except NotFoundError:
             return None
-        root = decode_root(data)
-        for name in root.refs:
-            check_ref(name)
+        root = _checked(data)
+        self._root = data
         return root
+
+    def keep_root(self) -> None:
+        """Remember the root that was read last: what it lists is promised from now on."""
+        if self._root is not None and _read(self._indexes / ROOT) != self._root:
+            _keep(self._indexes / ROOT, self._root)
+
+    def last_root(self) -> Root | None:
+        """The root that was kept, None where that was dropped."""
+        data = _read(self._indexes / ROOT)
+        return None if data is None else _checked(data)
+
+    def stamp(self) -> object:
+        """Something that is another when another root was kept."""
+        try:
+            found = (self._indexes / ROOT).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def blob_listings(self, root: Root) -> list[Listing]:
+        """The indexes of all packs with images."""
+        return self.listings([pack for pack in self.packs(root) if pack.blobs])
 
     def packs(self, root: Root) -> list[Packed]:
         """The packs that the segments of a root list, each once."""
@@ -186,6 +208,13 @@ def prefix_numbers(ids: Iterable[bytes]) -> np.ndarray:
     import numpy as np
 
     return np.frombuffer(b"".join(one[:8] for one in ids), dtype=">u8").astype(np.uint64)
+
+
+def _checked(data: bytes) -> Root:
+    root = decode_root(data)
+    for name in root.refs:
+        check_ref(name)
+    return root
 
 
 def check_ref(name: str) -> str:

@@ -7,7 +7,7 @@ goes on with it; killed later, `vgr checkout --continue` lays out the rest of th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,17 @@ from voyager.remotes.base import Storage
 from voyager.remotes.config import DEFAULT, Remote, Upstream, remotes_of, set_remote, set_upstream
 from voyager.remotes.counted import Counted
 from voyager.remotes.fetching import Depth, Fetched, catalogue_in, fetch_from, read_root
+from voyager.remotes.lazy import Got, attach, get_samples
 from voyager.remotes.registry import open_storage
 from voyager.remotes.root import Root
 from voyager.remotes.urls import normal_url
+from voyager.repo.dataset import Dataset
+from voyager.repo.keys import match_keys
 from voyager.repo.layout import FOLDER
+from voyager.repo.promised import LAZY, is_lazy
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.revisions import peel
+from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import fold_staging, replace_staging
 from voyager.repo.switch import Goal, continue_switch
 from voyager.repo.worktree import Updated
@@ -43,6 +48,8 @@ class Cloned:
     commit: bytes | None = None
     fetched: Fetched = field(default_factory=Fetched)
     updated: Updated = field(default_factory=Updated)
+    got: Got = field(default_factory=Got)
+    """Of a lazy clone the images that were asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """As `vgr clone --json` says it."""
@@ -51,9 +58,9 @@ class Cloned:
             "branch": self.branch,
             "commit": None if self.commit is None else self.commit.hex(),
             "objects": self.fetched.objects,
-            "bytes": self.fetched.bytes,
-            "requests": self.fetched.requests,
-            "written": self.updated.written,
+            "bytes": self.fetched.bytes + self.got.bytes,
+            "requests": self.fetched.requests + self.got.requests,
+            "written": self.updated.written + self.got.updated.written,
             "skipped": [{"path": path, "reason": why} for path, why in self.updated.skipped],
         }
 
@@ -65,6 +72,8 @@ def clone(
     branch: str | None = None,
     bare: bool = False,
     depth: int | None = None,
+    lazy: bool = False,
+    only: Sequence[str] = (),
     name: str = DEFAULT,
     opener: Callable[[str], Storage] = open_storage,
     progress: Callable[[str], Progress] = lambda _label: no_progress,
@@ -72,8 +81,9 @@ def clone(
     """Make a repository of a remote in a folder, by default named as the last part of the URL.
 
     `branch` (or a tag) is checked out instead of the remote's own first one, `depth` is how many
-    commits to bring of each branch, by default all. Raises ExistsError for
-    a folder that is not empty, NotFoundError where nothing was pushed or there is no such branch.
+    commits to bring of each branch, by default all. `lazy` leaves out the images, but for those of
+    `only`: keys, folders, globs, or SQL as `Dataset.where` takes it. Raises ExistsError for a
+    folder that is not empty, NotFoundError where nothing was pushed or there is no such branch.
     """
     remote = Remote(name, normal_url(url))
     folder = (folder or Path(remote.url.rstrip("/").rpartition("/")[2] or "clone")).absolute()
@@ -84,7 +94,7 @@ def clone(
         # Before a folder is made, so that a wrong URL leaves none.
         root = read_root(catalogue_in(storage, part), Remote("", remote.url))
         head = _first(root, branch, remote)
-        with _removed_if_refused(folder, part), _begun(part, remote) as repo:
+        with _removed_if_refused(folder, part), _begun(part, remote, lazy=lazy) as repo:
             done = Cloned(folder)
             done.fetched = fetch_from(
                 repo,
@@ -100,9 +110,22 @@ def clone(
     files.sync_folder(store.parent)
     with Repository.open(store) as repo:
         if repo.store.value(RUNNING) is not None:
+            attach(repo)
             done.updated = continue_switch(repo, progress=progress("writing"))
+        if only:
+            keys = {key for text in only for key in _chosen(repo.staged(), text)}
+            done.got = get_samples(repo, sorted(keys), progress=progress("receiving"))
         done.branch, done.commit = repo.head.branch, repo.head.commit
     return done
+
+
+def _chosen(version: Dataset, text: str) -> list[str]:
+    """The samples that a pattern names, or for which an expression is true."""
+    if not any(sign in text for sign in " =<>("):
+        return [key for space, key in match_keys(version, [text]) if space == SAMPLES]
+    from voyager.repo.where import keys_where
+
+    return keys_where(version, text)
 
 
 def _refuse_taken(folder: Path, part: Path) -> None:
@@ -114,7 +137,7 @@ def _refuse_taken(folder: Path, part: Path) -> None:
 
 
 @contextlib.contextmanager
-def _begun(part: Path, remote: Remote) -> Iterator[Repository]:
+def _begun(part: Path, remote: Remote, *, lazy: bool) -> Iterator[Repository]:
     """The repository in the making, new or as it was left."""
     if (part / "SPEC").exists():
         repo = Repository.open(part)
@@ -130,6 +153,11 @@ def _begun(part: Path, remote: Remote) -> Iterator[Repository]:
         repo = Repository.init(part, bare=True)
     with repo:
         set_remote(repo, remote, kind="clone")
+        if lazy != is_lazy(repo.store, remote.name):
+            with repo.transaction("clone", remote.name) as txn:
+                old = repo.store.value(LAZY + remote.name)
+                txn.move(LAZY + remote.name, {} if lazy else None, old=old)
+                txn.commit()
         yield repo
 
 

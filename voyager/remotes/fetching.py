@@ -24,10 +24,12 @@ from voyager.remotes.counted import Counted
 from voyager.remotes.incoming import Incoming
 from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.partial import bring_blobs, bring_commits
+from voyager.remotes.ranged import RangedReader
 from voyager.remotes.receiving import Receiver
 from voyager.remotes.registry import open_storage
 from voyager.remotes.root import Packed, Root
 from voyager.remotes.tombstones import apply_tombstones
+from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.revisions import peel
 from voyager.store.history import Commit, iter_history
@@ -267,12 +269,15 @@ def _carry_out(
     with repo.transaction(kind, remote.name) as txn:
         with contextlib.closing(Incoming(repo.store)) as incoming:
             tips = plan.tips() if depth is None else plan.every_tip
-            bring(repo, catalogue, root, incoming, tips, depth=depth, progress=progress)
+            lazy = is_lazy(repo.store, remote.name)
+            bring(repo, catalogue, root, incoming, tips, depth=depth, lazy=lazy, progress=progress)
             adopt(txn, incoming, plan.done)
         for name, (old, new) in sorted(plan.moves.items()):
             move_ref(txn, name, new, old=old)
             plan.done.refs.append(RefMove(name, old, new))
         txn.commit()
+    if is_lazy(repo.store, remote.name):
+        catalogue.keep_root()
     RemoteMemory(catalogue.folder, catalogue.storage.url).saw(root)
 
 
@@ -303,18 +308,20 @@ def bring(
     tips: Iterable[bytes],
     *,
     depth: Depth | None = None,
+    lazy: bool = False,
     progress: Progress = no_progress,
 ) -> None:
     """Let all that tips need come in; the caller's transaction keeps gc away.
 
-    Raises CorruptError when the remote lacks some of it, or when it is damaged.
+    With `lazy` blobs stay where they are. Raises CorruptError when the remote lacks some of it, or
+    when it is damaged.
     """
     tips, known = list(tips), known_tips(repo)
     if depth is None and _is_all_here(repo.store, tips, known):
         return
     purged = tombstones(repo.store)
     receiver = Receiver(repo.store, catalogue.storage, purged=purged, progress=progress)
-    unknown = _unknown(repo.store, catalogue, root)
+    unknown = unknown_packs(repo.store, catalogue, root)
     ends = _real_parents(repo.store)
     if depth is None and not incoming.shallow:
         for pack in receiver.receive(_lacking(repo.store, catalogue, unknown)):
@@ -330,8 +337,11 @@ def bring(
     if incoming.shallow != repo.store.shallow:
         closure.prove(incoming.present(ends), ())
     absent = closure.absent - purged
-    bring_blobs(incoming, catalogue, receiver, unknown, absent)
-    absent -= incoming.present(absent)
+    if lazy:
+        absent -= set(RangedReader(catalogue, catalogue.blob_listings(root)).find(absent))
+    else:
+        bring_blobs(incoming, catalogue, receiver, unknown, absent)
+        absent -= incoming.present(absent)
     if absent:
         raise CorruptError(
             f"the remote lacks {len(absent):,} blobs that its refs need, first"
@@ -367,7 +377,7 @@ def _is_all_here(store: Store, tips: Sequence[bytes], known: set[bytes]) -> bool
         return False  # what no ref reaches may have holes
 
 
-def _unknown(store: Store, catalogue: Catalogue, root: Root) -> list[Packed]:
+def unknown_packs(store: Store, catalogue: Catalogue, root: Root) -> list[Packed]:
     """The packs of a remote that are not among ours."""
     ours = set(registered(store).values())
     return [pack for pack in catalogue.packs(root) if pack.name.hex() not in ours]
@@ -391,6 +401,6 @@ def _estimate(repo: Repository, catalogue: Catalogue, root: Root, plan: _Plan) -
     plan.done.refs = [RefMove(name, *move) for name, move in sorted(plan.moves.items())]
     if _is_all_here(repo.store, plan.tips(), known_tips(repo)):
         return
-    unknown = _unknown(repo.store, catalogue, root)
+    unknown = unknown_packs(repo.store, catalogue, root)
     plan.done.objects = sum(pack.entries for pack in unknown)
     plan.done.bytes = sum(pack.size for pack in unknown)

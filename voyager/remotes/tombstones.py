@@ -6,9 +6,9 @@ from typing import Any
 
 from voyager.errors import InvalidDataError, UsageError
 from voyager.remotes.root import Root
+from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
 from voyager.store.apply import TOMBSTONES
-from voyager.store.purge import purge
 from voyager.wire import ID_BYTES
 
 
@@ -23,10 +23,9 @@ def apply_tombstones(repo: Repository, root: Root) -> int:
         if TOMBSTONES + name not in known:
             blob, reason, who = _checked(name, value)
             groups.setdefault((reason, who), []).append(blob)
-    time, zone = repo.config.now()
     for (reason, who), blobs in groups.items():
         try:
-            purge(repo.store, blobs, reason=reason, who=who, now_ms=time, zone=zone)
+            purge_blobs(repo, blobs, reason, who=who)
         except UsageError as error:
             raise InvalidDataError(f"the remote purges what is no blob: {error.message}") from None
     return sum(map(len, groups.values()))

@@ -287,7 +287,7 @@ class Edit:
         if blob in self._known_blobs:
             return
         was_purged = self._repo.store.value(TOMBSTONES + blob.hex()) is not None
-        if not was_purged and not self._txn.knows_blob(blob):  # labels outlive a purged image
+        if not was_purged and not self._txn.may_name(blob):  # labels outlive a purged image
             raise NotFoundError(
                 f"the image of '{key}' is not in the store: {blob.hex()}",
                 hint="e.add_image(key, data) stores it; Image(uri=…) leaves it pending",

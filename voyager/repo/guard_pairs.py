@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.errors import NotFoundError
 from voyager.repo.guard_images import Seen
+from voyager.repo.promised import elsewhere
 from voyager.repo.repository import Progress, Repository
 from voyager.schema.guard import BYTES, NEAR, PIXELS, GuardPolicy
 from voyager.store.ids import Kind
@@ -115,7 +116,11 @@ class PixelPairs:
         return values
 
     def _read(self, ids: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        promised = elsewhere(self._objects, ids)
         for blob in ids:
+            if blob in promised:
+                yield blob, None
+                continue
             try:
                 yield blob, self._objects.get(blob, Kind.BLOB)
             except NotFoundError:

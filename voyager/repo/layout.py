@@ -24,3 +24,9 @@ def find(start: Path) -> Path:
     if folder is None:
         raise NotFoundError(f"no repository at {start} or above it", hint="vgr init")
     return folder
+
+
+def cached_blob(folder: Path, blob: bytes) -> Path:
+    """Where a lazy clone keeps the bytes of an image that was looked at."""
+    name = blob.hex()
+    return folder / "cache" / "blobs" / name[:2] / name

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from voyager.repo.dataset import decode_row
 from voyager.repo.intake import hash_file
+from voyager.repo.layout import cached_blob
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import TRACKED
 from voyager.schema import FileRow
@@ -23,17 +24,27 @@ class PurgedBlobs:
 
 
 def purge_blobs(
-    repo: Repository, blobs: Iterable[bytes], reason: str, *, progress: Progress = no_progress
+    repo: Repository,
+    blobs: Iterable[bytes],
+    reason: str,
+    *,
+    who: str | None = None,
+    progress: Progress = no_progress,
 ) -> PurgedBlobs:
-    """Remove bytes for good; rows keep their key and labels, an edited file stays."""
+    """Remove bytes for good; rows keep their key and labels, an edited file stays.
+
+    `who` is who decided it, by default the author.
+    """
     blobs = set(blobs)
     repo.refuse_if_running()
     named = list(_staged_keys(repo, blobs)) if repo.root is not None else []
     time, zone = repo.config.now()
-    who = repo.config.author_or_unknown()
+    who = who or repo.config.author_or_unknown()
     done = purge(
         repo.store, blobs, reason=reason, who=who, now_ms=time, zone=zone, progress=progress
     )
+    for blob in blobs:
+        files.remove(cached_blob(repo.folder, blob))
     removed = []
     for key in named:
         path = repo.tree() / key

@@ -29,7 +29,18 @@ from voyager.store.refs import HEAD
 from voyager.store.transaction import Transaction
 from voyager.wire import decode, encode
 
-_NOT_UNDOABLE = {"init", "purge", "unpurge", "push", "clone", "gc", "begin", "abort", "export"}
+_NOT_UNDOABLE = {
+    "init",
+    "purge",
+    "unpurge",
+    "push",
+    "clone",
+    "get",
+    "gc",
+    "begin",
+    "abort",
+    "export",
+}
 _OTHERS_FIRST = "vgr op log, then undo the later ones first"
 _FILES_STAY = {
     "add",

@@ -21,6 +21,7 @@ from voyager.repo.file_writer import Written, write_files
 from voyager.repo.ignore import Ignore
 from voyager.repo.intake import hash_file
 from voyager.repo.keys import shown
+from voyager.repo.promised import laid_out, missed
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.scan import WorktreeChanges, compare
 from voyager.repo.snapshot import FILES, TRACKED
@@ -70,6 +71,7 @@ def changes_in(
         paths=scope if few else None,
         progress=progress,
     )
+    found.deleted = missed(repo.store, against, found.deleted)
     if scope is not None and not few:
         _restrict(found, set(scope))
     # A photo has no executable bit of its own: file systems that set it everywhere change nothing.
@@ -273,6 +275,7 @@ def update(
     """
     root = repo.tree()
     done = Updated()
+    write = laid_out(repo.store, after, plan.write)
     for key in plan.remove:
         _remove(root, key)
         done.removed += 1
@@ -280,9 +283,10 @@ def update(
     token = None
     agreed = before_token is not None and repo.stat_cache.token == before_token
     try:
-        noted, done.skipped = write_files(repo.store, root, repo.folder, plan.write, progress)
+        noted, done.skipped = write_files(repo.store, root, repo.folder, write, progress)
         done.written = len(noted)
-        token = after.token if agreed and not done.skipped else None
+        whole = not done.skipped and len(write) == len(plan.write)
+        token = after.token if agreed and whole else None
     finally:
         repo.stat_cache.update(noted, removed=plan.remove, token=token)
     return done
@@ -409,9 +413,9 @@ def refuse_folding(repo: Repository, after: Dataset, plan: Plan) -> None:
         )
 
 
-def lay_out(repo: Repository, before: Dataset, keys: Iterable[str]) -> None:
-    """Write the files of rows that were just staged on top of `before`."""
+def lay_out(repo: Repository, before: Dataset, keys: Iterable[str]) -> Updated:
+    """Write the files of rows that are staged on top of `before`, or were just brought."""
     after = repo.staged()
     found = (after.tracked_at(key) for key in sorted(set(keys)))
     write = [tracked for tracked in found if tracked is not None]
-    update(repo, Plan(write, []), after, before_token=before.token)
+    return update(repo, Plan(write, []), after, before_token=before.token)

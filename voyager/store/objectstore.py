@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from voyager.errors import CorruptError, ExistsError, NotFoundError, StateError
 from voyager.store import files
 from voyager.store.apply import TOMBSTONES, Applier, file_number, overlay_rows
-from voyager.store.entry import HEADER_BYTES, Damage, Header, decode_header, expand
+from voyager.store.entry import HEADER_BYTES, Damage, Header, Method, decode_header, expand
 from voyager.store.ids import Kind, id_of
 from voyager.store.index_place import index_folder
 from voyager.store.journal import HEAD_BYTES, Journal, journal_head
@@ -36,6 +36,22 @@ DICTIONARY = "DICTIONARY"
 _JOURNAL = 0
 
 
+class Lender(Protocol):
+    """Blobs that are not here and that a remote promises."""
+
+    def promises(self, blob_ids: Iterable[bytes]) -> set[bytes]:
+        """Those of some blobs that can be had."""
+        ...
+
+    def get(self, blob_id: bytes) -> bytes | None:
+        """The bytes of a blob, None for one that is not promised."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 class Store:
     """An open store; `Store.open` and `Store.init` make one."""
 
@@ -43,6 +59,8 @@ class Store:
         self.root = root
         self.index = index
         self.read_only = read_only
+        self.lender: Lender | None = None
+        """Who gives blobs that are not here, in a lazy clone."""
         self.packs = PackFiles()
         self._shallow: tuple[bytes, frozenset[bytes]] | None = None
         self._pid = os.getpid()
@@ -87,6 +105,8 @@ class Store:
         return store
 
     def close(self) -> None:
+        if self.lender is not None:
+            self.lender.close()
         self.packs.close()
         self.index.close()
 
@@ -234,6 +254,8 @@ class Store:
 
     def get(self, object_id: bytes, kind: Kind) -> bytes:
         """The bytes of an object or blob; CorruptError when missing or of another kind."""
+        if kind is Kind.BLOB and (lent := self._lent(object_id)) is not None:
+            return lent
         header, data = self._again_if_moved(object_id, self._read_at)
         if header.kind is not kind:
             raise CorruptError(
@@ -260,6 +282,8 @@ class Store:
 
     def get_any(self, object_id: bytes) -> tuple[Kind, bytes]:
         """Kind and bytes of whatever has this id."""
+        if (lent := self._lent(object_id)) is not None:
+            return Kind.BLOB, lent
         header, data = self._again_if_moved(object_id, self._read_at)
         return header.kind, data
 
@@ -269,10 +293,15 @@ class Store:
 
     def header(self, entry_id: bytes) -> Header:
         """The entry header of an id."""
+        if (lent := self._lent(entry_id)) is not None:
+            return Header(Kind.BLOB, Method.RAW, len(lent), len(lent), entry_id, entry_id[:8])
         return self._again_if_moved(entry_id, self._header_at)
 
     def iter_blob(self, blob_id: bytes) -> Iterator[bytes]:
         """The bytes of a blob in chunks, however big it is."""
+        if (lent := self._lent(blob_id)) is not None:
+            yield lent
+            return
         header, offset, source = self._again_if_moved(blob_id, self._open_blob)
         with source:
             if header.kind is not Kind.BLOB:
@@ -281,6 +310,12 @@ class Store:
                 yield self.get_blob(blob_id)
             else:
                 yield from iter_body(source, offset, header.stored)
+
+    def _lent(self, blob_id: bytes) -> bytes | None:
+        """The bytes of a blob that is not here, if somebody lends it."""
+        if self.lender is None or self.place(blob_id) is not None:
+            return None
+        return self.lender.get(blob_id)
 
     def _open_blob(self, blob_id: bytes, place: Place) -> tuple[Header, int, FileIO]:
         header = self._header_at(blob_id, place)

@@ -136,6 +136,13 @@ class Transaction:
             return True
         return False
 
+    def may_name(self, entry_id: bytes) -> bool:
+        """Whether rows may refer to a blob: it is stored, or a remote promises it."""
+        if self.knows_blob(entry_id):
+            return True
+        lender = self.store.lender
+        return lender is not None and bool(lender.promises([entry_id]))
+
     def known_blobs(self, ids: Iterable[bytes]) -> set[bytes]:
         """Those of many blob ids that are stored, in one look-up."""
         found = set(self.store.places(ids))
