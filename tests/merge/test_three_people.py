@@ -3,8 +3,8 @@
 The model knows no merge. Whoever sets a field says something new there, and takes back what could
 be seen of it before; what is said and not taken back has to be there: in the field, or among the
 values of its conflict. Nothing else may be there, as long as nobody rebases or merges two at once,
-and no merge has several bases: rebased commits are told twice, what is common to all three is less
-than what two share, and what several bases disagreed about comes up again as a value to choose.
+and every merge has one base without conflicts: rebased commits are told twice, what is common to
+all three is less than what two share, and what a base in conflict came from is a value to choose.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from replays import boxed, labeled
 
-from voyager.merge import abort, merge
+from voyager.merge import Merged, abort, merge
 from voyager.merge.conflicts import Wanted, list_conflicts
 from voyager.merge.rebase import rebase
 from voyager.merge.resolve import resolve
@@ -35,7 +35,7 @@ from voyager.merge.resume import proceed as go_on
 from voyager.repo.branches import create, find_branch
 from voyager.repo.check import check_rows
 from voyager.repo.commit import commit
-from voyager.repo.conflicts import conflicts_at
+from voyager.repo.conflicts import conflicts_at, has_conflicts
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES
@@ -181,6 +181,11 @@ class People(RuleBasedStateMachine):
         samples = sorted(self.repo.staged().items(), key=lambda item: item[1].uid)
         key, sample = samples[at % len(samples)]
         seen = set(seen_in(self.repo.staged()))
+        if REGION in conflicts_at(self.repo.staged(), SAMPLES, key.encode()):
+            parts = [
+                *parts,
+                *sorted({"box", "what"}.difference(parts)),
+            ]  # there is none: it is drawn anew
         with self.repo.edit(f"{self.at} sets {', '.join(parts)}") as edit:
             after, new = sample, key
             for part in parts:
@@ -220,7 +225,7 @@ class People(RuleBasedStateMachine):
         others = others if self.loosens else others[:1]
         before = set(seen_in(self.repo.staged()))
         done = merge(self.repo, *others)
-        self.loose = self.loose or len(others) > 1 or len(done.bases) > 1
+        self.loose = self.loose or len(others) > 1 or self.is_loose(done)
         if done.result == "conflicts" and ending == "abort":
             abort(self.repo)
         elif done.result != "up-to-date" and ending == "undo":
@@ -235,6 +240,12 @@ class People(RuleBasedStateMachine):
                     self.resolve(who)
             return
         assert set(seen_in(self.repo.staged())) == before
+
+    def is_loose(self, done: Merged) -> bool:
+        """Whether more comes up than is said: the base was not of one mind."""
+        return len(done.bases) > 1 or any(
+            has_conflicts(self.repo.at(base.hex())) for base in done.bases
+        )
 
     @rule(who=st.sampled_from(PEOPLE))
     def resolve(self, who: str) -> None:
@@ -296,7 +307,7 @@ class People(RuleBasedStateMachine):
             switch(self.repo, find_branch(self.repo, f"all-{who}"))
             for other in others:
                 done = merge(self.repo, other)
-                self.loose = self.loose or len(done.bases) > 1
+                self.loose = self.loose or self.is_loose(done)
                 if done.result == "conflicts":
                     commit(self.repo, "", allow_conflicts=True)
             found.append(self.repo.staged())
@@ -311,18 +322,19 @@ class People(RuleBasedStateMachine):
 class Mergers(People):
     """As `People`, who neither rebase nor merge two at once: what is there is known exactly.
 
-    That ends with the first merge that has several bases.
+    That ends with the first merge whose base is not of one mind.
     """
 
     loosens = False
 
 
-def _run(people: type[People], examples: int, steps: int) -> None:
+def _run(people: type[People], examples: int, steps: int, *, long: bool = False) -> None:
     run_state_machine_as_test(
         people,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
+            derandomize=not long,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
@@ -338,4 +350,4 @@ def test_three_people(people: type[People]) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("people", [People, Mergers])
 def test_three_people_for_long(people: type[People]) -> None:
-    _run(people, 60, 300)
+    _run(people, 60, 150, long=True)
