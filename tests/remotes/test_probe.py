@@ -143,11 +143,21 @@ class TestLeasedInAStorm(StorageSuite):
         return Leased(Retrying(faulty, patience, sleep=lambda _: None))
 
 
+def impatient(place: Storage) -> Leased:
+    """A lease that gives up in no time, by a clock of its own."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    return Leased(place, patience=1.0, sleep=sleep, clock=lambda: now[0])
+
+
 def test_the_lease_of_a_killed_client_runs_out() -> None:
     place = Ignoring()
     place.put(f"{LOCKS}dead", b"")
     with pytest.raises(RemoteError, match="another process holds the lease"):
-        Leased(place, patience=0.0, sleep=lambda _: None).put_if("root", b"x", None)
+        impatient(place).put_if("root", b"x", None)
     kept = place._place.kept
     kept[f"{LOCKS}dead"] = kept[f"{LOCKS}dead"]._replace(modified=1.0)
     Leased(place).put_if("root", b"x", None)
@@ -159,7 +169,7 @@ def test_clocks_of_clients_do_not_matter() -> None:
     Leased(place).put_if("root", b"x", None)
     place.storage.put(f"{LOCKS}alive", b"")
     with pytest.raises(RemoteError, match="another process holds the lease"):
-        Leased(place, patience=0.0, sleep=lambda _: None).put_if("root", b"y", None)
+        impatient(place).put_if("root", b"y", None)
 
 
 def test_who_was_stopped_for_long_does_not_write() -> None:

@@ -1,10 +1,11 @@
 """Conditional writes where a service has none: whoever holds the lease may look and then write.
 
 To ask for the lease is to write a small object of one's own below `locks/`; to have it is to see in
-the listing that nobody else asks. Two who ask at once see each other and draw back, for each wrote
-before it looked. A client that was killed holds the lease until its object is old by the server's
-clock. All this holds where a listing knows of what was written before, and where a write takes less
-time than the lease; that is why one is warned.
+the listing that nobody else asks. Two who ask at once see each other, for each wrote before it
+looked: the first by name stays and looks again, the others draw back until nobody asks. A client
+that was killed holds the lease until its object is old by the server's clock. All this holds where
+a listing knows of what was written before, and where a write takes less time than the lease; that
+is why one is warned.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from voyager.remotes.storages.bodies import stale
 LOCKS: Final = "locks/"
 _LEASE = 60.0
 _PATIENCE = 180.0
+_SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 
 
@@ -46,6 +48,7 @@ class Leased:
         self.read_only = storage.read_only
         self._sleep = sleep
         self._clock = clock
+        self._ahead = 0.0  # by how much the clock of the server is before ours
 
     def get(self, name: str) -> bytes:
         return self.storage.get(name)
@@ -96,33 +99,49 @@ class Leased:
     def _held(self) -> Iterator[float]:
         """Hold the lease; until when one may still begin to write."""
         deadline = self._clock() + self.patience
-        pause = 0.05
         while True:
             asked = self._clock()
             mine = LOCKS + secrets.token_hex(16)
             try:
                 self.storage.put(mine, b"")
-                if self._is_alone(mine):
+                if self._is_ours(mine, until=asked + self.lease / 4):
                     yield asked + self.lease / 2
                     return
             finally:
                 self.storage.delete([mine])
+            self._wait_for_quiet(deadline)
+
+    def _is_ours(self, mine: str, *, until: float) -> bool:
+        """Whether nobody else asks, if need be after waiting for others to draw back."""
+        while True:
+            asking = self._asking(mine)
+            if mine in asking and len(asking) == 1:
+                return True
+            if mine != min(asking, default="") or self._clock() > until:
+                return False
+            self._sleep(random.uniform(0.5, 1.0) * _SHORTEST_PAUSE)
+
+    def _wait_for_quiet(self, deadline: float) -> None:
+        """Return when nobody asks; RemoteError when that takes too long."""
+        pause = _SHORTEST_PAUSE
+        while self._asking():
             if self._clock() > deadline:
                 raise RemoteError(
                     f"another process holds the lease of {self.url}",
                     retry=True,
                     hint="try again when its push has ended",
                 )
-            self._sleep(random.uniform(0.0, pause))
+            self._sleep(random.uniform(0.5, 1.0) * pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+        self._sleep(random.uniform(0.0, _SHORTEST_PAUSE))  # others saw the same
 
-    def _is_alone(self, mine: str) -> bool:
-        """Whether nobody else asks; those who asked too long ago are gone."""
-        asking = {found.name: found.modified for found in self.storage.list(LOCKS)}
-        now = asking.get(mine)
-        if now is None:
-            return False
-        gone = [name for name, since in asking.items() if since < now - self.lease]
+    def _asking(self, mine: str = "") -> set[str]:
+        """Who asks for the lease; those who asked too long ago are gone, and removed."""
+        found = {each.name: each.modified for each in self.storage.list(LOCKS)}
+        if mine in found:
+            self._ahead = found[mine] - self._clock()
+        now = self._clock() + self._ahead
+        gone = [name for name, since in found.items() if since < now - self.lease]
         if gone:
             self.storage.delete(gone)
-        return len(asking) - len(gone) == 1
+        return found.keys() - gone

@@ -44,6 +44,7 @@ _S3: Final = frozenset({"s3", "s3a"})
 _SSH: Final = frozenset({"sftp", "ssh"})
 _WEB: Final = frozenset({"http", "https"})
 _TEMPORARY: Final = "tmp"
+_FOLDER_TRIES: Final = 5
 _STALE: Final = frozenset({"PreconditionFailed", "NoSuchKey"})
 _CLIENTS: Final = (
     ("aiohttp", "ClientError"),
@@ -70,6 +71,7 @@ _BROKEN_OFF: Final = frozenset(
         "ResponseStreamingError",
     }
 )
+_REFUSED: Final = frozenset({"AuthenticationException", "BadAuthenticationType"})
 _INSTALL = re.compile(r"[Ii]nstall \W*([\w.-]+)")
 _MODULE = re.compile(r"No module named '([\w-]+)")
 
@@ -102,6 +104,10 @@ class FsspecStorage:
                 raise UsageError(f"{url}: {mask(str(error))}", hint="vgr remote --help") from None
         if parts.scheme in _S3:
             fs.retries = 1
+        if parts.scheme in _SSH:
+            from voyager.remotes.storages.ssh import Channels
+
+            fs = Channels(fs, timeout=timeout)
         return cls(fs, root, url=url, scheme=parts.scheme)
 
     def get(self, name: str) -> bytes:
@@ -125,7 +131,12 @@ class FsspecStorage:
         return exactly(data, length, url=self.url, name=name)
 
     def fetch(self, name: str, path: Path, *, size: int) -> None:
-        write_new_file(path, self._pieces(name, size), size=size, url=self.url, name=name)
+        with self._told(name):
+            if self.scheme in _SSH:
+                pieces = self._fs.read_ahead(self._path(name), size)
+            else:
+                pieces = self._pieces(name, size)
+            write_new_file(path, pieces, size=size, url=self.url, name=name)
 
     def put(self, name: str, data: bytes | Path) -> None:
         path = self._writable(name)
@@ -191,7 +202,7 @@ class FsspecStorage:
 
     def close(self) -> None:
         if self.scheme in _SSH:
-            self._fs.client.close()
+            self._fs.close_all()
 
     def _path(self, name: str) -> str:
         check_object_name(name)
@@ -203,9 +214,17 @@ class FsspecStorage:
         return self._path(name)
 
     def _make_folder(self, folder: str) -> None:
-        if folder not in self._ready:
-            self._fs.makedirs(f"{self._root}/{folder}".rstrip("/"), exist_ok=True)
-            self._ready.add(folder)
+        if folder in self._ready:
+            return
+        path = f"{self._root}/{folder}".rstrip("/")
+        for left in reversed(range(_FOLDER_TRIES)):
+            try:
+                self._fs.makedirs(path, exist_ok=True)
+                break
+            except OSError:  # maybe as others make a part of it now: ssh says "Failure" for that
+                if not left:
+                    raise
+        self._ready.add(folder)
 
     def _write(self, path: str, data: bytes | Path) -> None:
         if isinstance(data, Path):
@@ -254,7 +273,7 @@ def _connection(scheme: str, timeout: float) -> dict[str, Any]:
             "use_listings_cache": False,
         }
     if scheme in _SSH:
-        from voyager.remotes.storages.ssh_hosts import known_hosts_only
+        from voyager.remotes.storages.ssh import known_hosts_only
 
         return {
             "banner_timeout": timeout,
@@ -265,7 +284,7 @@ def _connection(scheme: str, timeout: float) -> dict[str, Any]:
 
 
 def _not_installed(scheme: str, error: ImportError) -> MissingExtraError:
-    package = "paramiko" if scheme in _SSH else _package(str(error))
+    package = _package(str(error))
     return MissingExtraError(f"{scheme}:// remotes need {package}", hint=f"pip install {package}")
 
 
@@ -307,6 +326,10 @@ def _told(url: str, scheme: str, name: str = "", *, write: bool = False) -> Iter
             raise stale(url, name) from None
         if isinstance(error, socket.gaierror) or type(error).__name__ in _UNREACHED:
             raise unreachable(url) from None
+        if type(error).__name__ in _REFUSED or "No authentication methods" in text:
+            raise RemoteError(
+                f"{url}: the host does not let you in: {mask(str(error))}", hint="ssh-add -l"
+            ) from None
         if isinstance(error, (ConnectionError, TimeoutError, EOFError)) or (
             type(error).__name__ in _BROKEN_OFF
         ):
