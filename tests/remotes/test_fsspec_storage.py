@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,3 +180,25 @@ def test_file_systems_that_are_not_installed() -> None:
     with pytest.raises(MissingExtraError) as told:
         open_storage("dropbox://host/data")
     assert str(told.value.hint).startswith("pip install ")
+
+
+@pytest.mark.parametrize(
+    ("url", "gone", "extra"),
+    [
+        ("s3://shoes", ("obstore", "fsspec"), "s3"),
+        ("https://example.org/shoes", ("fsspec",), "s3"),
+        ("ssh://example.org/shoes", ("fsspec",), "ssh"),
+        ("ssh://example.org/shoes", ("paramiko",), "ssh"),
+    ],
+)
+def test_extras_that_are_not_installed(
+    url: str, gone: tuple[str, ...], extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in list(sys.modules):
+        if module.startswith(("voyager.remotes.storages.", *gone)):
+            monkeypatch.delitem(sys.modules, module)
+    for module in gone:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError) as told:
+        open_storage(url)
+    assert told.value.hint == f"pip install 'voyager-vgr[{extra}]'"

@@ -66,7 +66,7 @@ def _fsspec(url: str, parts: Parts, options: StorageOptions) -> Storage:
     except ModuleNotFoundError:
         raise MissingExtraError(
             f"{parts.scheme}:// remotes need an optional part of Voyager",
-            hint="pip install 'voyager-vgr[s3]'",
+            hint=f"pip install 'voyager-vgr[{'ssh' if parts.scheme in ('sftp', 'ssh') else 's3'}]'",
         ) from None
     return Retrying(FsspecStorage.open(url, parts, timeout=options.timeout), options.patience)
 

@@ -303,7 +303,9 @@ def _modified(info: dict[str, Any]) -> float:
 
 def _failures() -> tuple[type[Exception], ...]:
     """What the clients that are loaded raise."""
-    own = [getattr(sys.modules[module], name) for module, name in _CLIENTS if module in sys.modules]
+    own = [
+        getattr(sys.modules[module], name) for module, name in _CLIENTS if sys.modules.get(module)
+    ]
     return (OSError, EOFError, *own)
 
 
