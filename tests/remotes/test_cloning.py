@@ -9,7 +9,7 @@ import pytest
 from faulty import Faulty, Killed, at, nothing
 from published import PHOTOS, assert_same, assert_whole, publish, save, say, seal
 
-from voyager.errors import ExistsError, NotFoundError, RemoteError
+from voyager.errors import ExistsError, NotFoundError, RemoteError, UsageError
 from voyager.remotes.cloning import clone
 from voyager.remotes.config import Upstream, find_remote, upstream_of
 from voyager.remotes.storages.file import FileStorage
@@ -91,6 +91,12 @@ def test_nothing_is_made_of_a_remote_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="nothing was pushed"):
         clone("memory://nowhere", tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_repository_is_no_remote(there: Repository, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a repository; a remote is a folder"):
+        clone(str(there.tree()), tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_a_remote_without_branches(there: Repository, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from published import PHOTOS, assert_same, publish, save, say, seal
 
@@ -16,14 +17,23 @@ from voyager.remotes.config import find_remote
 from voyager.remotes.fetching import fetch
 from voyager.remotes.lazy import RemoteLender, get_samples
 from voyager.remotes.push import push
+from voyager.remotes.root import (
+    decode_root,
+    decode_segment,
+    encode_root,
+    encode_segment,
+    segment_path,
+)
 from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create
 from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
 from voyager.repo.status import status
 from voyager.repo.switch import switch
+from voyager.store.entry import decode_header, encode_header
 from voyager.store.fsck import check
 from voyager.store.gc import collect
+from voyager.store.ids import Kind
 from voyager.store.refs import Head
 
 
@@ -237,3 +247,52 @@ def test_small_images_with_a_dictionary(storage: MemoryStorage, tmp_path: Path) 
             assert_same(repo.at("HEAD"), mine.at("HEAD"))
             assert get_samples(mine, ["007.png", "299.png"]).blobs == 2
             assert_whole(mine)
+
+
+# -- what a hostile remote promises ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "real"),
+    [(1, 1 << 42), (1, 80 << 20), (0, 60), (2, 100)],
+    ids=["terabytes", "a bomb", "other bytes", "no dictionary"],
+)
+def test_promised_bytes_are_held_against_their_hash(
+    there: Repository,
+    storage: MemoryStorage,
+    tmp_path: Path,
+    method: int,
+    real: int,
+) -> None:
+    clone(storage.url, tmp_path / "mine", lazy=True)
+    for one in list(storage.list("packs/")):
+        if not one.name.endswith(".pack"):
+            continue
+        data = storage.get(one.name)
+        header = decode_header(data[16:88])
+        if header.kind is Kind.BLOB:
+            lies = encode_header(header.kind, method, header.stored, real, header.id, bytes(8))
+            storage.put(one.name, data[:16] + lies + data[88:])
+            bad = header.id
+    with voyager.open(tmp_path / "mine") as repo:
+        with pytest.raises(CorruptError):
+            repo.store.get_blob(bad)
+        assert not any(path.is_file() and bad.hex() in path.name for path in tmp_path.rglob("*"))
+
+
+def test_what_the_indexes_do_not_list_is_refused(
+    there: Repository, storage: MemoryStorage, tmp_path: Path
+) -> None:
+    root = decode_root(storage.get("root"))
+    packs = [
+        pack
+        for segment in root.segments
+        for pack in decode_segment(segment, storage.get(segment_path(segment)))
+        if not pack.blobs
+    ]
+    segment, data = encode_segment(packs)
+    storage.put(segment_path(segment), data)
+    storage.put("root", encode_root(msgspec.structs.replace(root, segments=[segment])))
+    with pytest.raises(CorruptError, match="lacks 21 blobs"):
+        clone(storage.url, tmp_path / "mine", lazy=True)
+    assert not (tmp_path / "mine").exists()

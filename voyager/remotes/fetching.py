@@ -29,6 +29,7 @@ from voyager.remotes.receiving import Receiver
 from voyager.remotes.registry import open_storage
 from voyager.remotes.root import Packed, Root
 from voyager.remotes.tombstones import apply_tombstones
+from voyager.remotes.urls import split_url
 from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.revisions import peel
@@ -171,11 +172,23 @@ def read_root(catalogue: Catalogue, remote: Remote) -> Root:
     """The root of a remote; NotFoundError where there is none yet."""
     root = catalogue.read_root()
     if root is None:
+        _refuse_repository(remote)
         raise NotFoundError(
             f"nothing was pushed to '{remote}' yet ({remote.url})",
             hint=f"vgr push {remote.name or remote.url} main",
         )
     return root
+
+
+def _refuse_repository(remote: Remote) -> None:
+    """UsageError where somebody's repository is taken for a remote, as git's can be."""
+    parts = split_url(remote.url)
+    folder = Path(parts.path)
+    if parts.scheme == "file" and any((folder / name).exists() for name in (".vgr/SPEC", "SPEC")):
+        raise UsageError(
+            f"{folder} is a repository; a remote is a folder or bucket that repositories push to",
+            hint=f"vgr -C {folder} push {folder}.remote main, then clone {folder}.remote",
+        )
 
 
 # -- which refs -----------------------------------------------------------------------------------
