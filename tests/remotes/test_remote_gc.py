@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -296,37 +296,41 @@ def requests_of(run: Callable[[Storage], object], storage: Storage) -> int:
     return len(counted.requests)
 
 
+def begin(repo: Repository, storage: Storage, *, killed_first: bool) -> tuple[str, bytes]:
+    """A branch to push and its tip: on what is garbage there, or all of it sent by a push that was
+    killed, under the very names that the next push would send it."""
+    if not killed_first:
+        return "topic", grow(repo, "topic", "on what is garbage")
+    tip = grow(repo, "fresh", "sent in vain")
+    with pytest.raises(Killed):
+        push(
+            repo,
+            Faulty(storage, lambda one: "die" if one.method == "put_if" else None),
+            ["fresh"],
+        )
+    return "fresh", tip
+
+
 @pytest.mark.parametrize("killed_first", [False, True])
 def test_a_push_at_every_request_of_a_collection(tmp_path: Path, killed_first: bool) -> None:
     prepare(tmp_path / "base")
-    number, most = 0, 99
-    while number < most:
+    number = 0
+    while True:
         number += 1
         folder = tmp_path / str(number)
         shutil.copytree(tmp_path / "base", folder)
         with Repository.open(folder) as repo:
             storage = publish(repo)
-            tip = grow(repo, "topic", "on what is garbage")
-            if killed_first:
-                with pytest.raises(Killed):
-                    push(
-                        repo,
-                        Faulty(storage, lambda one: "die" if one.method == "put_if" else None),
-                        ["topic"],
-                    )
-            if number == 1:
-                with Repository.open(folder) as again:
-                    trial = publish(again)
-                    most = requests_of(lambda there: collect(again, there), trial)
-            meddled = Meddled(storage, number, partial(push, repo, storage, ["topic"]))
+            branch, tip = begin(repo, storage, killed_first=killed_first)
+            meddled = Meddled(storage, number, partial(push, repo, storage, [branch]))
             collect(repo, meddled)
-            if root_of(storage).ref("refs/heads/topic") is None:
-                push(repo, storage, ["topic"])
-            assert root_of(storage).ref("refs/heads/topic") == tip
+            if len(meddled.requests) < number:
+                break
+            assert root_of(storage).ref(f"refs/heads/{branch}") == tip
             reached(storage)
             collect(repo, storage)
             assert_whole_and_small(storage)
-    assert number >= 8
+    assert number >= 12
 
 
 @pytest.mark.parametrize("killed_first", [False, True])
@@ -339,17 +343,10 @@ def test_a_collection_at_every_request_of_a_push(tmp_path: Path, killed_first: b
         shutil.copytree(tmp_path / "base", folder)
         with Repository.open(folder) as repo, Repository.open(folder) as other:
             storage = publish(repo)
-            tip = grow(repo, "topic", "on what is garbage")
-            if killed_first:
-                with pytest.raises(Killed):
-                    push(
-                        repo,
-                        Faulty(storage, lambda one: "die" if one.method == "put_if" else None),
-                        ["topic"],
-                    )
+            branch, tip = begin(repo, storage, killed_first=killed_first)
             meddled = Meddled(storage, number, partial(collect, other, storage))
-            push(repo, meddled, ["topic"])
-            assert root_of(storage).ref("refs/heads/topic") == tip
+            push(repo, meddled, [branch])
+            assert root_of(storage).ref(f"refs/heads/{branch}") == tip
             reached(storage)
             if len(meddled.requests) < number:
                 break
@@ -358,21 +355,25 @@ def test_a_collection_at_every_request_of_a_push(tmp_path: Path, killed_first: b
     assert number >= 6
 
 
-def test_a_collection_between_swap_and_deletion_of_another(tmp_path: Path) -> None:
-    """The push sees the new generation while what it wants to send is about to be deleted."""
+@pytest.mark.parametrize("killed_first", [False, True])
+def test_a_push_between_swap_and_deletion(tmp_path: Path, killed_first: bool) -> None:
+    """The push sees the new generation while the packs that it wants to send are deleted."""
     prepare(tmp_path / "repo")
     with Repository.open(tmp_path / "repo") as repo:
         storage = publish(repo)
+        branch, tip = begin(repo, storage, killed_first=killed_first)
+        pushed = []
 
         class Slow(Faulty):
-            def delete(self, gone: object) -> None:
-                names = list(gone)  # type: ignore[call-overload]
-                if any(name.startswith("packs/") for name in names):
-                    push(repo, storage, ["topic"])
-                super().delete(names)
+            def delete(self, gone: Iterable[str]) -> None:
+                gone = list(gone)
+                if any(name.startswith("packs/") for name in gone):
+                    pushed.append(push(repo, storage, [branch]))
+                super().delete(gone)
 
         collect(repo, Slow(storage))
-        assert root_of(storage).ref("refs/heads/topic") is not None
+        assert len(pushed) == 1
+        assert root_of(storage).ref(f"refs/heads/{branch}") == tip
         reached(storage)
 
 
