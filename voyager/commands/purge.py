@@ -70,7 +70,8 @@ def run(
         raise UsageError("a purge wants a reason", hint=f"vgr purge {names[0]} --reason TEXT")
     shared = sharing_of(repo, blobs, progress=ctx.progress("looking through history"))
     _tell(ctx, blobs, shared)
-    purged, removed, reached = 0, list[str](), dict[str, PurgedThere]()
+    purged, removed = 0, list[str]()
+    reached: dict[str, PurgedThere] = {}
     if not dry_run:
         if not yes and not _agreed(ctx, names):
             ctx.say("nothing was purged")
