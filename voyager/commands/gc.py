@@ -54,8 +54,8 @@ def run(
     push meanwhile: a push that is under way starts again.
 
     JSON: {"dry_run", "live_blobs", "dead_blobs", "packs_removed", "freed", …}; with --remote
-    {"dry_run", "live_objects", "live_blobs", "packs", "unlisted", "written", "deleted", "freed",
-    "waiting", "waiting_bytes", "requests"}.
+    {"dry_run", "live_objects", "live_blobs", "kept", "packs", "unlisted", "written", "deleted",
+    "freed", "waiting", "waiting_bytes", "requests"}.
 
     Example:
       $ vgr gc --dry-run
@@ -118,6 +118,8 @@ def _told_of_remote(
         f"in use at {remote}: {counted(found.live_blobs, 'blob')},"
         f" {counted(found.live_objects, 'object')} in {counted(found.packs, 'pack')}"
     )
+    if found.kept:
+        yield f"with {counted(found.kept, 'version')} that refs left within {hours:g} hours"
     would = "would " if dry_run else ""
     if found.unlisted and dry_run:
         yield f"would take {counted(found.unlisted, 'pack')} out of the catalogue"

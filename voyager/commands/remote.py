@@ -34,21 +34,40 @@ _Url = Annotated[str, typer.Argument(metavar="URL", help="a URL, or a folder")]
 
 @app.command()
 def ls(ctx: Context) -> None:
-    """List the remotes.
+    """List the remotes; with -v also the branches that they protect, for which they are asked.
 
-    JSON: [{"name", "url"}].
+    JSON: [{"name", "url"}], with -v also "protected": [BRANCH], null where nothing was pushed.
 
     Example:
       $ vgr remote ls
+      $ vgr remote ls -v
     """
     from voyager.remotes.config import remotes_of
 
     found = remotes_of(ctx.open_repository())
+    policies = [_protected(remote) for remote in found] if ctx.verbose else [None] * len(found)
     if ctx.json:
-        ctx.emit([remote.as_json() for remote in found])
+        more = [{"protected": globs} if ctx.verbose else {} for globs in policies]
+        ctx.emit([remote.as_json() | each for remote, each in zip(found, more, strict=True)])
     width = max((len(remote.name) for remote in found), default=0)
-    for remote in found:
-        ctx.show(f"{remote.name:<{width}}  {remote.url}")
+    for remote, globs in zip(found, policies, strict=True):
+        words = f" (protects {', '.join(globs)})" if globs else ""
+        ctx.show(f"{remote.name:<{width}}  {remote.url}{words}")
+
+
+def _protected(remote: Remote) -> list[str] | None:
+    """The globs of its protected branches, None where nothing was pushed yet."""
+    from contextlib import closing
+
+    from voyager.errors import NotFoundError
+    from voyager.remotes.policy import protected
+    from voyager.remotes.registry import open_storage
+
+    with closing(open_storage(remote.url)) as storage:
+        try:
+            return protected(storage)
+        except NotFoundError:
+            return None
 
 
 @app.command()

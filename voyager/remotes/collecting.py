@@ -50,12 +50,14 @@ GRACE_HOURS = 72
 class Collected:
     """What a collection found and did, or with `dry_run` would do.
 
-    `unlisted` packs left the catalogue, `written` took the place of some. `deleted` objects and
-    `freed` bytes are gone for good; `waiting` packs and indexes are garbage that is too young.
+    `kept` tips were left by refs not long ago. `unlisted` packs left the catalogue, `written` took
+    the place of some. `deleted` objects and `freed` bytes are gone for good; `waiting` packs and
+    indexes are garbage that is too young.
     """
 
     live_objects: int = 0
     live_blobs: int = 0
+    kept: int = 0
     packs: int = 0
     unlisted: int = 0
     written: int = 0
@@ -190,7 +192,8 @@ class _Collection:
         self._packs, self._left = self.catalogue.packs(root), set()
         self._refuse_missing()
         self.scratch.take(self.storage, self._packs, self._progress)
-        self._live = _mark(self.scratch, root, self._kept_tips(root), self._marking)
+        tips = self._kept_tips(root)
+        self._live, self.done.kept = _mark(self.scratch, root, tips, self._marking)
         uses = survey(self.catalogue.listings(self._packs), self._live)
         self._purged = {bytes.fromhex(name) for name in root.tombstones}
         victims = {use.pack.name: use for use in worth_rewriting(uses)}
@@ -217,8 +220,12 @@ class _Collection:
         return pack.blobs and bool(self.catalogue.listing(pack).find(list(self._purged)))
 
     def _kept_tips(self, root: Root) -> list[bytes]:
-        """What refs were before moves that are younger than the grace period."""
-        since = (self._now - self.grace) * 1000
+        """What refs were before moves that are younger than the grace period.
+
+        Who moved them noted the time by a clock of their own: the one that is behind counts.
+        """
+        now = min(self._now, self.repo.config.now().ms / 1000)
+        since = (now - self.grace) * 1000
         return [bytes(ref.data) for move in root.moves if move.time > since for ref in move.left]
 
     # -- packs that are written anew -------------------------------------------------------------
@@ -273,16 +280,20 @@ class _Collection:
         self.done.waiting_bytes = sum(each.size for each in due.waiting)
 
 
-def _mark(scratch: Scratch, root: Root, kept: Iterable[bytes], progress: Progress) -> Live:
-    """What the refs reach, and what some older tips do that are still whole."""
+def _mark(
+    scratch: Scratch, root: Root, tips: Iterable[bytes], progress: Progress
+) -> tuple[Live, int]:
+    """What the refs reach and older tips do that are still whole, and how many of these."""
+    kept = 0
     live = mark(scratch.store, [(name, encode(ref)) for name, ref in root.refs.items()], progress)
-    for tip in kept:
+    for tip in tips:
         if tip in live or tip not in scratch.store:
             continue
         try:
             more = mark(scratch.store, [(tip.hex(), encode(object_ref(tip)))], progress)
         except CorruptError:
             continue  # a part of it went in an earlier collection
+        kept += 1
         live.objects |= more.objects
         live.blobs |= more.blobs
-    return live
+    return live, kept
