@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,12 @@ class _Files(paramiko.SFTPServerInterface):
 
     def list_folder(self, path: str) -> Any:
         def listed() -> list[SFTPAttributes]:
-            return [
-                SFTPAttributes.from_stat(entry.stat(), entry.name) for entry in os.scandir(path)
-            ]
+            found = []
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # removed since
+                        found.append(SFTPAttributes.from_stat(entry.stat(), entry.name))
+            return found
 
         return _answered(listed)
 

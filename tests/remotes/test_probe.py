@@ -74,28 +74,41 @@ def test_three_things_are_tried(storage: Storage, conditions: Conditions) -> Non
 def test_who_does_not_keep_conditions_gets_a_lease(kind: type[Ignoring]) -> None:
     told: list[str] = []
     storage = trusted(kind(), warn=told.append)
-    assert isinstance(storage, Leased)
-    assert len(told) == 1
-    assert "lease" in told[0]
     tag = storage.put_if("root", b"1", None)
     with pytest.raises(PreconditionFailed):
         storage.put_if("root", b"2", None)
     assert storage.put_if("root", b"2", tag)
+    assert len(told) == 1
+    assert "lease" in told[0]
+
+
+def probes(storage: Storage, cache: Path | None, told: list[str]) -> int:
+    """How many requests to probe there are before a conditional write; `told` gets warnings."""
+    faulty = Faulty(storage)
+    trusted(faulty, cache, warn=told.append).put_if("root", b"x", None)
+    storage.delete(["root"])
+    return sum(request.name.startswith("probe/") for request in faulty.requests)
 
 
 def test_what_was_found_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    for _ in range(2):
-        faulty = Faulty(Ignoring())
-        trusted(faulty, tmp_path / "cache", warn=told.append)
-    assert faulty.requests == []
+    cache = tmp_path / "cache"
+    assert probes(Ignoring(), cache, told) > 0
+    assert probes(Ignoring(), cache, told) == 0
     assert len(told) == 2
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere")
-    assert isinstance(trusted(faulty, tmp_path / "cache"), Leased)
-    assert faulty.requests
-    for path in (tmp_path / "cache").iterdir():
+    assert probes(Ignoring(), cache, told) > 0
+    for path in cache.iterdir():
         path.write_bytes(b"torn")
-    assert isinstance(trusted(Faulty(Ignoring()), tmp_path / "cache"), Leased)
+    assert probes(Ignoring(), cache, told) > 0
+    assert probes(Ignoring(), None, told) > 0
+
+
+def test_nothing_is_tried_for_those_who_only_read(tmp_path: Path) -> None:
+    faulty = Faulty(Ignoring())
+    faulty.put("root", b"x")
+    assert trusted(faulty, tmp_path).get("root") == b"x"
+    assert len(faulty.requests) == 2
 
 
 def test_places_of_our_own_are_not_asked(tmp_path: Path) -> None:
@@ -107,7 +120,10 @@ def test_places_of_our_own_are_not_asked(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("s3")
 def test_s3_is_trusted_once_it_was_tried(tmp_path: Path) -> None:
     storage = open_storage(f"{new_bucket()}/data")
-    assert trusted(storage, tmp_path) is storage
+    told: list[str] = []
+    assert probes(storage, tmp_path, told) > 0
+    assert probes(storage, tmp_path, told) == 0
+    assert told == []
     found = check(storage, tmp_path)
     assert found.conditions == KEPT
     assert found.locking == "compare-and-swap"

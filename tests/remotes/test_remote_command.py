@@ -54,3 +54,16 @@ def test_a_refused_check_shows_no_secret(
             assert "the secret does not belong to the access key" in shown.text
             assert SECRET not in shown.text
             assert "AKIA" not in shown.text
+
+
+def test_pushing_to_a_place_that_ignores_conditions_warns_and_works(world: World) -> None:
+    world.vgr("init", "-q")
+    world.path("note.txt").write_text("a note\n")
+    world.vgr("add", "-q", ".")
+    world.vgr("commit", "-q", "-m", "A note")
+    url = f"local://{world.root}/remote"
+    first = world.vgr("push", url, "main")
+    assert first.code == 0
+    assert "does not keep the conditions of writes: a lease object guards pushes" in first.err
+    nothing_new = world.vgr("push", url, "main")
+    assert (nothing_new.code, nothing_new.err) == (0, "")

@@ -11,7 +11,6 @@ from sftp_server import sftp_server
 from voyager.errors import RemoteError
 from voyager.remotes.base import Storage
 from voyager.remotes.conformance import StorageSuite
-from voyager.remotes.lease import Leased
 from voyager.remotes.probe import check, trusted
 from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.remotes.retrying import Patience
@@ -40,7 +39,9 @@ def test_ssh_has_no_conditions_and_gets_a_lease(tmp_path: Path) -> None:
         assert found.locking == "lease"
         assert (found.clock, found.problems) == (0.0, ())
         assert found.may.read and found.may.write and found.may.list and found.may.delete
-        assert isinstance(trusted(storage), Leased)
+        told: list[str] = []
+        trusted(storage, warn=told.append).put_if("root", b"x", None)
+        assert "lease" in told[0]
         storage.close()
 
 

@@ -78,12 +78,14 @@ def run(
     if force and lease:
         raise UsageError("--force and --force-with-lease exclude each other", hint=_USAGE)
     limit = None if limit_rate is None else _rate(limit_rate)
+    from voyager.remotes.probe import trusted
     from voyager.remotes.push import push
     from voyager.remotes.registry import open_storage
 
     repo = ctx.open_repository()
     there = _remote(repo, remote)
-    storage = open_storage(there.url)
+    place = open_storage(there.url)
+    storage = trusted(place, repo.folder / "cache" / "remotes", warn=ctx.warn)
     try:
         done = push(
             repo,

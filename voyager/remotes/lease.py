@@ -30,18 +30,20 @@ _LONGEST_PAUSE = 2.0
 
 
 class Leased:
-    """A storage whose conditional writes hold a lease instead."""
+    """A storage whose conditional writes hold a lease instead, if `needed` says so at the first."""
 
     def __init__(
         self,
         storage: Storage,
         *,
+        needed: Callable[[], bool] = lambda: True,
         lease: float = _LEASE,
         patience: float = _PATIENCE,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = storage
+        self.needed = needed
         self.lease = lease
         self.patience = patience
         self.url = storage.url
@@ -67,6 +69,8 @@ class Leased:
 
     def put_if(self, name: str, data: bytes, tag: str | None) -> str:
         """As of `Storage`; RemoteError when the lease is not to be had, or was held too long."""
+        if not self.needed():
+            return self.storage.put_if(name, data, tag)
         with self._held() as until:
             if self._tag(name) != tag:
                 raise stale(self.url, name)

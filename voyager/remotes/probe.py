@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from blake3 import blake3
@@ -128,23 +129,45 @@ def trusted(
     *,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Storage:
-    """A storage whose conditional writes hold: the same, or one with a lease, with a warning.
+    """A storage whose conditional writes hold; where they do not by themselves, by a lease.
 
-    `cache` is a folder that remembers what was found of which place (None: ask anew).
+    That is found out before the first of them, and told once where it needs the lease. `cache` is
+    a folder that remembers what was found of which place (None: ask anew).
     """
     if storage.url.startswith(_SURE):
         return storage
-    known = _remembered(storage.url, cache)
-    if known is None:
-        known = probe_conditions(storage)
-        _remember(storage.url, cache, known)
-    if known.kept:
-        return storage
-    warn(
-        f"{storage.url} does not keep the conditions of writes: a lease object guards pushes "
-        "instead, which is slower, and safe only among clients that are not stopped for long"
-    )
-    return Leased(storage)
+    return Leased(storage, needed=_Needed(storage, cache, warn))
+
+
+class _Needed:
+    """Whether a place needs the lease: asked of the memory, else of the place, and once."""
+
+    def __init__(self, storage: Storage, cache: Path | None, warn: Callable[[str], None]) -> None:
+        self._storage = storage
+        self._cache = cache
+        self._warn = warn
+        self._lock = Lock()
+        self._kept: bool | None = None
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if self._kept is None:
+                self._kept = self._find_out()
+        return not self._kept
+
+    def _find_out(self) -> bool:
+        url = self._storage.url
+        known = _remembered(url, self._cache)
+        if known is None:
+            known = probe_conditions(self._storage)
+            _remember(url, self._cache, known)
+        if not known.kept:
+            self._warn(
+                f"{url} does not keep the conditions of writes: a lease object guards pushes "
+                "instead, which is slower, and safe only among clients that are not stopped for "
+                "long"
+            )
+        return known.kept
 
 
 def check(storage: Storage, cache: Path | None = None) -> Check:

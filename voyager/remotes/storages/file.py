@@ -145,9 +145,11 @@ class FileStorage:
         folder = self.folder / _TEMPORARY
         files.make_folder(folder)
         before = time.time() - _STALE_AFTER
-        for entry in os.scandir(folder):
-            if entry.name != "lock" and entry.stat().st_mtime < before:
-                files.remove(entry.path)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # another has just finished it
+                    if entry.name != "lock" and entry.stat().st_mtime < before:
+                        files.remove(entry.path)
         self._ready = True
 
     @contextlib.contextmanager
