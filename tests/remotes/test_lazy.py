@@ -10,10 +10,10 @@ import pytest
 from published import PHOTOS, assert_same, publish, save, say, seal
 
 import voyager
-from voyager.errors import CorruptError, NotFoundError
+from voyager.errors import CorruptError, NotFoundError, StateError
 from voyager.merge import merge
 from voyager.remotes.cloning import clone
-from voyager.remotes.config import find_remote
+from voyager.remotes.config import find_remote, remove_remote
 from voyager.remotes.fetching import fetch
 from voyager.remotes.lazy import RemoteLender, get_samples
 from voyager.remotes.push import push
@@ -185,6 +185,11 @@ def test_work_in_a_lazy_clone_goes_back(
         assert whole.head.commit == here.head.commit
         assert_same(here.at("HEAD"), whole.at("HEAD"))
         assert check(whole.folder).ok
+
+
+def test_the_remote_that_promises_stays(here: Repository) -> None:
+    with pytest.raises(StateError, match="lazy clone"):
+        remove_remote(here, "origin")
 
 
 def test_the_cached_catalogue_can_be_dropped(here: Repository) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from voyager.errors import ExistsError, NotFoundError, UsageError
+from voyager.errors import ExistsError, NotFoundError, StateError, UsageError
 from voyager.remotes.urls import is_url_or_path, mask, normal_url
+from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Repository
 from voyager.repo.upstream import Upstream, set_upstream, upstream_of, upstreams
 from voyager.store.refs import REMOTES, check_name, iter_refs, move_ref
@@ -121,6 +122,11 @@ def set_remote(repo: Repository, remote: Remote, *, kind: str = "remote-set-url"
 def remove_remote(repo: Repository, name: str) -> Remote:
     """Forget a remote, its remote-tracking refs, and that branches follow it."""
     remote = named_remote(repo, name)
+    if is_lazy(repo.store, name):
+        raise StateError(
+            f"this is a lazy clone: images that are not here are only at '{name}'",
+            hint=f"vgr remote set-url {name} URL, where they lie elsewhere now",
+        )
     with repo.transaction("remote-rm", name) as txn:
         txn.move(VALUES + name, None, old={"url": remote.url})
         for ref, commit in iter_refs(repo.store, remote.refs).items():
