@@ -171,9 +171,10 @@ def _keep(temporary: Path, path: Path) -> None:
         files.sync(fd)
     finally:
         os.close(fd)
-    index = path.with_suffix(".idx")
+    index = temporary.with_name(f"{temporary.name}-idx")  # another process may do the same
     files.remove(index)
     files.create(index, index_copy(temporary))
+    files.rename(index, path.with_suffix(".idx"))
     files.rename(temporary, path)
 
 
