@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from faulty import Faulty, Killed, Request, at
 from remote_content import content_of, packs_of, reached, root_of
+from s3_server import open_bucket
 from small_stores import some_bytes
 
 from voyager.errors import CorruptError, NotFoundError, RemoteError
 from voyager.remotes.base import Storage
+from voyager.remotes.checking import check_remote
 from voyager.remotes.collecting import Collected, collect_remote
 from voyager.remotes.push import push
 from voyager.remotes.retrying import Patience, Retrying
@@ -438,3 +441,19 @@ def test_a_remote_that_does_not_answer(repo: Repository, storage: MemoryStorage)
     with pytest.raises(RemoteError):
         collect(repo, Faulty(storage, lambda one: "drop"))
     reached(storage)
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_bucket(repo: Repository) -> None:
+    """The same at a service, whose clock has whole seconds."""
+    storage = open_bucket()
+    grow(repo, "main", "first")
+    grow(repo, "topic", "other")
+    push(repo, storage, every_branch=True)
+    drop_branch(repo, storage, "topic")
+    assert collect(repo, storage, HOUR).kept == 1
+    time.sleep(1.1)  # by its clock it is older than now
+    assert collect(repo, storage).deleted >= 4
+    assert_whole_and_small(storage)
+    assert check_remote(repo, storage, full=True).ok
+    storage.close()
