@@ -53,7 +53,7 @@ def test_the_demo_without_a_server(world: World, monkeypatch: pytest.MonkeyPatch
     result = world.vgr("demo")
     assert result.code == 0, result.text
     assert re.search(r"added remote 'origin': /.*/shared\n", result.out)
-    assert "checked: the clone has the photograph" in result.out
+    assert "checked: a photograph comes from there" in result.out
 
 
 def test_the_demo_as_json(world: World) -> None:

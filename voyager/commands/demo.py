@@ -235,8 +235,9 @@ class _Demo(Tour):
             self.vgr(f"remote add origin {url}")
             self.vgr("push -u origin main")
             clone = other / "clone"
-            self.vgr(f"clone {url} {clone}")
-            self.check("the clone has the photograph", self._has_photo(clone, _HAT))
+            self.tell("A lazy clone has all history and labels, and images when one looks at them.")
+            self.vgr(f"clone --lazy {url} {clone}")
+            self.check("a photograph comes from there, byte for byte", self._has_photo(clone, _HAT))
             self.tell("Nothing is new now, and one request says so. Then we forget the remote.")
             self.vgr("push")
             self.vgr("remote rm origin")
