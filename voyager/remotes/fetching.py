@@ -173,8 +173,9 @@ def read_root(catalogue: Catalogue, remote: Remote) -> Root:
     root = catalogue.read_root()
     if root is None:
         _refuse_repository(remote)
+        place = f" ({remote.url})" if remote.name else ""
         raise NotFoundError(
-            f"nothing was pushed to '{remote}' yet ({remote.url})",
+            f"nothing was pushed to '{remote}' yet{place}",
             hint=f"vgr push {remote.name or remote.url} main",
         )
     return root
