@@ -73,7 +73,7 @@ def run(
     purged, removed = 0, list[str]()
     reached: dict[str, PurgedThere] = {}
     if not dry_run:
-        if not yes and not _agreed(ctx, names):
+        if not yes and not _agreed(ctx, names, there):
             ctx.say("nothing was purged")
             return 1
         done = purge_blobs(repo, blobs, str(reason), progress=ctx.progress("purging"))
@@ -189,12 +189,13 @@ def _ref_text(ref: str) -> str:
     return f"{words[start]} {ref.removeprefix(start)}" if start else ref
 
 
-def _agreed(ctx: Context, names: list[str]) -> bool:
+def _agreed(ctx: Context, names: list[str], there: list[str]) -> bool:
     """Whether the user, asked, says yes; StateError where nobody can be asked."""
     if not sys.stdin.isatty() or ctx.json:
+        asked = "".join(f" --remote {name}" for name in there)
         raise StateError(
             "purge asks first, and nobody is there to answer",
-            hint=f"vgr purge {names[0]} --reason TEXT --yes",
+            hint=f"vgr purge {names[0]} --reason TEXT{asked} --yes",
         )
     sys.stdout.write("remove these bytes for good? [y/N] ")
     sys.stdout.flush()
