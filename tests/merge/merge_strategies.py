@@ -10,7 +10,8 @@ import schema_strategies as schema
 from hypothesis import strategies as st
 
 from voyager import wire
-from voyager.merge.three_way import MergedVersion, merge_versions
+from voyager.merge.merged_version import MergedVersion
+from voyager.merge.three_way import merge_versions
 from voyager.repo.conflicts import iter_conflicted, settle
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot, write_snapshot

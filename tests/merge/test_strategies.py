@@ -16,9 +16,9 @@ import voyager
 from voyager.errors import NotFoundError, UsageError
 from voyager.merge import abort, merge
 from voyager.merge.choices import parse_choices
+from voyager.merge.merged_version import MergedVersion
 from voyager.merge.question import Side
 from voyager.merge.strategies import STRATEGIES
-from voyager.merge.three_way import MergedVersion
 from voyager.repo.branches import find_branch
 from voyager.repo.conflicts import iter_conflicts
 from voyager.repo.dataset import Dataset

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from voyager.errors import StateError, UsageError
 from voyager.merge.bases import base_version, common_bases
 from voyager.merge.check import follow_joined, iter_violations
+from voyager.merge.dispute import Resolver
+from voyager.merge.merged_version import MergedVersion
 from voyager.merge.outcome import Merged as Merged
 from voyager.merge.question import named_sides
-from voyager.merge.three_way import MergedVersion, Resolver, merge_versions
+from voyager.merge.three_way import merge_versions
 from voyager.repo.commit import commit as commit_staged
 from voyager.repo.commit import run_hook
 from voyager.repo.conflicts import count_conflicts, settle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from voyager.merge.three_way import MergedVersion
+from voyager.merge.merged_version import MergedVersion
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES, write_snapshot
 from voyager.repo.staging import edit_map

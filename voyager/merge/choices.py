@@ -40,7 +40,7 @@ from voyager.schema.taxonomy_paths import not_found
 from voyager.schema.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from voyager.merge.three_way import Dispute
+    from voyager.merge.dispute import Dispute
 
 Kind = Literal["everything", "task", "class", "keys"]
 _RANK: Final[dict[Kind, int]] = {"everything": 0, "task": 1, "class": 2, "keys": 3}

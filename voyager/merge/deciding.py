@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from voyager.merge.choices import parse_choices
+from voyager.merge.dispute import Dispute
 from voyager.merge.question import Side
 from voyager.merge.resolving import Choice, Work, chosen_term
 from voyager.merge.sides import Traced
-from voyager.merge.three_way import Dispute
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES, TASKS, TAXONOMIES
@@ -20,7 +20,7 @@ from voyager.store.history import read_commit
 from voyager.store.refs import HEADS, iter_refs
 
 if TYPE_CHECKING:
-    from voyager.merge.three_way import Resolve
+    from voyager.merge.dispute import Resolve
 
 Choose: TypeAlias = Callable[[str, bytes, str], Choice | None]
 """What to do with the conflict of (space, key, path); None leaves it."""

@@ -32,7 +32,7 @@ from voyager.store.history import read_commit
 from voyager.store.objects import ObjectReader
 
 if TYPE_CHECKING:
-    from voyager.merge.three_way import Dispute
+    from voyager.merge.dispute import Dispute
 
 _VOCABULARY = ("tasks", "taxonomies")
 

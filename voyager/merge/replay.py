@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from voyager.errors import StateError
 from voyager.merge import Merged, merge_guarded
+from voyager.merge.dispute import Resolver
 from voyager.merge.only import EVERYTHING, Only, select
 from voyager.merge.question import Side
 from voyager.merge.replay_guard import recorded_guard
 from voyager.merge.replay_words import picked_message, reverted_message
-from voyager.merge.three_way import Resolver
 from voyager.repo.conflicts import conflicts_at, iter_conflicted
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard import Review

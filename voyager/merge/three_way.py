@@ -8,14 +8,13 @@ goes into the space of conflicts, and a resolver may decide it on the way.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from voyager.errors import InvalidDataError, StateError
+from voyager.merge.dispute import Dispute, Resolve, Resolver
 from voyager.merge.fields import UNDECIDED, decide
+from voyager.merge.merged_version import MergedVersion, Outcomes
 from voyager.merge.moves import Changes, Rows, Traced, find_moves
 from voyager.merge.rules import Rules
 from voyager.merge.samples import merge_sample
@@ -53,7 +52,6 @@ from voyager.schema.conflict import (
 )
 from voyager.schema.fields import FILE, KEY, SAMPLE, decode_field
 from voyager.schema.row_fields import ROW
-from voyager.schema.vocabulary import Vocabulary
 from voyager.store import bulk
 from voyager.store.ids import Kind
 from voyager.store.objects import ObjectWriter
@@ -61,95 +59,6 @@ from voyager.store.objects import ObjectWriter
 _EVERY = 256
 _APART = (SAMPLES, TASKS, TAXONOMIES, CONFLICTS)
 """Spaces that are not merged row by row."""
-
-
-@dataclass(slots=True)
-class Dispute:
-    """One row in conflict, for a resolver to decide: it sets `merged` and drops `conflicts`.
-
-    `base` and `sides` are the samples of the versions; of tasks and taxonomies they and `merged`
-    are whole vocabularies, of other spaces rows. `standing` says what is in conflict already on
-    each side, `joined` which regions became one with which; for two renames `keys` says where each
-    side has the sample, and `key` is set to where it goes.
-    """
-
-    space: str
-    key: bytes
-    merged: Any
-    conflicts: dict[str, Terms]
-    base: Any
-    sides: Sequence[Any]
-    standing: Sequence[Conflicts] = ()
-    joined: Mapping[bytes, bytes] = field(default_factory=dict)
-    keys: Sequence[bytes | None] = ()
-
-
-Resolve = Callable[[Dispute], None]
-Resolver = Callable[[Vocabulary], Resolve]
-"""Makes what resolves conflicts of versions with a merged vocabulary. With a true attribute
-`wants_all` it is asked of every sample that several sides changed, in conflict or not."""
-
-
-class Outcomes:
-    """(key, row of the base, of our side, of the outcome) of the samples that a side changed."""
-
-    def __init__(self, changes: Changes) -> None:
-        self._changes = changes
-        self._rows: dict[bytes, bytes | None] = {}
-        self._others: list[tuple[bytes, bytes | None, bytes | None, bytes | None]] = []
-        self.reader = changes.reader
-
-    def note(self, key: bytes, rows: Rows, row: bytes | None, *, listed: bool = True) -> None:
-        """Keep an outcome that is not our row; of a key that is not `listed` among the changes."""
-        if not listed:
-            self._others.append((key, rows[0], rows[1], row))
-        elif self._changes.are_kept:
-            self._rows[key] = row
-
-    def each(
-        self, base: Dataset, ours: Dataset, after: Dataset
-    ) -> Iterator[tuple[bytes, bytes | None, bytes | None, bytes | None]]:
-        """All of them, the listed ones in key order; read from the trees where they are many."""
-        if self._changes.are_kept:
-            for key, rows in self._changes:
-                yield key, rows[0], rows[1], self._rows.get(key, rows[1])
-            yield from self._others
-            return
-        for key, (old, own, new) in Changes(self.reader, [base, ours, after], SAMPLES):
-            yield key, old, own, new
-
-
-@dataclass(slots=True)
-class MergedVersion:
-    """What a merge made: a snapshot, and what is worth telling.
-
-    `joined` maps (sample uid, region) to the region that it became one with; `lowered` are keys of
-    samples with keys of coverage; `twins` pairs of keys with one image; `resolved` counts what the
-    resolver decided, by the path's first part.
-    """
-
-    snapshot: bytes
-    roots: dict[str, bytes]
-    vocabulary: Vocabulary
-    conflicts: int = 0
-    merged: int = 0
-    joined: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
-    lowered: list[tuple[bytes, str]] = field(default_factory=list)
-    twins: list[tuple[bytes, bytes]] = field(default_factory=list)
-    both: list[bytes] = field(default_factory=list)
-    """Keys of samples that were merged field by field."""
-    outcomes: Outcomes | None = None
-    """What became of every sample that a side changed."""
-
-    def changed_rows(
-        self, base: Dataset, ours: Dataset
-    ) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-        """(key, row of our side, of the outcome) of the samples that are not the same there."""
-        after = Dataset(ours.objects, self.roots)
-        outcomes = () if self.outcomes is None else self.outcomes.each(base, ours, after)
-        return ((key, old, new) for key, _, old, new in outcomes if old != new)
-
-    resolved: Counter[str] = field(default_factory=Counter)
 
 
 def merge_versions(

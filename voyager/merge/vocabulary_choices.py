@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from voyager.merge.three_way import Dispute, Resolve
+from voyager.merge.dispute import Dispute, Resolve
 from voyager.merge.vocabulary import MergedVocabulary
 from voyager.schema.conflict import Conflicts
 from voyager.schema.vocabulary import Vocabulary

@@ -23,7 +23,7 @@ from voyager.schema.conflict import ABSENT, Terms, join_field
 from voyager.schema.fields import encode_field, label_slot, region_path
 
 if TYPE_CHECKING:
-    from voyager.merge.three_way import Dispute
+    from voyager.merge.dispute import Dispute
 
 Part: TypeAlias = Sample | Region
 Elects: TypeAlias = Callable[[str, str, Sequence[Label]], bool]
