@@ -66,9 +66,7 @@ SETTINGS: dict[str, Setting] = {
             "are names that differ only in case one file here (auto: ask the file system)",
             choices=("auto", "true", "false"),
         ),
-        Setting(
-            "cache.limit_mb", "number", 10_000, "MB of images that a lazy clone keeps at hand"
-        ),
+        Setting("cache.limit_mb", "number", 10_000, "MB of images that a lazy clone keeps at hand"),
         Setting("gc.reflog_expire_days", "number", 90, "days that undo and the reflog reach back"),
         Setting(
             "ui.color",

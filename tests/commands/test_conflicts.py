@@ -337,7 +337,7 @@ def test_a_file_has_no_value_to_type(world: World) -> None:
         "vgr commit -q -m ours",
     )
     assert world.run("vgr merge other").code == 1
-    for value in ("foo", '\'{"size": 1}\''):
+    for value in ("foo", "'{\"size\": 1}'"):
         refused = world.run(f"vgr resolve notes.txt --value {value}")
         assert refused.code == 2
         assert "write the file and add it" in refused.err
