@@ -7,10 +7,13 @@ be dropped at any time. Nothing of it is believed: what comes in is checked by i
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -41,6 +44,8 @@ AT_ONCE = 8
 _MOST_FRAMING = 4096
 """What an index is longer than its columns at most: frame, count and trailer."""
 _COLUMN_BYTES = 17
+_FEW = 16
+"""Ids that are looked up one by one."""
 _MOST_ENTRIES = 1 << 22
 """Of one pack. A pack of 64 MiB of images of no bytes has a quarter of that."""
 
@@ -97,6 +102,8 @@ class Listing:
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, Found]:
         """Where those of some ids that it lists may lie."""
+        if len(ids) <= _FEW and "numpy" not in sys.modules:
+            return self._find_few(ids)
         import numpy as np
 
         ordered, order, offsets, lengths = self._columns
@@ -109,6 +116,28 @@ class Listing:
             ids[hit]: Found(self.pack, int(offsets[place]), int(lengths[place]))
             for hit, place in zip(hits.tolist(), order[at[hits]].tolist(), strict=True)
         }
+
+    def _find_few(self, ids: Sequence[bytes]) -> dict[bytes, Found]:
+        """As `find`; loading numpy takes longer than looking a few up."""
+        places = {one: self._place(one[:8]) for one in ids}
+        return {
+            one: Found(self.pack, self._offsets[at], self._lengths[at])
+            for one, at in places.items()
+            if at is not None
+        }
+
+    def _place(self, prefix: bytes) -> int | None:
+        """The first place of a prefix in the file."""
+        at = self._prefixes.find(prefix)
+        while at % 8 and at > 0:
+            at = self._prefixes.find(prefix, at + 1)
+        return None if at < 0 else at // 8
+
+    @cached_property
+    def _offsets(self) -> array[int]:
+        """Where entries begin."""
+        lengths = (HEADER_BYTES + stored for stored in self._lengths)
+        return array("Q", accumulate(lengths, initial=HEAD_BYTES))
 
 
 class Catalogue:
