@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.errors import NotFoundError
-from voyager.store.history import iter_history
+from voyager.store.history import commits_between, iter_history
 from voyager.store.refs import REMOTES, TAGS, iter_refs, read_ref
 
 if TYPE_CHECKING:
@@ -98,13 +98,9 @@ def distance(store: Store, commit: bytes | None, upstream: Upstream) -> Distance
     there = read_ref(store, upstream.ref)
     if there is None:
         return None
-    if commit is None or commit == there:
-        here: list[bytes] = [] if commit is None else [commit]
-        return Distance(0, sum(1 for _ in iter_history(store, [there], without=here)))
-    return Distance(
-        sum(1 for _ in iter_history(store, [commit], without=[there])),
-        sum(1 for _ in iter_history(store, [there], without=[commit])),
-    )
+    if commit is None:
+        return Distance(0, sum(1 for _ in iter_history(store, [there])))
+    return Distance(*commits_between(store, commit, there))
 
 
 def _value(upstream: Upstream | None) -> dict[str, str] | None:
