@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.replay_text import StrategyOption, proceed, tell, way_on
+from voyager.commands.replay_text import (
+    AbortOption,
+    ContinueOption,
+    NoCommitOption,
+    SkipOption,
+    StrategyOption,
+    proceed,
+    tell,
+    way_on,
+)
 
 
 def run(
@@ -23,9 +32,7 @@ def run(
     note_origin: Annotated[
         bool, typer.Option("-x", help="say in the message which commit it was")
     ] = False,
-    no_commit: Annotated[
-        bool, typer.Option("-n", "--no-commit", help="leave the outcome staged")
-    ] = False,
+    no_commit: NoCommitOption = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,15 +43,9 @@ def run(
         str | None, typer.Option(metavar="WHO", help="only what this author or source said")
     ] = None,
     strategies: StrategyOption = None,
-    go_on: Annotated[
-        bool, typer.Option("--continue", help="commit what was resolved, and go on")
-    ] = False,
-    skip: Annotated[
-        bool, typer.Option("--skip", help="leave out the commit that has conflicts, and go on")
-    ] = False,
-    abort: Annotated[
-        bool, typer.Option("--abort", help="give up all of it: everything as it was")
-    ] = False,
+    go_on: ContinueOption = False,
+    skip: SkipOption = False,
+    abort: AbortOption = False,
 ) -> int:
     """Do here what commits did elsewhere.
 

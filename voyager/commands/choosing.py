@@ -17,6 +17,13 @@ from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema import Sample, decode_sample
 
+PathOption = Annotated[
+    str | None, typer.Option(metavar="PATH", help="fields of this path: split, labels/color")
+]
+TaskOption = Annotated[str | None, typer.Option(metavar="TASK", help="about a task")]
+ClassOption = Annotated[
+    str | None, typer.Option("--class", metavar="CLASS", help="about a class, or below it")
+]
 WhereOption: TypeAlias = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="those for which this SQL is true")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voyager.commands.choosing import WhereOption
+from voyager.commands.choosing import ClassOption, PathOption, TaskOption, WhereOption
 from voyager.commands.context import Context
 from voyager.commands.words import key_of
 from voyager.repo.dataset import Dataset
@@ -30,13 +30,9 @@ def run(
     at: Annotated[
         str | None, typer.Option("--at", metavar="REV", help="of a version; else what is staged")
     ] = None,
-    path: Annotated[
-        str | None, typer.Option(metavar="PATH", help="fields of this path: split, labels/color")
-    ] = None,
-    task: Annotated[str | None, typer.Option(metavar="TASK", help="about a task")] = None,
-    class_: Annotated[
-        str | None, typer.Option("--class", metavar="CLASS", help="about a class, or below it")
-    ] = None,
+    path: PathOption = None,
+    task: TaskOption = None,
+    class_: ClassOption = None,
     where: WhereOption = None,
     stat: Annotated[
         bool, typer.Option("--stat", help="count by kind, by task and by class")

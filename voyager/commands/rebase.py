@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.replay_text import StrategyOption, proceed, tell, way_on
+from voyager.commands.replay_text import (
+    AbortOption,
+    ContinueOption,
+    SkipOption,
+    StrategyOption,
+    proceed,
+    tell,
+    way_on,
+)
 from voyager.errors import UsageError
 
 
@@ -25,15 +33,9 @@ def run(
         typer.Option(metavar="NEW", help="go on top of this, with what UPSTREAM lacks"),
     ] = None,
     strategies: StrategyOption = None,
-    go_on: Annotated[
-        bool, typer.Option("--continue", help="commit what was resolved, and go on")
-    ] = False,
-    skip: Annotated[
-        bool, typer.Option("--skip", help="leave out the commit that has conflicts, and go on")
-    ] = False,
-    abort: Annotated[
-        bool, typer.Option("--abort", help="give up all of it: everything as it was")
-    ] = False,
+    go_on: ContinueOption = False,
+    skip: SkipOption = False,
+    abort: AbortOption = False,
 ) -> int:
     """Make the commits of a branch again on top of another.
 

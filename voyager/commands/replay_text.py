@@ -20,6 +20,16 @@ from voyager.store.history import read_commit
 if TYPE_CHECKING:
     from voyager.merge.replay import Replayed, ReplayKind, Step
 
+ContinueOption = Annotated[
+    bool, typer.Option("--continue", help="commit what was resolved, and go on")
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip", help="leave out the commit that has conflicts, and go on")
+]
+AbortOption = Annotated[
+    bool, typer.Option("--abort", help="give up all of it: everything as it was")
+]
+NoCommitOption = Annotated[bool, typer.Option("-n", "--no-commit", help="leave the outcome staged")]
 StrategyOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voyager.commands.choosing import WhereOption
+from voyager.commands.choosing import ClassOption, PathOption, TaskOption, WhereOption
 from voyager.commands.conflicts import next_command, wanted_of
 from voyager.commands.context import Context
 from voyager.commands.reports import capped, quoted
@@ -57,13 +57,9 @@ def run(
     from_file: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="as JSON lines say it")
     ] = None,
-    path: Annotated[
-        str | None, typer.Option(metavar="PATH", help="fields of this path: split, labels/color")
-    ] = None,
-    task: Annotated[str | None, typer.Option(metavar="TASK", help="about a task")] = None,
-    class_: Annotated[
-        str | None, typer.Option("--class", metavar="CLASS", help="about a class, or below it")
-    ] = None,
+    path: PathOption = None,
+    task: TaskOption = None,
+    class_: ClassOption = None,
     where: WhereOption = None,
     everything: Annotated[bool, typer.Option("--all", help="every conflict")] = False,
     dry_run: Annotated[

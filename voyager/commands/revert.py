@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.replay_text import StrategyOption, proceed, tell, way_on
+from voyager.commands.replay_text import (
+    AbortOption,
+    ContinueOption,
+    NoCommitOption,
+    SkipOption,
+    StrategyOption,
+    proceed,
+    tell,
+    way_on,
+)
 
 
 def run(
@@ -20,19 +29,11 @@ def run(
         int | None,
         typer.Option("-m", "--mainline", metavar="N", help="of a merge: the parent to go back to"),
     ] = None,
-    no_commit: Annotated[
-        bool, typer.Option("-n", "--no-commit", help="leave the outcome staged")
-    ] = False,
+    no_commit: NoCommitOption = False,
     strategies: StrategyOption = None,
-    go_on: Annotated[
-        bool, typer.Option("--continue", help="commit what was resolved, and go on")
-    ] = False,
-    skip: Annotated[
-        bool, typer.Option("--skip", help="leave out the commit that has conflicts, and go on")
-    ] = False,
-    abort: Annotated[
-        bool, typer.Option("--abort", help="give up all of it: everything as it was")
-    ] = False,
+    go_on: ContinueOption = False,
+    skip: SkipOption = False,
+    abort: AbortOption = False,
 ) -> int:
     """Undo what commits did, by new commits.
 
