@@ -111,3 +111,17 @@ def test_a_segment_of_other_bytes_is_refused() -> None:
     [first, second] = VECTORS["segments"]
     with pytest.raises(CorruptError, match="holds other bytes"):
         decode_segment(bytes.fromhex(first["id"]), bytes.fromhex(second["hex"]))
+
+
+def test_fields_that_nobody_knows_are_not_lost_but_refused() -> None:
+    import msgspec
+
+    from voyager.errors import CorruptError
+    from voyager.remotes.root import Root, decode_root, encode_root
+
+    value = msgspec.msgpack.decode(encode_root(Root(head="main")))
+    value = dict(sorted({**value, "quota": 5}.items()))
+    with pytest.raises(CorruptError, match="quota"):
+        decode_root(msgspec.msgpack.encode(value))
+    with pytest.raises(CorruptError, match="has format 2"):
+        decode_root(msgspec.msgpack.encode(dict(sorted({**value, "format": 2}.items()))))

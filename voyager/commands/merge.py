@@ -8,6 +8,7 @@ import typer
 
 from voyager.commands.context import Context
 from voyager.commands.merge_text import merged_lines
+from voyager.commands.replay_text import StrategyOption
 from voyager.commands.reports import capped, files_changed
 from voyager.errors import UsageError
 
@@ -26,12 +27,7 @@ def run(
     message: Annotated[
         str | None, typer.Option("-m", "--message", metavar="MSG", help="of the merge commit")
     ] = None,
-    strategies: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-X", "--strategy", metavar="[WHAT=]HOW", help="how to decide conflicts; repeatable"
-        ),
-    ] = None,
+    strategies: StrategyOption = None,
     no_commit: Annotated[
         bool, typer.Option("--no-commit", help="leave the outcome staged")
     ] = False,

@@ -31,7 +31,7 @@ MOST_SEGMENTS = 16
 MOST_ROOT_BYTES = 16 << 20
 
 
-class Move(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Move(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """One past move of the root: by whom, when (ms since 1970, UTC), and its nonce.
 
     `left` are values of refs that nothing may reach since: a gc keeps them for a while.
@@ -71,7 +71,7 @@ class Packed(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"{self.name.hex()}-{self.gc}" if self.gc else self.name.hex()
 
 
-class Policy(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Policy(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """What pushing clients check; `protected` are globs of branches that only go forward, without
     conflicts and with a clean guard."""
 
@@ -81,7 +81,7 @@ class Policy(Struct, frozen=True, omit_defaults=True, kw_only=True):
 _NO_POLICY = Policy()
 
 
-class Root(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Root(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """The state of a remote. `generation` counts moves, `gc` the garbage collections; `head` is
     the branch that a clone begins with."""
 
@@ -128,11 +128,16 @@ class Root(Struct, frozen=True, omit_defaults=True, kw_only=True):
         )
 
 
+class _Format(Struct, frozen=True):
+    format: int = FORMAT
+
+
 class _Segment(Struct, frozen=True, omit_defaults=True, kw_only=True):
     gc: int = 0
     packs: list[Packed]
 
 
+_format_decoder = msgspec.msgpack.Decoder(_Format)
 _root_decoder = msgspec.msgpack.Decoder(Root)
 _segment_decoder = msgspec.msgpack.Decoder(_Segment)
 
@@ -146,12 +151,15 @@ def encode_root(root: Root) -> bytes:
 
 def decode_root(data: bytes) -> Root:
     """The root of its bytes; CorruptError for those of none, and for one of a newer format."""
-    found: Root = _decoded(data, _root_decoder, "the root of the remote")
-    if found.format > FORMAT:
+    what = "the root of the remote"
+    # Before all else: a newer one may have fields that must not be lost by writing it again.
+    newer: _Format = _decoded(data, _format_decoder, what)
+    if newer.format > FORMAT:
         raise CorruptError(
-            f"the remote has format {found.format}, this Voyager knows {FORMAT}",
+            f"the remote has format {newer.format}, this Voyager knows {FORMAT}",
             hint="pip install --upgrade voyager-vgr",
         )
+    found: Root = _decoded(data, _root_decoder, what)
     if any(len(segment) != wire.ID_BYTES for segment in found.segments):
         raise CorruptError("the root of the remote names a segment that cannot be one")
     return found
