@@ -28,7 +28,11 @@ def merge_terms(base: Terms, sides: Sequence[Terms]) -> Terms:
         return base
     if all(side == changed[0] for side in changed):
         return changed[0]
-    for known in (base, Terms((base.held,))):
+    plain = Terms((base.held,))
+    # Of a base in conflict that every side settled, only what it held is of interest: its own
+    # terms, which nobody says any more, would come up as further answers.
+    all_settled = all(side.settled is not None for side in changed)
+    for known in (plain,) if all_settled and base.settled is None else (base, plain):
         found = combine(known, changed)
         if _holds_answers(found, base, changed):
             return found
