@@ -75,6 +75,36 @@ def test_many_objects_go_into_a_pack_of_their_own(
     assert all(store.get(row, Kind.ROW) for row in rows)
 
 
+def test_packs_of_objects_are_sealed_at_a_size(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voyager.store.spool.SPILL_BYTES", 2000)
+    monkeypatch.setattr("voyager.store.spool._BATCH_BYTES", 700)
+    monkeypatch.setattr("voyager.store.spool.PACK_SEAL_BYTES", 10_000)
+    with begin(store) as txn:
+        rows = [txn.put_value(Kind.ROW, {"n": n, "t": some_bytes(n, 90)}) for n in range(300)]
+        for n in (0, 100, 299):
+            assert txn.get(rows[n], Kind.ROW) == encode({"n": n, "t": some_bytes(n, 90)})
+        txn.commit()
+    packs = [name for name in packs_in(store) if name.endswith(".pack")]
+    assert len(packs) > 3
+    assert all((store.root / "packs" / name).stat().st_size < 12_000 for name in packs)
+    assert all(store.get(row, Kind.ROW) for row in rows)
+    assert fsck.check(store.root).ok
+
+
+def test_many_packs_of_a_transaction_that_is_given_up_go(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voyager.store.spool.SPILL_BYTES", 2000)
+    monkeypatch.setattr("voyager.store.spool._BATCH_BYTES", 700)
+    monkeypatch.setattr("voyager.store.spool.PACK_SEAL_BYTES", 10_000)
+    with begin(store) as txn:
+        for n in range(300):
+            txn.put_value(Kind.ROW, {"n": n, "t": some_bytes(n, 90)})
+    assert packs_in(store) == []
+
+
 def test_the_same_bytes_are_stored_once(store: Store) -> None:
     data = some_bytes(1, 4000)
     for _ in range(3):

@@ -1,7 +1,7 @@
 """Objects of a running transaction: hashed at once, compressed in batches, spilled when many.
 
 Nodes are compressed in batches on one helper thread, since zstd lets go of the interpreter lock.
-What stays under SPILL_BYTES goes into the journal; more becomes a metadata pack.
+What stays under SPILL_BYTES goes into the journal; more becomes metadata packs.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from voyager.store.entry import Method, decode_header, expand
+from voyager.store.entry import HEADER_BYTES, Method, decode_header, expand
 from voyager.store.ids import Kind
 from voyager.store.journal import Encoded, encode_entry
 from voyager.store.pack import PackWriter
-from voyager.store.spec import MIB, SPILL_BYTES
+from voyager.store.spec import MIB, PACK_SEAL_BYTES, SPILL_BYTES
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +28,7 @@ Raw = tuple[Kind, bytes]
 
 
 class ObjectSpool:
-    """Takes objects, gives them back by id, and ends as journal entries or one metadata pack.
+    """Takes objects, gives them back by id, and ends as journal entries or metadata packs.
 
     `only_new` tells which of some ids the store does not have; it is asked a batch at a time.
     """
@@ -46,8 +46,8 @@ class ObjectSpool:
         self._in_flight: deque[tuple[dict[bytes, Raw], Future[list[bytes]]]] = deque()
         self._stored: dict[bytes, Encoded] = {}
         self._stored_bytes = 0
-        self._spilled: dict[bytes, tuple[Kind, int, int]] = {}
-        self._pack: PackWriter | None = None
+        self._spilled: dict[bytes, tuple[Kind, PackWriter, int, int]] = {}
+        self._packs: list[PackWriter] = []
         self._worker: ThreadPoolExecutor | None = None
 
     def __contains__(self, entry_id: bytes) -> bool:
@@ -73,9 +73,9 @@ class ObjectSpool:
             header = decode_header(stored.header, verify=False)
             return header.kind, expand(header, stored.stored)
         spilled = self._spilled.get(entry_id)
-        if spilled is not None and self._pack is not None:
-            kind, offset, length = spilled
-            return kind, self._pack.read(offset, length)
+        if spilled is not None:
+            kind, pack, offset, length = spilled
+            return kind, pack.read(offset, length)
         return None
 
     def _send_batch(self) -> None:
@@ -106,25 +106,32 @@ class ObjectSpool:
         for entry in entries:
             self._stored[entry.id] = entry
             self._stored_bytes += len(entry.header) + len(entry.stored)
-        if self._pack is not None or self._stored_bytes > SPILL_BYTES:
+        if self._packs or self._stored_bytes > SPILL_BYTES:
             self._spill()
 
     def _spill(self) -> None:
-        pack = self._pack = self._pack or self._new_pack()
         for entry in self._stored.values():
+            pack = self._pack_for(len(entry.stored))
             placed = pack.append_encoded(entry.header, entry.stored)
-            self._spilled[placed.id] = (Kind(entry.header[4]), placed.offset, placed.stored)
+            self._spilled[placed.id] = (Kind(entry.header[4]), pack, placed.offset, placed.stored)
         self._stored.clear()
         self._stored_bytes = 0
 
-    def finish(self) -> tuple[list[Encoded], PackWriter | None]:
-        """(entries for the journal, the metadata pack to seal or None)."""
+    def _pack_for(self, stored: int) -> PackWriter:
+        """The pack that is being filled, or a new one where so many bytes have no room in it."""
+        size = HEADER_BYTES + stored
+        if not self._packs or self._packs[-1].size + size > PACK_SEAL_BYTES:
+            self._packs.append(self._new_pack())
+        return self._packs[-1]
+
+    def finish(self) -> tuple[list[Encoded], list[PackWriter]]:
+        """(entries for the journal, the metadata packs to seal)."""
         while self._in_flight:
             self._land()
         batch = self._take_batch()
         self._keep(_encode_batch(batch, _compress_many([data for _, data in batch.values()])))
         self.close()
-        return list(self._stored.values()), self._pack
+        return list(self._stored.values()), list(self._packs)
 
     def close(self) -> None:
         if self._worker is not None:
@@ -134,8 +141,8 @@ class ObjectSpool:
     def discard(self) -> None:
         """Forget everything."""
         self.close()
-        if self._pack is not None:
-            self._pack.discard()
+        for pack in self._packs:
+            pack.discard()
 
 
 def _compress_many(bodies: list[bytes]) -> list[bytes]:

@@ -1,6 +1,6 @@
 """The one object that changes history: gathers blobs, objects and moves, and commits them at once.
 
-Write order (spec 6.1): blob packs are durable first, then a spilled metadata pack, then one append
+Write order (spec 6.1): blob packs are durable first, then spilled metadata packs, then one append
 to the journal with the small objects and the operation; its fsync is the commit. The LMDB index
 follows and may be lost.
 """
@@ -272,8 +272,8 @@ class Transaction:
         """
         self._seal_blobs()
         entries, metadata = self._spool.finish()
-        if metadata is not None:
-            self._sealed.append(metadata.seal())
+        for pack in metadata:
+            self._sealed.append(pack.seal())
         with self.store.lock():
             if not self.store.is_current():
                 self.store.replay()
