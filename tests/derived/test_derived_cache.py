@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voyager.derived.cache import DerivedCache, Values
+from voyager.derived.picture import Picture
 from voyager.derived.registry import METHODS, Method
 from voyager.derived.value_file import ValueFile
 from voyager.store import files
@@ -31,8 +32,8 @@ def _reversed(data: Sequence[bytes]) -> list[bytes | None]:
     return [one[::-1] or None for one in data]
 
 
-def _same(data: bytes) -> bytes:
-    return data
+def _same(picture: Picture) -> bytes:
+    return picture.data
 
 
 BACKWARDS = Method("backwards", 1, "cheap", _same, _reversed)

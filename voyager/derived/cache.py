@@ -17,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voyager.derived.decode import quietly
-from voyager.derived.registry import Method, run
+from voyager.derived.picture import Picture
+from voyager.derived.registry import Method, Source, run
 from voyager.derived.value_file import ValueFile
 from voyager.store import files
 
-Read: TypeAlias = Callable[[Sequence[bytes]], Iterable[tuple[bytes, bytes | None]]]
-"""From blob ids to (id, bytes) in any order; None as the bytes of an image that is not here."""
+Read: TypeAlias = Callable[[Sequence[bytes]], Iterable[tuple[bytes, Source | None]]]
+"""From ids to (id, image) in any order; None for an image that is not here.
+
+An image is the bytes of a file, or a part of one as a Picture, whose id is not that of the blob.
+"""
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 
@@ -192,7 +196,7 @@ class _Keeping:
                 waiting.clear()
 
 
-_Chunk: TypeAlias = list[tuple[bytes, bytes]]
+_Chunk: TypeAlias = list[tuple[bytes, Source]]
 
 
 def _computed(
@@ -226,7 +230,7 @@ def _by_name(methods: Sequence[Method], found: Sequence[Any]) -> dict[str, Any]:
     return {method.name: values for method, values in zip(methods, found, strict=True)}
 
 
-def _chunks(images: Iterable[tuple[bytes, bytes | None]]) -> Iterator[tuple[_Chunk, int]]:
+def _chunks(images: Iterable[tuple[bytes, Source | None]]) -> Iterator[tuple[_Chunk, int]]:
     """Images by chunks, with how many had no bytes; the last chunk is empty."""
     chunk: _Chunk = []
     size = absent = 0
@@ -235,7 +239,7 @@ def _chunks(images: Iterable[tuple[bytes, bytes | None]]) -> Iterator[tuple[_Chu
             absent += 1
             continue
         chunk.append((blob_id, data))
-        size += len(data)
+        size += len(data.data if isinstance(data, Picture) else data)
         if len(chunk) == _CHUNK_IMAGES or size >= _CHUNK_BYTES:
             yield chunk, absent
             chunk, size, absent = [], 0, 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final
 
@@ -16,31 +16,29 @@ from voyager.derived.decode import (
     MOST_PIXELS,
     UNDECODABLE,
     is_deep,
-    sound_header,
     turned_upright,
 )
-from voyager.images import ImageInfo
+from voyager.derived.picture import NoPicture, Picture
 
 BYTES: Final = 32
 
 _HEAD: Final = Struct("<4sII").pack
-_ONE_PICTURE: Final = ("JPEG", "MPO")
-"""Formats whose further frames are previews, depth or gain maps of the first."""
+_ONE_PICTURE: Final = ("jpeg", "bmp")
+"""Formats of one frame; what else a JPEG holds are previews, depth or gain maps of it."""
 
 
-def hash_pixels(data: bytes) -> bytes | None:
-    """32 bytes over width, height and upright pixels of every frame; None where there are none.
+def hash_pixels(picture: Picture) -> bytes:
+    """32 bytes over width, height and upright pixels of every frame.
 
     Greys of 8 bits equal the same colours; greys of more bits count as they are; what is fully
     clear has no colour, and an alpha channel that hides nothing does not count.
     """
-    info = sound_header(data)
-    if info is None:
-        return None
-    try:
-        return _hash(data, info)
-    except UNDECODABLE:
-        return None
+    hasher = blake3()
+    for frame in _frames(picture):
+        kind, levels = _canonical(frame)
+        hasher.update(_HEAD(kind, levels.shape[1], levels.shape[0]))
+        hasher.update(levels.data.cast("B"))
+    return hasher.digest(BYTES)
 
 
 def hashes_of(found: Sequence[bytes]) -> Sequence[bytes]:
@@ -48,21 +46,27 @@ def hashes_of(found: Sequence[bytes]) -> Sequence[bytes]:
     return found
 
 
-def _hash(data: bytes, info: ImageInfo) -> bytes:
-    hasher, pixels = blake3(), 0
-    with PIL.Image.open(io.BytesIO(data)) as image:
+def _frames(picture: Picture) -> Iterator[PIL.Image.Image]:
+    """Every frame, upright; the pixels of an image that has one alone are shared."""
+    if picture.info.type in _ONE_PICTURE:
+        yield picture.stored
+        return
+    try:
+        yield from _every_frame(picture)
+    except UNDECODABLE as error:
+        raise NoPicture from error
+
+
+def _every_frame(picture: Picture) -> Iterator[PIL.Image.Image]:
+    pixels = 0
+    with PIL.Image.open(io.BytesIO(picture.data)) as image:
         image_format = image.format
         for frame in ImageSequence.Iterator(image):
             pixels += frame.width * frame.height
             if pixels > MOST_PIXELS:
-                raise PIL.Image.DecompressionBombError
+                raise NoPicture
             frame.load()
-            kind, levels = _canonical(turned_upright(frame, info, image_format))
-            hasher.update(_HEAD(kind, levels.shape[1], levels.shape[0]))
-            hasher.update(levels.data.cast("B"))
-            if image_format in _ONE_PICTURE:
-                break
-    return hasher.digest(BYTES)
+            yield turned_upright(frame, picture.info, image_format)
 
 
 def _canonical(image: PIL.Image.Image) -> tuple[bytes, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from voyager.derived import layout, perceptual_hash
 from voyager.derived.decode import quietly
+from voyager.derived.picture import NoPicture, Picture
 from voyager.derived.pixel_hash import BYTES as PIXEL_HASH_BYTES
 from voyager.derived.pixel_hash import hash_pixels, hashes_of
 from voyager.derived.square import square_of
@@ -20,8 +21,11 @@ from voyager.errors import NotFoundError
 Cost: TypeAlias = Literal["cheap", "decode", "model"]
 """A word for people: no pixels · about a decode of the image · more than that."""
 
-Prepare: TypeAlias = Callable[[bytes], Any]
-"""From the bytes of one image to what a batch is made of; None where it cannot be decoded."""
+Prepare: TypeAlias = Callable[[Picture], Any]
+"""From one image to what a batch is made of; raises NoPicture, or None, where there is no value."""
+
+Source: TypeAlias = bytes | Picture
+"""An image to derive from: the bytes of a file, or a part of it as `Picture(data).crop(box)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,10 @@ class Method:
     """One kind of derived value.
 
     `prepare` runs per image and releases the interpreter lock while it decodes; methods that name
-    the same function share its result. `finish` turns a batch of results into values, None where
-    there is none. `size` is the length of every value in bytes, None where it varies.
+    the same function share its result, and what it asks of the picture by `Picture.once`. `finish`
+    turns a batch of results into values, None where there is none. Both are functions of a module,
+    or objects that can be pickled, so that they run in other processes too. `size` is the length of
+    every value in bytes, None where it varies.
     """
 
     name: str
@@ -43,19 +49,34 @@ class Method:
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
-    def __call__(self, ids: Sequence[bytes], data: Sequence[bytes]) -> list[bytes | None]:
+    def __call__(self, ids: Sequence[bytes], images: Sequence[Source]) -> list[bytes | None]:
         """The values of a batch of images, given as blob ids and bytes."""
         with quietly():
-            return run([self], data)[0]
+            return run([self], images)[0]
 
 
-def run(methods: Sequence[Method], data: Sequence[bytes]) -> list[list[bytes | None]]:
+def run(methods: Sequence[Method], images: Sequence[Source]) -> list[list[bytes | None]]:
     """The values of a batch of images by several methods, each image decoded once where it may."""
-    prepared = {
-        prepare: [prepare(one) for one in data]
-        for prepare in dict.fromkeys(method.prepare for method in methods)
-    }
-    return [_finished(method, prepared[method.prepare]) for method in methods]
+    prepared: list[list[Any]] = [[] for _ in methods]
+    whole = None
+    for image in images:
+        picture = image if isinstance(image, Picture) else Picture(image)
+        if whole is not None and whole is not picture.whole:
+            whole.forget()
+        whole = picture.whole
+        for method, found in zip(methods, prepared, strict=True):
+            found.append(_prepared(method, picture))
+        picture.forget()
+    if whole is not None:
+        whole.forget()
+    return [_finished(method, found) for method, found in zip(methods, prepared, strict=True)]
+
+
+def _prepared(method: Method, picture: Picture) -> Any:
+    try:
+        return picture.once(method.prepare)
+    except NoPicture:
+        return None
 
 
 def _finished(method: Method, prepared: Sequence[Any]) -> list[bytes | None]:
