@@ -12,12 +12,21 @@ from sealed_world import World, sealed_world
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--deep", action="store_true", help="run the long tests too")
+    parser.addoption(
+        "--server",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --deep: an S3 server to start for tests/remotes (moto, radosgw, rclone)",
+    )
     parser.addoption("--update", action="store_true", help="rewrite golden files with what is seen")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--deep"):
         go_deep()
+    elif config.getoption("--server"):
+        raise pytest.UsageError("--server is for the long tests: add --deep")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
