@@ -30,6 +30,13 @@ class _Login(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
 
+class _Handle(SFTPHandle):
+    """An open file that also tells its length."""
+
+    def stat(self) -> Any:
+        return SFTPAttributes.from_stat(os.fstat(self.readfile.fileno()))
+
+
 def _answered(work: Callable[[], Any]) -> Any:
     """What the system says, errors as SFTP has them."""
     try:
@@ -60,7 +67,7 @@ class _Files(paramiko.SFTPServerInterface):
     def open(self, path: str, flags: int, attr: SFTPAttributes) -> Any:
         def opened() -> SFTPHandle:
             fd = os.open(path, flags, 0o666)
-            handle = SFTPHandle(flags)
+            handle = _Handle(flags)
             mode = "r+b" if flags & os.O_RDWR else "wb" if flags & os.O_WRONLY else "rb"
             handle.readfile = handle.writefile = os.fdopen(fd, mode)
             return handle

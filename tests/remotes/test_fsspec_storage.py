@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from failing_server import failing_server
 from s3_server import new_bucket
 
-from voyager.errors import MissingExtraError, NotFoundError, RemoteError, UsageError
+from voyager.errors import CorruptError, MissingExtraError, NotFoundError, RemoteError, UsageError
 from voyager.remotes.base import Storage, Unconditional
 from voyager.remotes.conformance import ODD_NAMES, StorageSuite
 from voyager.remotes.lease import Leased
@@ -129,6 +130,36 @@ def test_web_servers_are_read(handler: type[_Quiet], tmp_path: Path) -> None:
                 storage.fetch("packs/a.pack", tmp_path / "other", size=size)
         with pytest.raises(NotFoundError):
             storage.get("root")
+        storage.close()
+
+
+class _Endless(_Quiet):
+    """A server that says a terabyte and sends as long as anybody listens."""
+
+    sent: ClassVar[int] = 0
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(1 << 40))
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(bytes(1 << 20))
+                _Endless.sent += 1 << 20
+        except OSError:
+            self.close_connection = True
+
+
+def test_a_web_server_that_sends_without_end(tmp_path: Path) -> None:
+    with web_server(tmp_path, _Endless) as base:
+        storage = open_storage(f"{base}/data", options=ONCE)
+        with pytest.raises(CorruptError, match=r"'root' of .* has more than 16,777,216 bytes"):
+            storage.get("root")
+        assert storage.get_range("packs/a.idx", 500, 100) == bytes(100)
+        with pytest.raises(RemoteError, match="instead of 5,000,000"):
+            storage.fetch("packs/a.pack", tmp_path / "a", size=5_000_000)
+        assert not (tmp_path / "a").exists()
+        assert _Endless.sent < 64 << 20
         storage.close()
 
 

@@ -13,9 +13,9 @@ from msgspec import structs
 
 from voyager.errors import CorruptError
 from voyager.remotes import root as roots
+from voyager.remotes.base import MOST_BYTES
 from voyager.remotes.root import (
     MOST_MOVES,
-    MOST_ROOT_BYTES,
     MOST_SEGMENTS,
     Move,
     Packed,
@@ -48,7 +48,7 @@ def test_fields(struct: type) -> None:
 
 def test_limits_and_lines() -> None:
     told = re.sub(r"\s+", " ", SECTION)
-    assert f"at most {MOST_ROOT_BYTES >> 20} MiB" in told
+    assert f"at most {MOST_BYTES >> 20} MiB" in told
     assert f"at most {MOST_MOVES}, the newest" in told
     assert f"From {MOST_SEGMENTS} segments on" in told
     lines = re.findall(r"[0-9a-f]{24,}", SECTION)

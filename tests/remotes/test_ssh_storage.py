@@ -31,6 +31,10 @@ class TestSsh(StorageSuite):
     def open_storage(self) -> Storage:
         return trusted(open_storage(self.url))
 
+    @pytest.mark.deep
+    def test_what_is_too_long_is_not_read_as_a_whole(self, storage: Storage) -> None:
+        super().test_what_is_too_long_is_not_read_as_a_whole(storage)
+
 
 def test_ssh_has_no_conditions_and_gets_a_lease(tmp_path: Path) -> None:
     with sftp_server(tmp_path) as place:

@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol
 
 from voyager.errors import ConflictError, RemoteError
 
+MOST_BYTES = 16 << 20
+"""Of an object that is read as a whole: the root, a segment, a note. Nobody writes longer ones."""
+
 
 class Tagged(NamedTuple):
     """Bytes, and the tag (etag, version) that a later conditional write names them by."""
@@ -55,7 +58,8 @@ class Storage(Protocol):
     read_only: bool
 
     def get(self, name: str) -> bytes:
-        """All bytes of a small object."""
+        """All bytes of a small object; CorruptError where it has more than MOST_BYTES, of which no
+        more than that are read."""
         ...
 
     def get_tagged(self, name: str) -> Tagged:

@@ -20,8 +20,8 @@ from typing import ClassVar
 
 import pytest
 
-from voyager.errors import InvalidDataError, NotFoundError, RemoteError
-from voyager.remotes.base import PreconditionFailed, Storage
+from voyager.errors import CorruptError, InvalidDataError, NotFoundError, RemoteError
+from voyager.remotes.base import MOST_BYTES, PreconditionFailed, Storage
 
 ODD_NAMES = (
     "packs/a b.pack",
@@ -88,6 +88,12 @@ class StorageSuite:
         assert storage.size("packs/empty") == 0
         storage.fetch("packs/empty", tmp_path / "empty", size=0)
         assert (tmp_path / "empty").read_bytes() == b""
+
+    def test_what_is_too_long_is_not_read_as_a_whole(self, storage: Storage) -> None:
+        storage.put("root", bytes(MOST_BYTES + 1))
+        for read in (storage.get, storage.get_tagged):
+            with pytest.raises(CorruptError, match="has more than"):
+                read("root")
 
     def test_ranges(self, storage: Storage) -> None:
         data = bytes(range(256)) * 40

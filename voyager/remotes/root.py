@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from voyager import wire
 from voyager.errors import CorruptError
+from voyager.remotes.base import MOST_BYTES
 from voyager.wire import Ext, object_ref
 
 ROOT = "root"
@@ -28,7 +29,6 @@ MOST_MOVES = 64
 """So many last moves are kept, for those whose reply was lost."""
 MOST_SEGMENTS = 16
 """The next push joins the segments when there are more."""
-MOST_ROOT_BYTES = 16 << 20
 
 
 class Move(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,7 +191,7 @@ def segment_path(segment: bytes) -> str:
 
 
 def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[Any], what: str) -> Any:
-    if len(data) > MOST_ROOT_BYTES or not wire.is_canonical(data):
+    if len(data) > MOST_BYTES or not wire.is_canonical(data):
         raise CorruptError(f"{what} is not canonical msgpack", hint="vgr fsck --remote")
     try:
         return decoder.decode(data)

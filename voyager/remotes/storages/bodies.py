@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from voyager.errors import InvalidDataError, NotFoundError, RemoteError
-from voyager.remotes.base import PreconditionFailed
+from voyager.errors import CorruptError, InvalidDataError, NotFoundError, RemoteError
+from voyager.remotes.base import MOST_BYTES, PreconditionFailed
 from voyager.store import files
 
 CHUNK: Final = 1 << 20
@@ -44,6 +44,15 @@ def cut_short(url: str, name: str, *, wanted: int, got: int) -> RemoteError:
     )
 
 
+def refuse_long(size: int, *, url: str, name: str) -> None:
+    """CorruptError for an object that is longer than any which is read as a whole."""
+    if size > MOST_BYTES:
+        raise CorruptError(
+            f"'{name}' of {url} has more than {MOST_BYTES:,} bytes: Voyager writes no such object",
+            hint="vgr fsck --remote",
+        )
+
+
 def exactly(data: bytes, length: int, *, url: str, name: str) -> bytes:
     """The bytes, if they are as many as were asked for; RemoteError else."""
     if len(data) != length:
@@ -71,6 +80,16 @@ def _counted(chunks: Iterable[bytes], size: int, *, url: str, name: str) -> Iter
         yield chunk
     if got != size:
         raise cut_short(url, name, wanted=size, got=got)
+
+
+def first_bytes(chunks: Iterable[bytes], length: int) -> bytes:
+    """The first bytes of a body that may be endless."""
+    kept = bytearray()
+    for chunk in chunks:
+        kept += chunk
+        if len(kept) >= length:
+            break
+    return bytes(kept[:length])
 
 
 def iter_file(file: BinaryIO) -> Iterator[bytes]:

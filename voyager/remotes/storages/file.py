@@ -17,13 +17,14 @@ from pathlib import Path
 from blake3 import blake3
 
 from voyager.errors import NotFoundError, RemoteError, StateError
-from voyager.remotes.base import Listed, Tagged
+from voyager.remotes.base import MOST_BYTES, Listed, Tagged
 from voyager.remotes.storages.bodies import (
     absent,
     check_object_name,
     exactly,
     iter_body,
     iter_file,
+    refuse_long,
     stale,
     write_new_file,
 )
@@ -46,8 +47,10 @@ class FileStorage:
         self._ready = False
 
     def get(self, name: str) -> bytes:
-        with self._told(name):
-            return self._path(name).read_bytes()
+        with self._told(name), self._path(name).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        refuse_long(len(data), url=self.url, name=name)
+        return data
 
     def get_tagged(self, name: str) -> Tagged:
         data = self.get(name)

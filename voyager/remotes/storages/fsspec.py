@@ -21,11 +21,14 @@ import fsspec
 from blake3 import blake3
 
 from voyager.errors import MissingExtraError, NotFoundError, RemoteError, UsageError
-from voyager.remotes.base import Listed, Tagged, Unconditional
+from voyager.remotes.base import MOST_BYTES, Listed, Tagged, Unconditional
 from voyager.remotes.storages.bodies import (
+    CHUNK,
     absent,
     check_object_name,
     exactly,
+    first_bytes,
+    refuse_long,
     stale,
     write_new_file,
 )
@@ -45,6 +48,8 @@ _SSH: Final = frozenset({"sftp", "ssh"})
 _WEB: Final = frozenset({"http", "https"})
 _TEMPORARY: Final = "tmp"
 _FOLDER_TRIES: Final = 5
+_PARTIAL: Final = 206
+"""The status of an answer that is a range."""
 _STALE: Final = frozenset({"PreconditionFailed", "NoSuchKey"})
 _CLIENTS: Final = (
     ("aiohttp", "ClientError"),
@@ -111,8 +116,13 @@ class FsspecStorage:
         return cls(fs, root, url=url, scheme=parts.scheme)
 
     def get(self, name: str) -> bytes:
-        with self._told(name):
-            return bytes(self._fs.cat_file(self._path(name)))
+        if self.scheme in _SSH:
+            with self._told(name):
+                data = self._fs.read_start(self._path(name), MOST_BYTES + 1)
+        else:
+            data = self._range(name, 0, MOST_BYTES + 1)
+        refuse_long(len(data), url=self.url, name=name)
+        return data
 
     def get_tagged(self, name: str) -> Tagged:
         if self.scheme not in _S3:
@@ -125,15 +135,14 @@ class FsspecStorage:
                 return Tagged(data, before)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
-        data = self._range(name, start, length)
-        if len(data) > length:  # of a web server that has no ranges
-            data = data[start : start + length]
-        return exactly(data, length, url=self.url, name=name)
+        return exactly(self._range(name, start, length), length, url=self.url, name=name)
 
     def fetch(self, name: str, path: Path, *, size: int) -> None:
         with self._told(name):
             if self.scheme in _SSH:
                 pieces = self._fs.read_ahead(self._path(name), size)
+            elif self.read_only:
+                pieces = self._stream(name)
             else:
                 pieces = self._pieces(name, size)
             write_new_file(path, pieces, size=size, url=self.url, name=name)
@@ -175,7 +184,7 @@ class FsspecStorage:
         if found.get("type") == "directory":
             return None
         size = found.get("size")
-        return len(self.get(name)) if size is None else int(size)
+        return self._counted(name) if size is None else int(size)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         if self.read_only:
@@ -237,6 +246,8 @@ class FsspecStorage:
             return b""
         with self._told(name):
             try:
+                if self.read_only:
+                    return first_bytes(self._stream(name, start, start + length), length)
                 return bytes(self._fs.cat_file(self._path(name), start=start, end=start + length))
             except ValueError:
                 return b""  # it starts past the end
@@ -252,10 +263,27 @@ class FsspecStorage:
         for start in range(0, size, _PIECE):
             last = start + _PIECE >= size
             wanted = size - start + 1 if last else _PIECE
-            data = self._range(name, start, wanted)
-            yield data
-            if len(data) > wanted:  # all of it, from a web server that has no ranges
-                return
+            yield self._range(name, start, wanted)
+
+    def _stream(self, name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """What a web server has from `start` on, and up to `end` if it has ranges.
+
+        A server may ignore them, or send without end: the caller stops when it has enough.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        if end is not None:
+            headers["Range"] = f"bytes={start}-{end - 1}"
+        # A size that is given is not asked for; any will do.
+        with self._fs.open(self._path(name), block_size=0, size=1, headers=headers) as body:
+            skipped = start if body.r.status != _PARTIAL else 0
+            while piece := body.read(CHUNK):
+                yield piece[skipped:]
+                skipped = max(0, skipped - len(piece))
+
+    def _counted(self, name: str) -> int:
+        """The length of what a web server does not say it of."""
+        with self._told(name):
+            return sum(map(len, self._stream(name)))
 
     def _etag(self, name: str) -> str:
         with self._told(name):

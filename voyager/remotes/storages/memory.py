@@ -19,6 +19,7 @@ from voyager.remotes.storages.bodies import (
     absent,
     check_object_name,
     exactly,
+    refuse_long,
     stale,
     write_new_file,
 )
@@ -62,17 +63,16 @@ class MemoryStorage:
         return self.get_tagged(name).data
 
     def get_tagged(self, name: str) -> Tagged:
-        kept = self._place.kept.get(check_object_name(name))
-        if kept is None:
-            raise absent(self.url, name)
+        kept = self._find(name)
+        refuse_long(len(kept.data), url=self.url, name=name)
         return Tagged(kept.data, kept.tag)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
-        data = self.get(name)[start : start + length]
+        data = self._find(name).data[start : start + length]
         return exactly(data, length, url=self.url, name=name)
 
     def fetch(self, name: str, path: Path, *, size: int) -> None:
-        data = memoryview(self.get(name))
+        data = memoryview(self._find(name).data)
         chunks = (bytes(data[at : at + CHUNK]) for at in range(0, len(data), CHUNK))
         write_new_file(path, chunks, size=size, url=self.url, name=name)
 
@@ -106,6 +106,12 @@ class MemoryStorage:
 
     def close(self) -> None:
         """Nothing is held; what was written stays."""
+
+    def _find(self, name: str) -> _Kept:
+        kept = self._place.kept.get(check_object_name(name))
+        if kept is None:
+            raise absent(self.url, name)
+        return kept
 
     def _keep(self, name: str, data: bytes) -> str:
         tag = str(next(self._place.tags))

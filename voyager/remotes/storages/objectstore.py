@@ -26,6 +26,7 @@ from voyager.remotes.storages.bodies import (
     check_object_name,
     cut_short,
     exactly,
+    refuse_long,
     stale,
     write_new_file,
 )
@@ -92,6 +93,8 @@ class ObjectStorage:
     def get_tagged(self, name: str) -> Tagged:
         with self._told(name):
             found = obstore.get(self._store, check_object_name(name))
+            # The client lets no more come than the header with this length says.
+            refuse_long(found.meta["size"], url=self.url, name=name)
             return Tagged(bytes(found.bytes()), self._tag(found.meta))
 
     def get_range(self, name: str, start: int, length: int) -> bytes:

@@ -16,6 +16,8 @@ _CHANNELS: Final = 4
 """So many things at once; an OpenSSH server lets ten, for all that use one connection."""
 _AHEAD: Final = 64
 """Requests of 32 KiB that a read is ahead by."""
+_REPLY: Final = 32 << 10
+"""Bytes in the answer to one request."""
 _ANSWERS = (FileNotFoundError, FileExistsError, PermissionError)
 """Errors after which a channel is as good as before."""
 
@@ -69,6 +71,14 @@ class Channels:
             if size:
                 file.prefetch(size, _AHEAD)
             yield from iter_file(file)
+
+    def read_start(self, path: str, most: int) -> bytes:
+        """The first bytes of a file."""
+        with self._channel() as fs, fs.ftp.open(path, "rb") as file:
+            size = min(file.stat().st_size or 0, most)
+            if size > _REPLY:
+                file.prefetch(size, _AHEAD)
+            return bytes(file.read(size))
 
     def close_all(self) -> None:
         """End the connection."""
