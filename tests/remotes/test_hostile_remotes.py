@@ -471,3 +471,21 @@ def test_a_snapshot_reference_that_is_too_long(
     odd = commit_of(there, {}, snapshot=None, parents=[wire.Ext(2, b"p" * 600)])
     publish(there, storage, refs={f"{HEADS}main": odd})
     refused("lacks object")
+
+
+def test_a_root_of_sixteen_million_lists(
+    there: Repository, storage: MemoryStorage, refused: Callable[[str], None]
+) -> None:
+    publish(there, storage)
+    count = (16 << 20) - 64
+    lists = b"\xdd" + count.to_bytes(4, "big") + b"\x90" * count
+    storage.put(ROOT, b"\x81\xaatombstones\x81\xa1a\x81\xa1b" + lists)
+    refused("the root of the remote does not decode")
+
+
+def test_a_root_that_is_longer_than_any(
+    there: Repository, storage: MemoryStorage, refused: Callable[[str], None]
+) -> None:
+    publish(there, storage)
+    storage.put(ROOT, bytes((16 << 20) + 1))
+    refused("'root' of .* has more than 16,777,216 bytes")

@@ -43,7 +43,7 @@ class Move(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown
     who: str = ""
 
 
-class Packed(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Packed(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     """A pack of the remote: its name, its length in bytes, that of its index, what it holds.
 
     `gc` is the gc generation in which it was sent.
@@ -93,7 +93,7 @@ class Root(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown
     policy: Policy = _NO_POLICY
     refs: dict[str, Ext] = {}
     segments: list[bytes] = []
-    tombstones: dict[str, dict[str, Any]] = {}
+    tombstones: dict[str, dict[str, str | int]] = {}
 
     def ref(self, name: str) -> bytes | None:
         """The id that a full ref name stands for."""
@@ -132,7 +132,7 @@ class _Format(Struct, frozen=True):
     format: int = FORMAT
 
 
-class _Segment(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class _Segment(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
     gc: int = 0
     packs: list[Packed]
 
@@ -153,7 +153,7 @@ def decode_root(data: bytes) -> Root:
     """The root of its bytes; CorruptError for those of none, and for one of a newer format."""
     what = "the root of the remote"
     # Before all else: a newer one may have fields that must not be lost by writing it again.
-    newer: _Format = _decoded(data, _format_decoder, what)
+    newer: _Format = _decoded(data, _format_decoder, what, canonical=False)
     if newer.format > FORMAT:
         raise CorruptError(
             f"the remote has format {newer.format}, this Voyager knows {FORMAT}",
@@ -190,10 +190,17 @@ def segment_path(segment: bytes) -> str:
     return f"catalogue/{segment.hex()}"
 
 
-def _decoded(data: bytes, decoder: msgspec.msgpack.Decoder[Any], what: str) -> Any:
-    if len(data) > MOST_BYTES or not wire.is_canonical(data):
-        raise CorruptError(f"{what} is not canonical msgpack", hint="vgr fsck --remote")
+def _decoded(
+    data: bytes, decoder: msgspec.msgpack.Decoder[Any], what: str, *, canonical: bool = True
+) -> Any:
+    hint = "vgr fsck --remote"
+    if len(data) > MOST_BYTES:
+        raise CorruptError(f"{what} has {len(data):,} bytes: Voyager writes no such", hint=hint)
     try:
-        return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptError(f"{what} does not decode: {error}", hint="vgr fsck --remote") from None
+        found = decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptError(f"{what} does not decode: {error}", hint=hint) from None
+    # Only of what has the right shape, for others may be made to fill the memory.
+    if canonical and not wire.is_canonical(data):
+        raise CorruptError(f"{what} is not canonical msgpack", hint=hint)
+    return found
