@@ -1,4 +1,4 @@
-"""The order of training: every row once, the same for whoever asks, mixed nearly as by a shuffle."""
+"""The order of training: every row once, the same for all, mixed nearly as by a shuffle."""
 
 from __future__ import annotations
 
