@@ -1,0 +1,229 @@
+"""The built-in image descriptor: edges at two scales, colour layout and palette, in 256 numbers.
+
+Nothing in it was learnt: it is the same for every set of images and needs no download. It does not
+tell an image from its mirror image. docs/embeddings.md has the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voyager.derived.square import SIDE, Square
+
+DIMS: Final = 256
+VERSION: Final = b"voyager descriptor 1"
+"""Names the numbers: whatever changes one of them changes this."""
+
+Floats: TypeAlias = NDArray[np.float32]
+
+_CELLS: Final = 8
+"""Edges and colours are pooled in a grid of 8×8."""
+_BINS: Final = 8
+"""Directions of an edge, of 180°."""
+_HUES: Final = 12
+_LIGHTNESSES: Final = 4
+
+
+class _Edges(NamedTuple):
+    """How many frequencies of a map of edges are kept, and from which length on it is trusted."""
+
+    down: int
+    across: int
+    floor: float
+
+
+# Weights were chosen on the validation photographs of docs/decisions/0019; none is sharp.
+_FINE: Final = _Edges(down=5, across=3, floor=2.0)
+_COARSE: Final = _Edges(down=4, across=3, floor=2.5)
+_COLOUR_DOWN, _COLOUR_ACROSS, _COLOUR_FLOOR = 4, 2, 200.0
+_MEAN_EDGES: Final = 0.2
+_MEAN_COLOUR: Final = 0.5
+_LIGHTNESS_WEIGHT: Final = 0.5
+_USUAL_LIGHTNESS: Final = 165
+_COLOUR_WEIGHT, _PALETTE_WEIGHT = 0.5, 0.3
+
+
+def describe(squares: Sequence[Square]) -> Floats:
+    """The descriptors of squares, as unit vectors (n, 256).
+
+    Each is computed alone, so that it does not depend on what else is in the batch.
+    """
+    return np.stack([_describe(square) for square in squares])
+
+
+def _describe(square: Square) -> Floats:
+    planes = np.ascontiguousarray(_ROOTS[square].transpose(2, 0, 1))
+    half = _halved(planes)
+    opponents = _opponents(half)
+    parts = (
+        _edges(planes, _FINE),
+        _edges(half, _COARSE),
+        _COLOUR_WEIGHT * _colour_layout(opponents),
+        _PALETTE_WEIGHT * _palette(opponents),
+    )
+    whole = np.concatenate(parts)
+    unit: Floats = whole / np.linalg.norm(whole)
+    return unit
+
+
+# --- edges ---
+
+
+def _edges(planes: Floats, kept: _Edges) -> Floats:
+    """Low frequencies of where edges of each direction lie."""
+    side = planes.shape[1]
+    maps = _directions(*_gradient(_smooth(planes)))
+    cells = np.sqrt(_pooled(maps, _POOLS[side]))
+    even, odd = _EVEN @ cells.reshape(_BINS, -1), _ODD @ cells.reshape(_BINS, -1)
+    down = _COSINES[: kept.down]
+    even_part = down @ even.reshape(-1, _CELLS, _CELLS) @ _COSINES[0 : 2 * kept.across : 2].T
+    odd_part = down @ odd.reshape(-1, _CELLS, _CELLS) @ _COSINES[1 : 2 * kept.across : 2].T
+    even_part[:, 0, 0] *= _MEAN_EDGES
+    return _unit(np.concatenate((even_part.ravel(), odd_part.ravel())), kept.floor)
+
+
+def _smooth(planes: Floats) -> Floats:
+    """Each plane under the filter 1 2 1 in both directions."""
+    padded = _framed(planes)
+    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
+    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) * np.float32(1 / 16)
+
+
+def _gradient(planes: Floats) -> tuple[Floats, Floats]:
+    """Differences across and down, of the channel in which they are largest."""
+    padded = _framed(planes)
+    across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    size = across * across + down * down
+    x, y, most = across[0], down[0], size[0]
+    for channel in (1, 2):
+        larger = size[channel] > most
+        x, y = np.where(larger, across[channel], x), np.where(larger, down[channel], y)
+        most = np.maximum(most, size[channel])
+    return x, y
+
+
+def _directions(x: Floats, y: Floats) -> Floats:
+    """The length of each gradient, shared out between the two nearest directions of 180°.
+
+    With w(j) = x sin(jΔ) − y cos(jΔ), which is 0 along direction j, the share of direction k is
+    the smaller of w(k+1) and −w(k−1) where both are positive, or the same of the turned gradient.
+    """
+    w = _SINES[:, None, None] * x - _COSINES_OF[:, None, None] * y
+    u, v = w[2:], -w[:-2]
+    return np.maximum(np.minimum(u, v), 0) - np.minimum(np.maximum(u, v), 0)
+
+
+# --- colour ---
+
+
+def _opponents(planes: Floats) -> Floats:
+    """Lightness, red against green, yellow against blue."""
+    red, green, blue = planes
+    yellow = (red + green) * np.float32(1 / 2)
+    return np.stack(((red + green + blue) / 3, (red - green) / 2, (yellow - blue) / 2))
+
+
+def _colour_layout(opponents: Floats) -> Floats:
+    """Low frequencies of the colours, those alone that mirroring leaves."""
+    cells = _halved(_halved(opponents))
+    cells[0] -= _USUAL_LIGHTNESS
+    kept = _COSINES[:_COLOUR_DOWN] @ cells @ _COSINES[0 : 2 * _COLOUR_ACROSS : 2].T
+    kept[0] *= _LIGHTNESS_WEIGHT
+    kept[:, 0, 0] *= _MEAN_COLOUR
+    return _unit(kept.ravel(), _COLOUR_FLOOR)
+
+
+def _palette(opponents: Floats) -> Floats:
+    """How much there is of each hue and each lightness, the middle of the image counting more."""
+    light, x, y = opponents.reshape(3, -1)
+    w = _HUE_SINES[:, None] * x - _HUE_COSINES[:, None] * y
+    hues = np.maximum(np.minimum(w[2:], -w[:-2]), 0) @ _MIDDLE
+    steps = np.abs(light * np.float32((_LIGHTNESSES - 1) / 256) - _SHADES[:, None])
+    shades = np.maximum(1 - steps, 0) @ _MIDDLE
+    return _unit(np.sqrt(np.concatenate((hues / 64, shades / 2))), 0)
+
+
+# --- constants ---
+
+
+def _unit(vector: Floats, floor: float) -> Floats:
+    """The vector at length 1, or shorter where it is shorter than the floor: that is noise."""
+    return vector / max(float(np.linalg.norm(vector)), floor)
+
+
+def _framed(planes: Floats) -> Floats:
+    """The planes with their border repeated around them."""
+    channels, height, width = planes.shape
+    framed = np.empty((channels, height + 2, width + 2), np.float32)
+    framed[:, 1:-1, 1:-1] = planes
+    framed[:, 0, 1:-1], framed[:, -1, 1:-1] = planes[:, 0], planes[:, -1]
+    framed[:, :, 0], framed[:, :, -1] = framed[:, :, 1], framed[:, :, -2]
+    return framed
+
+
+def _halved(planes: Floats) -> Floats:
+    rows = planes[:, ::2] + planes[:, 1::2]
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(1 / 4)
+
+
+def _pooled(maps: Floats, pool: Floats) -> Floats:
+    return pool @ maps @ pool.T
+
+
+def _pool_of(side: int) -> Floats:
+    """(8, side): triangles as wide as two cells, each of sum 1."""
+    cell = side / _CELLS
+    centres = (np.arange(_CELLS) + 0.5) * cell
+    away = np.abs(np.arange(side) + 0.5 - centres[:, None]) / cell
+    weights = np.maximum(0, 1 - away)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _cosines() -> Floats:
+    """(8, 8): the orthonormal cosine transform."""
+    rows = np.cos(np.pi / _CELLS * np.outer(np.arange(_CELLS), np.arange(_CELLS) + 0.5))
+    rows *= np.sqrt(2 / _CELLS)
+    rows[0] /= np.sqrt(2)
+    return rows.astype(np.float32)
+
+
+def _mirror_parts() -> tuple[Floats, Floats]:
+    """Sums of directions that mirroring leaves, and differences that it turns to their negative."""
+    eye = np.eye(_BINS)
+    pairs = [(eye[k], eye[_BINS - k]) for k in range(1, _BINS // 2)]
+    even = [eye[0], eye[_BINS // 2]] + [(one + other) / np.sqrt(2) for one, other in pairs]
+    odd = [(one - other) / np.sqrt(2) for one, other in pairs]
+    return np.array(even, np.float32), np.array(odd, np.float32)
+
+
+def _rays(count: int, turn: float) -> tuple[Floats, Floats]:
+    """Sine and cosine of the directions −1 to `count`, so many of them in a turn.
+
+    Divided by the sine of one step, so that the shares of a gradient add up to about its length.
+    """
+    step = turn / count
+    angles = step * np.arange(-1, count + 1)
+    scale = 1 / np.sin(step)
+    return (np.sin(angles) * scale).astype(np.float32), (np.cos(angles) * scale).astype(np.float32)
+
+
+def _middle(side: int) -> Floats:
+    """(side²): a bell over the image, of sum about 1/2."""
+    place = (np.arange(side) + 0.5) / side * 2 - 1
+    bell = np.exp(-(place[:, None] ** 2 + place**2) / (2 * 0.6**2))
+    return (bell.ravel() / side**2).astype(np.float32)
+
+
+_ROOTS: Final[Floats] = np.sqrt(np.arange(256) * 256).astype(np.float32)
+_POOLS: Final = {SIDE: _pool_of(SIDE), SIDE // 2: _pool_of(SIDE // 2)}
+_COSINES: Final = _cosines()
+_EVEN, _ODD = _mirror_parts()
+_SINES, _COSINES_OF = _rays(_BINS, np.pi)
+_HUE_SINES, _HUE_COSINES = _rays(_HUES, 2 * np.pi)
+_SHADES: Final = np.arange(_LIGHTNESSES, dtype=np.float32)
+_MIDDLE: Final = _middle(SIDE // 2)
