@@ -28,6 +28,7 @@ from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create
 from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
+from voyager.repo.rows import restore
 from voyager.repo.status import status
 from voyager.repo.switch import switch
 from voyager.store.entry import decode_header, encode_header
@@ -301,3 +302,18 @@ def test_what_the_indexes_do_not_list_is_refused(
     with pytest.raises(CorruptError, match="lacks 21 blobs"):
         clone(storage.url, tmp_path / "mine", lazy=True)
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_key_that_is_restored_by_its_name_brings_its_file(
+    there: Repository, here: Repository
+) -> None:
+    assert restore(here, ["hat/2.jpg"]) == ["hat/2.jpg"]
+    assert (here.tree() / "hat/2.jpg").read_bytes() == PHOTOS[2].read_bytes()
+    assert restore(here, ["hat/2.jpg"]) == []
+    assert restore(here, ["hat/3.jpg"], source="HEAD~1", additive=True) == ["hat/3.jpg"]
+    assert (here.tree() / "hat/3.jpg").read_bytes() == PHOTOS[3].read_bytes()
+    for pattern in (".", "hat", "hat/*"):
+        assert restore(here, [pattern]) == []
+    assert sorted(path.name for path in (here.tree() / "hat").iterdir()) == ["2.jpg", "3.jpg"]
+    assert status(here).clean
+    assert_whole(here)

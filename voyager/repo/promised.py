@@ -6,7 +6,7 @@ laid out, so that it is not missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from voyager.repo.dataset import Dataset, Tracked
@@ -35,8 +35,11 @@ def elsewhere(objects: ObjectReader, blobs: Iterable[bytes]) -> set[bytes]:
     return store.lender.promises(absent) if absent else set()
 
 
-def laid_out(store: Store, version: Dataset, tracked: Sequence[Tracked]) -> list[Tracked]:
-    """Those rows whose files are to be written: not images that are promised and not here.
+def laid_out(
+    store: Store, version: Dataset, tracked: Sequence[Tracked], *, named: Collection[str] = ()
+) -> list[Tracked]:
+    """Those rows whose files are to be written: not images that are promised and not here, but for
+    keys that were `named`.
 
     Other files are brought for that.
     """
@@ -46,7 +49,9 @@ def laid_out(store: Store, version: Dataset, tracked: Sequence[Tracked]) -> list
     return [
         one
         for one in tracked
-        if one.blob not in promised or version.row(FILES, one.key.encode()) is not None
+        if one.blob not in promised
+        or one.key in named
+        or version.row(FILES, one.key.encode()) is not None
     ]
 
 

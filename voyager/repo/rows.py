@@ -347,7 +347,8 @@ def _restore_rows(
     now = repo.staged_view(staging)
     if source is None and not staged and not labels:
         repo.tree()
-        return _write_files(repo, now, [key for _, key in match_keys(now, patterns)], progress)
+        keys = [key for _, key in match_keys(now, patterns)]
+        return _write_files(repo, now, keys, patterns, progress)
     origin = repo.at(source) if source is not None else repo.dataset_of(staging.base)
     if labels:
         named = match_keys(now, patterns)
@@ -364,7 +365,7 @@ def _restore_rows(
         check_rows(now, after, changes)
         plan = Plan([], [])
         if kind == "restore":
-            plan = _plan_files(repo, after, [key for _, key in named])
+            plan = _plan_files(repo, after, [key for _, key in named], patterns)
         if changes:
             stage(txn, staging, changes)
             drop_unstaged_reports(txn, repo, staging, changes)
@@ -445,19 +446,36 @@ def _named_in(
 
 
 def _write_files(
-    repo: Repository, dataset: Dataset, keys: list[str], progress: Progress
+    repo: Repository,
+    dataset: Dataset,
+    keys: list[str],
+    patterns: Sequence[str],
+    progress: Progress,
 ) -> list[str]:
     """Let the files of these keys be as a version has them; those that were not."""
-    plan = _plan_files(repo, dataset, keys)
+    plan = _plan_files(repo, dataset, keys, patterns)
     update(repo, plan, dataset, before_token=dataset.token, progress=progress)
     return plan.keys()
 
 
-def _plan_files(repo: Repository, dataset: Dataset, keys: list[str]) -> Plan:
-    """What `_write_files` has to do; what may not be done is refused here, before anything is."""
+def _absent(repo: Repository, keys: Iterable[str]) -> frozenset[str]:
+    """The keys without a file."""
+    root = repo.tree()
+    return frozenset(key for key in keys if not os.path.lexists(root / key))
+
+
+def _plan_files(
+    repo: Repository, dataset: Dataset, keys: list[str], patterns: Sequence[str]
+) -> Plan:
+    """What `_write_files` has to do; what may not be done is refused here, before anything is.
+
+    Keys that a pattern names each by itself have no file in a lazy clone as long as nobody asks.
+    """
     found = changes_in(repo, dataset, paths=keys)
     wanted = {entry.key for entry in (*found.modified, *found.mode_changed)} | set(found.deleted)
     wanted.update(replaceable(repo, hidden_keys(found, dataset)))
+    named = _absent(repo, {KeyPattern(pattern).text for pattern in patterns})
+    wanted |= named
     wanted &= set(keys)
     if len(wanted) > len(keys) // 4:
         write = [tracked for tracked in dataset.tracked() if tracked.key in wanted]
@@ -469,7 +487,7 @@ def _plan_files(repo: Repository, dataset: Dataset, keys: list[str]) -> Plan:
         for key in keys
         if dataset.tracked_at(key) is None and os.path.lexists(repo.tree() / key)
     ]
-    plan = Plan(write, gone)
+    plan = Plan(write, gone, named)
     refuse_folders(repo, [tracked.key for tracked in write], set(gone), "restore")
     refuse_folding(repo, dataset, plan)
     return plan

@@ -43,10 +43,14 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Files to write, each with its row, and keys whose file goes."""
+    """Files to write, each with its row, and keys whose file goes.
+
+    Of a lazy clone, images that are not here are brought for `named` keys alone.
+    """
 
     write: list[Tracked]
     remove: list[str]
+    named: frozenset[str] = frozenset()
 
     def keys(self) -> list[str]:
         return [*(tracked.key for tracked in self.write), *self.remove]
@@ -275,7 +279,7 @@ def update(
     """
     root = repo.tree()
     done = Updated()
-    write = laid_out(repo.store, after, plan.write)
+    write = laid_out(repo.store, after, plan.write, named=plan.named)
     for key in plan.remove:
         _remove(root, key)
         done.removed += 1
