@@ -35,9 +35,10 @@ def run(
     """Bring back files or staged rows.
 
     Alone it writes the files as they are staged, and edits of them are lost: those of bound label
-    files too. --staged makes the staged rows those of HEAD again, labels and all. --source takes rows and files from REV. With
-    a . these two bring back tasks and taxonomies as well. In a lazy clone a KEY that names an image
-    brings it; for folders and globs vgr get does.
+    files too. --staged makes the staged rows those of HEAD again, labels and all. --source takes
+    rows and files from REV. With a . these two bring back tasks and taxonomies as well.
+
+    In a lazy clone a KEY that names one image brings it; for folders and globs vgr get does.
 
     JSON: {"restored": [key]}.
 
