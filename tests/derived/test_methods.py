@@ -10,12 +10,14 @@ from derived_images import VARIANTS, encoded, photos, picture
 from PIL import Image
 
 from voyager.derived.perceptual_hash import HASH_BYTES, TURNS, turned
-from voyager.derived.registry import METHODS, Method, method_of, run
+from voyager.derived.registry import METHODS, Method, method_of, rendition, run
 from voyager.errors import NotFoundError
 from voyager.schema.transform import ORIENTATIONS
 from voyager.store.ids import blob_id
 
-ALL = pytest.mark.parametrize("method", METHODS.values(), ids=str)
+ALL = pytest.mark.parametrize(
+    "method", [*METHODS.values(), rendition(64), rendition(64, 95)], ids=str
+)
 
 _TRANSPOSE = {
     "mirror": Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,8 +53,8 @@ def test_a_batch_gives_what_single_images_give_in_any_order(method: Method) -> N
     assert together == [method([one], [images[one]])[0] for one in ids]
     assert method(ids[::-1], data[::-1]) == together[::-1]
     assert method(ids[5:12], data[5:12]) == together[5:12]
-    assert len(set(together)) == len(together)
-    assert {len(one or b"") for one in together} == {method.size}
+    assert len(set(together)) > len(together) // 3
+    assert method.size is None or {len(one or b"") for one in together} == {method.size}
 
 
 @ALL
@@ -62,7 +64,11 @@ def test_what_cannot_be_decoded_has_no_value_and_spoils_no_batch(method: Method)
     vast[18:26] = (1 << 30).to_bytes(4, "little") * 2
     bad = [b"", b"no image", good[: len(good) // 2], good[:200], bytes(vast), b"BM" + bytes(60)]
     values = method([b"x" * 32] * 7, [*bad, good])
-    assert values == [None] * 6 + [value(method, good)]
+    assert values[-1] == value(method, good)
+    if method.cost == "cheap":  # a header may be sound where the pixels are not
+        assert values[:2] == [None, None]
+    else:
+        assert values[:-1] == [None] * 6
 
 
 def test_methods_share_a_decode_and_give_the_same_values() -> None:
@@ -73,7 +79,9 @@ def test_methods_share_a_decode_and_give_the_same_values() -> None:
 
 def test_an_unknown_method_is_named() -> None:
     assert method_of("phash") is METHODS["phash"]
-    with pytest.raises(NotFoundError, match="no derived value 'phush'; there are pixels, phash"):
+    with pytest.raises(
+        NotFoundError, match="no derived value 'phush'; there are probe, pixels, phash"
+    ):
         method_of("phush")
 
 
@@ -113,7 +121,7 @@ def test_an_image_turned_by_its_metadata_equals_the_turned_image(
     turn = ORIENTATIONS[orientation]
     upright = image if turn == "none" else image.transpose(_TRANSPOSE[turn])
     stored = encoded(image, kind, exif=exif)
-    for name in METHODS:
+    for name in set(METHODS) - {"probe"}:
         assert value(name, stored) == value(name, encoded(upright, "PNG")), name
 
 
@@ -186,9 +194,11 @@ def test_the_values_of_a_drawn_image_never_change() -> None:
     across, down = np.meshgrid(np.arange(64), np.arange(64))
     levels = np.stack([across * 4, down * 4, (across * down) % 256], axis=-1).astype(np.uint8)
     data = encoded(Image.fromarray(levels), "PNG")
-    found = {str(one): value(one, data) for one in METHODS.values()}
+    found = {str(one): value(one, data) for one in METHODS.values() if one.size}
     assert {name: blob_id(one or b"").hex()[:16] for name, one in found.items()} == {
+        "probe 1": "f1c2f26ea3ae32f2",
         "pixels 1": "38e0d4f30a2a821e",
-        "phash 1": "6734a59e2571317f",
-        "layout 1": "a8f8ea26d14a30f4",
+        "phash 2": "6734a59e2571317f",
+        "layout 2": "a8f8ea26d14a30f4",
+        "statistics 1": "168e7b57b0dcc48d",
     }

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
+import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 
 from voyager.derived.decode import (
     MOST_PIXELS,
@@ -98,6 +100,21 @@ class Picture:
         return self.once(_stored)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright image, or of the crop, as the header says."""
+        info = self.info
+        wide, high = info.width, info.height
+        if self.box is not None:
+            left, top, right, bottom = self.box
+            wide, high = max(1, right - left), max(1, bottom - top)
+        return (high, wide) if info.orientation > 4 else (wide, high)
+
+    @property
+    def levels(self) -> NDArray[np.uint8]:
+        """The pixels of `full` as (rows, columns, RGB): not to be changed."""
+        return self.once(_levels)
+
+    @property
     def full(self) -> PIL.Image.Image:
         """All pixels of the first frame, upright, as RGB: not to be changed."""
         return self.detail(None)
@@ -145,6 +162,10 @@ def _scale(info: ImageInfo, most: int) -> int:
 
 def _stored(picture: Picture) -> PIL.Image.Image:
     return _load(picture, 1)
+
+
+def _levels(picture: Picture) -> NDArray[np.uint8]:
+    return np.asarray(picture.full)
 
 
 def _load(picture: Picture, scale: int) -> PIL.Image.Image:

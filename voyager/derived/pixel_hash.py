@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from struct import Struct
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import PIL.Image
 from blake3 import blake3
+from numpy.typing import NDArray
 from PIL import ImageSequence
 
 from voyager.derived.decode import (
@@ -23,8 +24,11 @@ from voyager.derived.picture import NoPicture, Picture
 BYTES: Final = 32
 
 _HEAD: Final = Struct("<4sII").pack
-_ONE_PICTURE: Final = ("jpeg", "bmp")
-"""Formats of one frame; what else a JPEG holds are previews, depth or gain maps of it."""
+_ONE_PICTURE: Final = ("jpeg",)
+"""Formats of one frame of colours; what else a JPEG holds are previews or depth maps of it."""
+
+_Frame: TypeAlias = tuple[bytes, NDArray[np.generic]]
+"""What the numbers are, and the numbers."""
 
 
 def hash_pixels(picture: Picture) -> bytes:
@@ -34,8 +38,7 @@ def hash_pixels(picture: Picture) -> bytes:
     clear has no colour, and an alpha channel that hides nothing does not count.
     """
     hasher = blake3()
-    for frame in _frames(picture):
-        kind, levels = _canonical(frame)
+    for kind, levels in _frames(picture):
         hasher.update(_HEAD(kind, levels.shape[1], levels.shape[0]))
         hasher.update(levels.data.cast("B"))
     return hasher.digest(BYTES)
@@ -46,13 +49,13 @@ def hashes_of(found: Sequence[bytes]) -> Sequence[bytes]:
     return found
 
 
-def _frames(picture: Picture) -> Iterator[PIL.Image.Image]:
+def _frames(picture: Picture) -> Iterator[_Frame]:
     """Every frame, upright; the pixels of an image that has one alone are shared."""
-    if picture.info.type in _ONE_PICTURE:
-        yield picture.stored
+    if picture.box is not None or picture.info.type in _ONE_PICTURE:
+        yield b"rgb ", picture.levels
         return
     try:
-        yield from _every_frame(picture)
+        yield from map(_canonical, _every_frame(picture))
     except UNDECODABLE as error:
         raise NoPicture from error
 
@@ -69,7 +72,7 @@ def _every_frame(picture: Picture) -> Iterator[PIL.Image.Image]:
             yield turned_upright(frame, picture.info, image_format)
 
 
-def _canonical(image: PIL.Image.Image) -> tuple[bytes, np.ndarray]:
+def _canonical(image: PIL.Image.Image) -> _Frame:
     """(what the numbers are, the numbers) in a form that does not depend on the file format."""
     if is_deep(image):
         return b"deep", np.ascontiguousarray(image, "<f8")

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from voyager.derived import layout, perceptual_hash
+from voyager.derived import (
+    headers,
+    layout,
+    perceptual_hash,
+    renditions,
+    statistics,
+    thumbnails,
+)
 from voyager.derived.decode import quietly
 from voyager.derived.picture import NoPicture, Picture
 from voyager.derived.pixel_hash import BYTES as PIXEL_HASH_BYTES
@@ -91,17 +98,44 @@ def _finished(method: Method, prepared: Sequence[Any]) -> list[bytes | None]:
 
 
 _METHODS: Final = (
+    Method("probe", 1, "cheap", headers.header_of, headers.encoded_headers, headers.BYTES),
     Method("pixels", 1, "decode", hash_pixels, hashes_of, PIXEL_HASH_BYTES),
-    Method("phash", 1, "decode", square_of, perceptual_hash.hash_squares, perceptual_hash.BYTES),
-    Method("layout", 1, "decode", square_of, layout.layout_squares, layout.BYTES),
+    Method("phash", 2, "decode", square_of, perceptual_hash.hash_squares, perceptual_hash.BYTES),
+    Method("layout", 2, "decode", square_of, layout.layout_squares, layout.BYTES),
+    Method(
+        "statistics",
+        1,
+        "decode",
+        statistics.measured,
+        statistics.statistics_of,
+        statistics.BYTES,
+    ),
+    Method("thumbnail", 1, "decode", thumbnails.thumbnail_of, thumbnails.as_made),
 )
 
 METHODS: Final[Mapping[str, Method]] = {method.name: method for method in _METHODS}
-"""Every method by its name."""
+"""Every method that needs no more than its name, by that."""
+
+
+def rendition(side: int, quality: int = renditions.QUALITY) -> Method:
+    """The rendition with that short side."""
+    rendering = renditions.Rendering(side, quality)
+    name = renditions.name_of(side, quality)
+    return Method(name, renditions.VERSION, "decode", rendering, thumbnails.as_made)
+
+
+_RENDITIONS: Final = {
+    method.name: method
+    for method in (
+        rendition(side, quality) for quality in renditions.QUALITIES for side in renditions.SIDES
+    )
+}
 
 
 def method_of(name: str) -> Method:
     """The method of that name; NotFoundError where there is none."""
-    if name not in METHODS:
-        raise NotFoundError(f"no derived value {name!r}; there are {', '.join(METHODS)}")
-    return METHODS[name]
+    found = METHODS.get(name) or _RENDITIONS.get(name)
+    if found is None:
+        known = ", ".join((*METHODS, *_RENDITIONS))
+        raise NotFoundError(f"no derived value {name!r}; there are {known}")
+    return found

@@ -11,7 +11,7 @@ from PIL.Image import Resampling
 from voyager.derived.picture import Picture
 
 SIDE: Final = 64
-_DETAIL: Final = 256
+_DETAIL: Final = 128
 """A JPEG is decoded with no more pixels than this a side ask for."""
 
 Square: TypeAlias = NDArray[np.uint8]
