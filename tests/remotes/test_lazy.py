@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from published import PHOTOS, assert_same, publish, save, say, seal
+from remote_content import reached
 
 import voyager
 from voyager.errors import CorruptError, NotFoundError, StateError
@@ -15,7 +16,7 @@ from voyager.merge import merge
 from voyager.remotes.cloning import clone
 from voyager.remotes.config import find_remote, remove_remote
 from voyager.remotes.fetching import fetch
-from voyager.remotes.lazy import RemoteLender, get_samples
+from voyager.remotes.lazy import RemoteLender, get_everything, get_samples
 from voyager.remotes.push import push
 from voyager.remotes.root import (
     decode_root,
@@ -317,3 +318,32 @@ def test_a_key_that_is_restored_by_its_name_brings_its_file(
     assert sorted(path.name for path in (here.tree() / "hat").iterdir()) == ["2.jpg", "3.jpg"]
     assert status(here).clean
     assert_whole(here)
+
+
+def test_what_is_promised_is_known_without_the_remote(
+    here: Repository, storage: MemoryStorage
+) -> None:
+    storage.delete([one.name for one in storage.list("")])
+    assert status(here).clean
+    assert_whole(here)
+    with here.edit("labels") as edit:
+        say(edit, "hat/2.jpg", "blue")
+    with pytest.raises(NotFoundError, match="what was pushed to 'origin' is there no more"):
+        here.at("HEAD").image_bytes("hat/2.jpg")
+    with pytest.raises(StateError, match=r"'origin' \(memory://.*, which promised them, is empty"):
+        push(here, storage, remote=find_remote(here, "origin"))
+
+
+def test_all_of_a_lazy_clone_can_be_brought_and_pushed_elsewhere(
+    here: Repository, there: Repository
+) -> None:
+    elsewhere = MemoryStorage()
+    with pytest.raises(StateError, match=r"'origin' \(memory://.* has them") as told:
+        push(here, elsewhere)
+    assert told.value.hint == "vgr get --all, then push again"
+    assert get_everything(here).blobs == 21
+    assert stored(here) == 20
+    assert (here.tree() / "hat/2.jpg").read_bytes() == PHOTOS[2].read_bytes()
+    push(here, elsewhere)
+    assert reached(elsewhere) >= {blob_of(there, key) for key in there.at("HEAD")}
+    assert get_everything(here).blobs == 0

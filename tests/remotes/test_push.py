@@ -333,7 +333,7 @@ def test_images_that_are_missing(repo: Repository, storage: MemoryStorage) -> No
     with repo.transaction("gc") as txn:
         txn.drop_packs([pack.stem])
         txn.commit()
-    with pytest.raises(StateError, match=r"the bytes of 3 files are not here: 'p/0\.jpg' of"):
+    with pytest.raises(StateError, match=r"the bytes of 3 files are not here \('p/0\.jpg' of"):
         push(repo, storage, remote=ORIGIN)
     assert root_of(storage) == Root()
 

@@ -28,6 +28,7 @@ from voyager.remotes.root import (
     Root,
     decode_root,
     decode_segment,
+    encode_root,
     segment_path,
 )
 from voyager.store import files
@@ -146,7 +147,6 @@ class Catalogue:
     def __init__(self, storage: Storage, cache: Path) -> None:
         self.storage = storage
         self.folder = cache
-        self._root: bytes | None = None
         self._segments = cache / "segments"
         self._indexes = cache / blake3(storage.url.encode()).hexdigest(8)
 
@@ -159,14 +159,13 @@ class Catalogue:
             data = self.storage.get(ROOT)
         except NotFoundError:
             return None
-        root = _checked(data)
-        self._root = data
-        return root
+        return _checked(data)
 
-    def keep_root(self) -> None:
-        """Remember the root that was read last: what it lists is promised from now on."""
-        if self._root is not None and _read(self._indexes / ROOT) != self._root:
-            _keep(self._indexes / ROOT, self._root)
+    def keep_root(self, root: Root) -> None:
+        """Remember a root that was read: what it lists is promised from now on."""
+        data = encode_root(root)
+        if _read(self._indexes / ROOT) != data:
+            _keep(self._indexes / ROOT, data)
 
     def last_root(self) -> Root | None:
         """The root that was kept, None where that was dropped."""

@@ -169,16 +169,32 @@ def catalogue_in(storage: Storage, folder: Path) -> Catalogue:
 
 
 def read_root(catalogue: Catalogue, remote: Remote) -> Root:
-    """The root of a remote; NotFoundError where there is none yet."""
+    """The root of a remote; NotFoundError where there is none yet, or no more."""
     root = catalogue.read_root()
     if root is None:
         _refuse_repository(remote)
-        place = f" ({remote.url})" if remote.name else ""
-        raise NotFoundError(
-            f"nothing was pushed to '{remote}' yet{place}",
-            hint=f"vgr push {remote.name or remote.url} main",
-        )
+        raise _nothing_there(catalogue, remote)
     return root
+
+
+def _nothing_there(catalogue: Catalogue, remote: Remote) -> NotFoundError:
+    place = f" ({remote.url})" if remote.name else ""
+    if RemoteMemory(catalogue.folder, remote.url).was_seen:
+        return NotFoundError(
+            f"what was pushed to '{remote}' is there no more{place}",
+            hint=f"vgr remote set-url {remote.name or 'NAME'} URL, where it lies elsewhere now",
+        )
+    parts = split_url(remote.url)
+    if parts.scheme == "file" and not Path(parts.path).exists():
+        return NotFoundError(
+            f"there is no folder {parts.path}"
+            + (f", where '{remote}' should be" if remote.name else ""),
+            hint=f"vgr push {remote.name or remote.url} main makes it",
+        )
+    return NotFoundError(
+        f"nothing was pushed to '{remote}' yet{place}",
+        hint=f"vgr push {remote.name or remote.url} main",
+    )
 
 
 def _refuse_repository(remote: Remote) -> None:
@@ -291,7 +307,7 @@ def _carry_out(
             plan.done.refs.append(RefMove(name, old, new))
         txn.commit()
     if is_lazy(repo.store, remote.name):
-        catalogue.keep_root()
+        catalogue.keep_root(root)
     RemoteMemory(catalogue.folder, catalogue.storage.url).saw(root)
 
 

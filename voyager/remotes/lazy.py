@@ -25,14 +25,17 @@ from voyager.remotes.partial import bring_blobs
 from voyager.remotes.ranged import RangedReader
 from voyager.remotes.receiving import Receiver
 from voyager.remotes.registry import open_storage
+from voyager.repo.dataset import Dataset
 from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.worktree import Updated, lay_out
 from voyager.store.apply import TOMBSTONES
+from voyager.store.gc import iter_current
 from voyager.store.ids import Kind
 from voyager.store.objectstore import Store
 from voyager.store.purge import tombstones
+from voyager.store.reachable import mark
 from voyager.wire import BLOB_EXT, iter_references
 
 MEGABYTE = 1_000_000
@@ -162,7 +165,9 @@ class _Shelf:
             stamp = self._catalogue.stamp()
             if anew or self._reader is None or stamp != self._stamp:
                 root = None if anew else self._catalogue.last_root()
-                root = root or read_root(self._catalogue, self._remote)
+                if root is None:
+                    root = read_root(self._catalogue, self._remote)
+                    self._catalogue.keep_root(root)
                 self._reader = RangedReader(self._catalogue, self._catalogue.blob_listings(root))
                 self._stamp = self._catalogue.stamp()
             return self._reader
@@ -204,10 +209,27 @@ def get_samples(repo: Repository, keys: Sequence[str], *, progress: Progress = n
         if row is not None:
             wanted.update(one for code, one in iter_references(row) if code == BLOB_EXT)
     done = get_blobs(repo, wanted, progress=progress)
-    if repo.root is not None:
-        absent = [key for key in keys if not os.path.lexists(repo.root / key)]
-        done.updated = lay_out(repo, version, absent)
+    done.updated = _lay_out(repo, version, keys)
     return done
+
+
+def get_everything(
+    repo: Repository, *, walking: Progress = no_progress, progress: Progress = no_progress
+) -> Got:
+    """Bring all bytes that any version needs: of branches, tags, stashes, and what is staged; the
+    files of what is staged are laid out."""
+    live = mark(repo.store, iter_current(repo.store), walking)
+    done = get_blobs(repo, live.blobs, progress=progress)
+    version = repo.staged()
+    done.updated = _lay_out(repo, version, list(version))
+    return done
+
+
+def _lay_out(repo: Repository, version: Dataset, keys: Iterable[str]) -> Updated:
+    """Write the files of keys that have none, where there is a working tree."""
+    if repo.root is None:
+        return Updated()
+    return lay_out(repo, version, [key for key in keys if not os.path.lexists(repo.root / key)])
 
 
 def get_blobs(repo: Repository, blobs: Iterable[bytes], *, progress: Progress = no_progress) -> Got:
@@ -223,7 +245,9 @@ def get_blobs(repo: Repository, blobs: Iterable[bytes], *, progress: Progress = 
             left -= set(repo.store.places(left))
     if left:
         raise CorruptError(
-            f"no remote has {min(left).hex()[:12]}, and {len(left) - 1:,} more", hint="vgr fetch"
+            f"{len(left):,} images are neither here nor listed by a remote, first"
+            f" {min(left).hex()[:12]}",
+            hint="vgr fetch, then vgr fsck",
         )
     return done
 

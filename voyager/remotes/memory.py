@@ -52,6 +52,11 @@ class RemoteMemory:
         if seen != self._read():
             self._write("seen", msgspec.msgpack.encode(seen))
 
+    @property
+    def was_seen(self) -> bool:
+        """Whether anything was there once."""
+        return self._read() is not None
+
     def _read(self) -> _Seen | None:
         try:
             return msgspec.msgpack.decode((self.folder / "seen").read_bytes(), type=_Seen)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from voyager.errors import CorruptError, StateError
+from voyager.errors import CorruptError
 from voyager.store import bulk
 from voyager.store.history import Commit, iter_history, read_commit, read_tag
 from voyager.store.ids import Kind
@@ -27,7 +27,6 @@ Ids = dict[bytes, None]
 """A set of ids that keeps their order."""
 
 _OPAQUE = frozenset({Kind.BLOB, Kind.DICTIONARY})
-_SHOWN = 5
 
 
 @dataclass(slots=True)
@@ -193,25 +192,19 @@ def _refuse_missing(values: Iterable[bytes], one: bytes) -> None:
 # -- blobs that are not here -----------------------------------------------------------------------
 
 
-def refuse_missing_blobs(
+def name_missing(
     store: Store, blobs: Collection[bytes], wanted: Iterable[bytes], known: Iterable[bytes]
-) -> None:
-    """StateError with the keys of blobs that the wanted commits need and this store has not."""
+) -> list[str]:
+    """Where the wanted commits need blobs that this store has not: a key and a commit of each."""
     if not blobs:
-        return
+        return []
     tips = [peel_noting(store, tip, {}) for tip in wanted]
     hidden = [peel_noting(store, tip, {}) for tip in known if tip in store]
     names: dict[bytes, str] = {}
     for commit_id, commit in iter_history(store, tips, without=hidden):
         for name, blob in _holders(store, commit_id, commit, blobs):
             names.setdefault(blob, f"{name} of {commit_id.hex()[:12]}")
-    if names:
-        shown = ", ".join(sorted(names.values())[:_SHOWN])
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        raise StateError(
-            f"the bytes of {len(names)} files are not here: {shown}{more}",
-            hint="vgr get fetches what a lazy clone left out; else vgr fsck",
-        )
+    return sorted(names.values())
 
 
 def _holders(

@@ -19,11 +19,11 @@ import msgspec
 from voyager.errors import NotFoundError, RefMoved, RemoteError, StateError
 from voyager.remotes.base import PreconditionFailed, Storage
 from voyager.remotes.catalogue import Catalogue
-from voyager.remotes.config import Remote
+from voyager.remotes.config import Remote, remotes_of
 from voyager.remotes.counted import Counted
 from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.moves import PushedRef, Rules, moves_on
-from voyager.remotes.negotiate import Lacking, lacking, refuse_missing_blobs
+from voyager.remotes.negotiate import Lacking, lacking, name_missing
 from voyager.remotes.policy import refuse_unfit
 from voyager.remotes.refspec import Update, refuse_odd_kind, updates_of
 from voyager.remotes.root import (
@@ -41,6 +41,7 @@ from voyager.remotes.root import (
 from voyager.remotes.sending import Pace, Plan, Sender, plan_packs
 from voyager.remotes.urls import mask_url
 from voyager.repo.commit import run_hook
+from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.upstream import Upstream, set_upstream, upstream_of
 from voyager.store.apply import TOMBSTONES
@@ -54,6 +55,7 @@ PRE_PUSH = "pre-push"
 _MOST_SWAPS = 200
 _MOST_TRIES = 5
 _LONGEST_PAUSE = 1.0
+_SHOWN = 3
 
 
 @dataclass(slots=True)
@@ -290,8 +292,30 @@ class _Push:
         self._leave_out_purged(found)
         self.done.objects, self.done.blobs = len(found.objects), len(found.blobs)
         plan = plan_packs(store, found, self.memory.listed(self.root))
-        refuse_missing_blobs(store, plan.absent, wanted, known)
+        self._refuse_missing(name_missing(store, plan.absent, wanted, known))
         return plan
+
+    def _refuse_missing(self, names: Sequence[str]) -> None:
+        """StateError for images that are to be sent and are not here; it says who has them."""
+        if not names:
+            return
+        what = "1 file is" if len(names) == 1 else f"{len(names):,} files are"
+        what = f"the bytes of {what} not here ({', '.join(names[:_SHOWN])}"
+        what += f" and {len(names) - _SHOWN:,} more)" if len(names) > _SHOWN else ")"
+        lenders = [one for one in remotes_of(self.repo) if is_lazy(self.repo.store, one.name)]
+        if not lenders:
+            raise StateError(what, hint="vgr fsck")
+        promised = ", ".join(f"'{one}' ({mask_url(one.url)})" for one in lenders)
+        if self.remote.url in {one.url for one in lenders}:
+            lost = "lists them no more" if self.root.generation else "is empty now"
+            raise StateError(
+                f"{what}, and {promised}, which promised them, {lost}",
+                hint=f"vgr remote set-url {lenders[0]} URL, where it lies elsewhere now",
+            )
+        raise StateError(
+            f"{what}: {promised} has them, and {self.remote} does not",
+            hint="vgr get --all, then push again",
+        )
 
     def _leave_out_purged(self, found: Lacking) -> None:
         names = [*self.root.tombstones, *self.repo.store.values(TOMBSTONES)]

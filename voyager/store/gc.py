@@ -218,16 +218,21 @@ def _segments(store: Store) -> list[Path]:
 
 def _iter_roots(store: Store, first: int) -> Iterator[tuple[str, bytes]]:
     """(name, encoded bytes) of all that keeps objects alive; `first` is a young operation."""
-    yield from store.index.read(
-        lambda reading: [(name.decode(), value) for name, value in reading.items("values")]
-    )
-    for (_, key), row in store.overlay().items():
-        yield f"staged {key.decode(errors='replace')}", row
+    yield from iter_current(store)
     # The log is read again rather than kept, for it can be long.
     for path in [*_segments(store), store.root / "journal"]:
         for operation in _iter_operations(path):
             if operation.seq >= first:
                 yield f"operation {operation.seq}", operation.encode()
+
+
+def iter_current(store: Store) -> Iterator[tuple[str, bytes]]:
+    """(name, encoded bytes) of every value and staged row: refs, stashes, what is staged."""
+    yield from store.index.read(
+        lambda reading: [(name.decode(), value) for name, value in reading.items("values")]
+    )
+    for (_, key), row in store.overlay().items():
+        yield f"staged {key.decode(errors='replace')}", row
 
 
 def _iter_operations(path: Path) -> Iterator[Operation]:

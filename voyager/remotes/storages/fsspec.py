@@ -118,7 +118,7 @@ class FsspecStorage:
     def get(self, name: str) -> bytes:
         if self.scheme in _SSH:
             with self._told(name):
-                data = self._fs.read_start(self._path(name), MOST_BYTES + 1)
+                data = bytes(self._fs.read_start(self._path(name), MOST_BYTES + 1))
         else:
             data = self._range(name, 0, MOST_BYTES + 1)
         refuse_long(len(data), url=self.url, name=name)
