@@ -110,7 +110,7 @@ def test_types_of_meta(
     values: list[Any], type_: str, seen: list[Any], apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the values come in batches of their own."""
-    monkeypatch.setattr("voyager.repo.tables._STRETCH_SAMPLES", 1 if apart else 9)
+    monkeypatch.setattr("voyager.repo.table_stretches.STRETCH_SAMPLES", 1 if apart else 9)
     version = version_of(
         (f"{n}.jpg", Sample(uid=n.to_bytes(16), image=Image(uri="x"), meta={"m": value}))
         for n, value in enumerate(values)
@@ -229,7 +229,7 @@ def test_any_sample_has_its_rows(found: list[Sample]) -> None:
 
 
 def test_batches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voyager.repo.tables._STRETCH_SAMPLES", 2)
+    monkeypatch.setattr("voyager.repo.table_stretches.STRETCH_SAMPLES", 2)
     assert [len(batch) for batch in Tables(shop()).reader("samples", {"key"}.__contains__)] == [
         2,
         1,

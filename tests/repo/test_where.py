@@ -315,7 +315,7 @@ def test_only_what_is_mentioned_is_read(monkeypatch: pytest.MonkeyPatch) -> None
 
     make = partial.partial_decoder
     monkeypatch.setattr(
-        "voyager.repo.tables.partial_decoder",
+        "voyager.repo.table_stretches.partial_decoder",
         lambda wanted, raw=(): seen.append(set(wanted)) or make(wanted, raw=raw),
     )
     keys_where(shop(), "split = 'train'")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from msgspec import Raw
 
 from voyager.schema import Label
+from voyager.schema.codec import decode_labels
 from voyager.schema.task import NO_ANSWER, Answer, Task, answer
 from voyager.schema.taxonomy import NodeId
 from voyager.schema.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from voyager.schema.taxonomy import Taxonomy
+
+Labels: TypeAlias = Sequence[Label] | Raw
+"""The labels of an image or region, or their bytes as a partial decoder leaves them."""
 
 _MOST_REMEMBERED = 100_000
 
@@ -80,13 +86,25 @@ class Answers:
         self.vocabulary = vocabulary
         self._paths: dict[tuple[str, NodeId], str] = {}
         self._of_one: dict[Any, Answered] = {}
+        self._of_bytes: dict[bytes, Answered] = {}
 
     @cached_property
     def numbers(self) -> ClassNumbers:
         return ClassNumbers(self.vocabulary)
 
-    def of(self, labels: Sequence[Label]) -> Answered:
-        """What the labels of an image or region answer."""
+    def of(self, labels: Labels) -> Answered:
+        """What the labels of an image or region answer; one object for labels of equal bytes."""
+        if isinstance(labels, Raw):
+            data = bytes(labels)
+            found = self._of_bytes.get(data)
+            if found is None:
+                found = self._of_bytes[data] = self._of_read(decode_labels(data))
+                if len(self._of_bytes) > _MOST_REMEMBERED:
+                    self._of_bytes.clear()
+            return found
+        return self._of_read(labels)
+
+    def _of_read(self, labels: Sequence[Label]) -> Answered:
         if len(labels) != 1:
             return self._of_many(labels) if labels else _NOTHING
         label = labels[0]
@@ -145,13 +163,22 @@ class Answers:
         if len(given.labels) == 1:
             return self._scalar(given.labels[0], type_)
         texts = sorted(given.labels, key=lambda label: label.ordinal or 0)
-        return "\n".join(map(self.word, texts)) if type_ == "VARCHAR" else None
+        return self._joined(texts) if type_ == "VARCHAR" else None
+
+    def _joined(self, texts: Sequence[Label]) -> str:
+        """Several texts of one task as one."""
+        return "\n".join(map(self.word, texts))
 
     def _scalar(self, label: Label, type_: str) -> Any:
         if type_ == "VARCHAR":
             return self.word(label)
         wanted = bool if type_ == "BOOLEAN" else float
         return label.value if isinstance(label.value, wanted) else None
+
+
+def read_labels(labels: Labels) -> Sequence[Label]:
+    """Labels that may be undecoded."""
+    return decode_labels(bytes(labels)) if isinstance(labels, Raw) else labels
 
 
 def task_columns(vocabulary: Vocabulary, scope: str) -> list[TaskColumn]:

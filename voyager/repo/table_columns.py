@@ -51,6 +51,10 @@ def _of_image(name: str, type_: str, about: str) -> Column:
     )
 
 
+def _numbers(rows: SampleRows | RegionRows) -> Any:
+    return rows.spread(lambda said: [one.numbers for one in said], COUNTS)
+
+
 def _of_group(field: str, type_: str, about: str) -> Column:
     def take(rows: SampleRows) -> list[Any]:
         return [None if s.group is None else getattr(s.group, field) for s in rows.samples]
@@ -100,8 +104,8 @@ SAMPLES = (
         "labels",
         INTEGER,
         "how many labels the image has",
-        lambda rows: [len(s.labels) for s in rows.samples],
-        ("labels.task",),
+        SampleRows.label_counts,
+        ("labels",),
     ),
     Column(
         "regions",
@@ -135,7 +139,7 @@ SAMPLES = (
         IMAGE_CLASSES,
         COUNTS,
         "for has_image()",
-        lambda rows: [image.numbers for image in rows.answered],
+        _numbers,
         ("labels",),
     ),
     Column(
@@ -234,14 +238,14 @@ REGIONS = (
         "classes",
         TEXTS,
         "the classes that are answers",
-        lambda rows: [answers.classes for answers in rows.answered],
+        lambda rows: rows.spread(lambda said: [one.classes for one in said], TEXTS),
         ("regions.labels",),
     ),
     Column(
         CLASSES,
         COUNTS,
         "for has()",
-        lambda rows: [answers.numbers for answers in rows.answered],
+        _numbers,
         ("regions.labels",),
     ),
 )

@@ -95,9 +95,10 @@ class TablePlan:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _task_array(self, rows: Any, task: TaskColumn) -> pa.Array:
-        import pyarrow as pa
-
-        return pa.array(self._answers.column(rows.answered, task), arrow_type(task.type))
+        array: pa.Array = rows.spread(
+            lambda answered: self._answers.column(answered, task), task.type
+        )
+        return array
 
     def places(self, rows: Any) -> None:
         """Only samples are asked for meta, and they are the rows."""

@@ -7,14 +7,15 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from voyager.repo.table_answers import Answered, Answers
-from voyager.repo.table_types import plain_text
+from voyager.repo.table_answers import Answered, Answers, read_labels
+from voyager.repo.table_types import column_array, plain_text
 from voyager.schema import Label
 from voyager.schema.encoded_geometry import measure_all, part_count, shape_name
 from voyager.schema.rle import Load
 from voyager.schema.task import Answer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 
@@ -43,7 +44,31 @@ class Stretch:
         self.load = load
 
 
-class SampleRows:
+class _Answering:
+    """Rows that are asked: images, or regions."""
+
+    answered: Any
+    """What is answered of each row."""
+
+    def spread(self, make: Callable[[Sequence[Answered]], Sequence[Any]], type_: str) -> pa.Array:
+        """A column of what is answered, made once for all rows of which the same was read."""
+        import numpy as np
+        import pyarrow as pa
+
+        values = column_array(make([self.answered[at] for at in self._distinct[0]]), type_)
+        return values.take(pa.array(self._distinct[1].astype(np.int32)))
+
+    @cached_property
+    def _distinct(self) -> tuple[list[int], NDArray[Any]]:
+        """A row of each kind, and the kind of each row."""
+        import numpy as np
+
+        ids = np.fromiter(map(id, self.answered), np.int64, len(self.answered))
+        _, first, kinds = np.unique(ids, return_index=True, return_inverse=True)
+        return first.tolist(), kinds
+
+
+class SampleRows(_Answering):
     """A row for each sample."""
 
     def __init__(self, stretch: Stretch) -> None:
@@ -68,6 +93,10 @@ class SampleRows:
         of = self.answers.of
         return [[of(region.labels) for region in sample.regions] for sample in self.samples]
 
+    def label_counts(self) -> list[int]:
+        """How many labels each image has."""
+        return [len(read_labels(sample.labels)) for sample in self.samples]
+
     def all_classes(self) -> list[list[str]]:
         return [
             sorted({*image.classes, *chain.from_iterable(region.classes for region in regions)})
@@ -83,6 +112,12 @@ class SampleRows:
     def region_numbers(self) -> list[list[int]]:
         return [
             list(set(chain.from_iterable(region.numbers for region in regions)))
+            for regions in self.answered_regions
+        ]
+
+    def region_classes(self) -> list[list[str]]:
+        return [
+            list(dict.fromkeys(chain.from_iterable(region.classes for region in regions)))
             for regions in self.answered_regions
         ]
 
@@ -113,12 +148,11 @@ class SampleRows:
         ]
 
 
-class RegionRows:
+class RegionRows(_Answering):
     """A row for each region."""
 
     def __init__(self, stretch: Stretch) -> None:
-        pairs = zip(stretch.keys, stretch.samples, strict=True)
-        self.places = [(key, sample) for key, sample in pairs for _ in sample.regions]
+        self._keys = stretch.keys
         self.regions = list(chain.from_iterable(sample.regions for sample in stretch.samples))
         self.answers = stretch.answers
         self._samples = stretch.samples
@@ -126,6 +160,17 @@ class RegionRows:
 
     def __len__(self) -> int:
         return len(self.regions)
+
+    @cached_property
+    def places(self) -> list[tuple[str, Any]]:
+        """(key, sample) of each region."""
+        pairs = zip(self._keys, self._samples, strict=True)
+        return [(key, sample) for key, sample in pairs for _ in sample.regions]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many regions each sample has."""
+        return [len(sample.regions) for sample in self._samples]
 
     @cached_property
     def sample_places(self) -> list[int]:
@@ -193,7 +238,7 @@ class LabelRows:
         """(key, sample, region or None)."""
         self.labels: list[Label] = []
         for key, sample, thing in _labeled(stretch):
-            labels = sample.labels if thing is None else thing.labels
+            labels = read_labels((sample if thing is None else thing).labels)
             self.places += [(key, sample, thing)] * len(labels)
             self.labels += labels
 
@@ -218,7 +263,7 @@ class AnswerRows:
         self.labels: list[Label] = []
         self.disagree: list[bool] = []
         for key, sample, thing in _labeled(stretch):
-            labels = sample.labels if thing is None else thing.labels
+            labels = (sample if thing is None else thing).labels
             for _, given in self.answers.of(labels).given:
                 self._add((key, sample, thing), given)
 

@@ -37,6 +37,8 @@ def column_array(values: Any, word: str) -> pa.Array:
     """Values as a column of that SQL type; whole numbers beyond 64 bits become null."""
     import pyarrow as pa
 
+    if isinstance(values, pa.Array):
+        return values
     try:
         return pa.array(values, arrow_type(word), from_pandas=True)
     except (OverflowError, pa.ArrowInvalid):

@@ -1,7 +1,8 @@
 """Arrow tables of a version: samples, regions, labels, answers, links, taxonomy (docs/tables.md).
 
-They are built in one pass over the rows, a record batch at a time, and only the columns that
-somebody asks for: a column that is not wanted is not even decoded.
+Only the columns that somebody asks for are made: one that is not wanted is not even decoded. Those
+of a large version are kept (`table_frame`); of a small one, and of some samples of any, they are
+built in one pass over the rows, a record batch at a time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from heapq import merge
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from voyager.errors import MissingExtraError, NotFoundError
@@ -17,14 +17,16 @@ from voyager.repo.conflicts import conflicted_keys
 from voyager.repo.keys import KeyPattern, shown
 from voyager.repo.snapshot import SAMPLES
 from voyager.repo.table_answers import Answers
+from voyager.repo.table_coding import decoded
 from voyager.repo.table_columns import TABLES
+from voyager.repo.table_frame import LEAST_KEPT
 from voyager.repo.table_meta import Meta
-from voyager.repo.table_plan import ANSWERS, META, JoinedPlan, Plan, TablePlan, Wanted
+from voyager.repo.table_plan import ANSWERS, META, SAMPLE, JoinedPlan, Plan, TablePlan, Wanted
 from voyager.repo.table_rows import Stretch
-from voyager.schema.partial import partial_decoder
+from voyager.repo.table_stretches import iter_stretches, loader
+from voyager.repo.table_view import TableView
 from voyager.schema.taxonomy import Node, NodeId
 from voyager.store.bulk import paused_gc
-from voyager.store.ids import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,9 +35,8 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 
-_STRETCH_SAMPLES = 4096
-_STRETCH_BYTES = 8 << 20
-_GEOMETRIES = "regions.geometries"
+_MOST_KEPT = 20_000_000
+"""Samples up to which whole columns are made: those of more go by in batches."""
 
 
 class ColumnInfo(NamedTuple):
@@ -96,7 +97,7 @@ class Tables:
         chosen = None if columns is None else list(columns)
         reader = self.reader(name, None if chosen is None else set(chosen).__contains__)
         with paused_gc():
-            table = reader.read_all()
+            table = _plain(reader.read_all())
         if chosen is None:
             return table
         missing = sorted(set(chosen) - set(table.column_names))
@@ -112,6 +113,8 @@ class Tables:
         import pyarrow as pa
 
         plan = self._plan(name, wanted)
+        if name != "taxonomy" and self._are_kept:
+            return self._kept(name, wanted).to_reader()
         if name != "taxonomy":
             return self._reader_of(plan)
         return pa.RecordBatchReader.from_batches(
@@ -122,8 +125,46 @@ class Tables:
         self, wanted: Wanted, of_samples: Wanted, *, whole: bool
     ) -> pa.RecordBatchReader:
         """The table `regions` with columns of their samples beside, and as the STRUCT `sample`."""
+        if self._are_kept:
+            return self._kept_with_samples(wanted, of_samples, whole=whole).to_reader()
         samples = self._plan("samples", of_samples)
         return self._reader_of(JoinedPlan(self._plan("regions", wanted), samples, whole=whole))
+
+    # -- of large versions -------------------------------------------------------------------------
+
+    @property
+    def _are_kept(self) -> bool:
+        """Whether columns are taken from those that are kept."""
+        return not self._patterns and LEAST_KEPT <= len(self.version) <= _MOST_KEPT
+
+    @cached_property
+    def _view(self) -> TableView:
+        return TableView(self.version, self._progress)
+
+    def _kept(self, name: str, wanted: Wanted | None) -> pa.Table:
+        return self._view.read(name, self._kept_names(name, wanted))
+
+    def _kept_names(self, name: str, wanted: Wanted | None) -> list[str]:
+        wants = wanted or _is_shown
+        columns = self._view.columns(name, with_meta=wants(META))
+        return [column.name for column in columns if wants(column.name)]
+
+    def _kept_with_samples(self, wanted: Wanted, of_samples: Wanted, *, whole: bool) -> pa.Table:
+        import pyarrow as pa
+
+        names = self._kept_names("regions", wanted)
+        others = self._kept_names("samples", of_samples)
+        self._view.fetch({"regions": names, "samples": others})
+        places = self._view.places("regions")
+        columns = {name: self._view.column("regions", name) for name in names}
+        of_sample = {name: self._view.column("samples", name).take(places) for name in others}
+        taken = {name.lower() for name in names}
+        columns |= {name: one for name, one in of_sample.items() if name.lower() not in taken}
+        if whole:
+            columns[SAMPLE] = pa.StructArray.from_arrays(list(of_sample.values()), others)
+        return pa.table(columns)
+
+    # -- of small ones, and of some samples --------------------------------------------------------
 
     def _reader_of(self, plan: Plan) -> pa.RecordBatchReader:
         import pyarrow as pa
@@ -156,28 +197,22 @@ class Tables:
         return Answers(self.version.vocabulary)
 
     def _stretches(self, needs: Iterable[str]) -> Iterator[Stretch]:
-        wanted = frozenset(needs)
-        decode = partial_decoder(wanted, raw=wanted & {_GEOMETRIES})
-        rows = iter_rows(self.version, self._patterns)
         done, total = 0, None if self._patterns else len(self.version)
-        while part := _some_rows(rows):
-            yield Stretch(
-                [key.decode() for key, _ in part],
-                [decode(row) for _, row in part],
-                answers=self._answers,
-                purged=self.version.purged,
-                conflicted=self._conflicted,
-                load=self._load,
-            )
-            done += len(part)
+        for stretch in iter_stretches(
+            iter_rows(self.version, self._patterns),
+            needs,
+            answers=self._answers,
+            load=loader(self.version),
+            purged=self.version.purged,
+            conflicted=self._conflicted,
+        ):
+            yield stretch
+            done += len(stretch.keys)
             self._progress(done, total)
 
     @cached_property
     def _conflicted(self) -> frozenset[str]:
         return conflicted_keys(self.version)
-
-    def _load(self, blob: bytes) -> bytes:
-        return self.version.objects.get(blob, Kind.BLOB)
 
     def _meta_columns(self) -> list[ColumnInfo]:
         gathered = Meta()
@@ -208,6 +243,23 @@ class Tables:
             for batch, meta in columns
         )
         return pa.RecordBatchReader.from_batches(schema, joined)
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith("__")
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table without dictionaries, as its columns are documented."""
+    import pyarrow as pa
+
+    columns = [
+        pa.chunked_array([decoded(chunk) for chunk in column.chunks], type=None)
+        if column.num_chunks
+        else column
+        for column in table.columns
+    ]
+    return pa.table(columns, table.column_names)
 
 
 def needs_arrow() -> None:
@@ -258,17 +310,6 @@ def _rows_near(
     left = [key for key in map(str.encode, keys) if not key.startswith(tuple(stems))]
     singles = ((key, row) for key, row in version.rows_at(SAMPLES, left) if row is not None)
     yield from merge(singles, *(version.rows_below(SAMPLES, stem) for stem in stems))
-
-
-def _some_rows(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    part: list[tuple[bytes, bytes]] = []
-    size = 0
-    for key, row in islice(rows, _STRETCH_SAMPLES):
-        part.append((key, row))
-        size += len(row)
-        if size > _STRETCH_BYTES:
-            break
-    return part
 
 
 def class_rows(version: Dataset) -> list[ClassRow]:

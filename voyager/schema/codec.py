@@ -18,7 +18,7 @@ from voyager import wire
 from voyager.errors import CorruptError, InvalidDataError
 from voyager.schema import unknown
 from voyager.schema.geometry import Geometry
-from voyager.schema.sample import FileRow, Sample
+from voyager.schema.sample import FileRow, Label, Sample
 from voyager.schema.values import Unknown, settle_all
 
 _T = TypeVar("_T")
@@ -80,6 +80,11 @@ def decode_geometry(data: bytes) -> Geometry:
     return decode_as(data, _GEOMETRY)
 
 
+def decode_labels(data: bytes) -> tuple[Label, ...]:
+    """The labels of a sample or region from their bytes in the row."""
+    return decode_as(data, _LABELS)
+
+
 def _open(value: Any) -> Any:
     if isinstance(value, Unknown):
         return value.value
@@ -110,6 +115,8 @@ class RowKind(Generic[_T]):
 _SAMPLE: RowKind[Sample] = RowKind(Sample, "a sample row")
 _FILE: RowKind[FileRow] = RowKind(FileRow, "a file row")
 _GEOMETRY: RowKind[Geometry] = RowKind(Geometry, "a geometry")
+
+_LABELS: RowKind[tuple[Label, ...]] = RowKind(tuple[Label, ...], "labels")
 
 _encode_fast = wire.encoder.encode
 _decode_fast = _SAMPLE.fast.decode
