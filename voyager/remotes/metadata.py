@@ -7,16 +7,15 @@ index lists blobs by id. The store lies in a folder that goes away with it.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from voyager.remotes.base import Storage
+from voyager.remotes.own_folder import OwnFolder
 from voyager.remotes.receiving import Receiver
 from voyager.remotes.root import Packed
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.store import files
 from voyager.store.objectstore import Store
 from voyager.store.pack import SealedPack
 from voyager.store.transaction import Transaction
@@ -26,8 +25,8 @@ class Scratch:
     """A store below `tmp/` of a repository; a context."""
 
     def __init__(self, repo: Repository) -> None:
-        self.folder = repo.folder / "tmp" / f"remote-{os.getpid()}-{os.urandom(4).hex()}"
-        files.make_folder(self.folder)
+        self._own = OwnFolder(repo.folder, "remote")
+        self.folder = self._own.path
         self.store = Store.init(self.folder / "store")
         self._repo = repo
 
@@ -36,7 +35,7 @@ class Scratch:
 
     def __exit__(self, *error: object) -> None:
         self.store.close()
-        files.remove_tree(self.folder)
+        self._own.remove()
 
     @property
     def packs(self) -> Path:

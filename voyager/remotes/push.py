@@ -24,6 +24,7 @@ from voyager.remotes.counted import Counted
 from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.moves import PushedRef, Rules, moves_on
 from voyager.remotes.negotiate import Lacking, lacking, name_missing
+from voyager.remotes.own_folder import OwnFolder
 from voyager.remotes.policy import refuse_unfit
 from voyager.remotes.refspec import Update, refuse_odd_kind, updates_of
 from voyager.remotes.root import (
@@ -267,18 +268,20 @@ class _Push:
             return
         resume = again or self.memory.unfinished
         self.memory.begin()
-        folder = self.repo.folder / "tmp" / f"push-{os.getpid()}-{self._nonce.hex()[:8]}"
         pace = None if limit is None else Pace(limit)
-        with Sender(
-            self.repo.store,
-            self.storage,
-            folder,
-            gc=self.root.gc,
-            resume=resume,
-            pace=pace,
-            progress=self._progress,
-            note=Catalogue(self.storage, self.repo.folder / "cache" / "remotes").note,
-        ) as sender:
+        with (
+            OwnFolder(self.repo.folder, "push") as folder,
+            Sender(
+                self.repo.store,
+                self.storage,
+                folder,
+                gc=self.root.gc,
+                resume=resume,
+                pace=pace,
+                progress=self._progress,
+                note=Catalogue(self.storage, self.repo.folder / "cache" / "remotes").note,
+            ) as sender,
+        ):
             for pack in sender.send(plan):
                 self._sent[pack.name] = pack
         self._segment = encode_segment(self._sent.values(), gc=self.root.gc)

@@ -156,7 +156,8 @@ class Pace:
 
 
 class Sender:
-    """Sends packs by threads, a few at once, and says what was sent; a context.
+    """Sends packs by threads, a few at once, and says what was sent; a context. Packs are made in
+    `folder`.
 
     `gc` is the gc generation of the other side. With `resume`, what it has by name and size is not
     sent again. `note` is told of packs that were made for the wire, with their indexes.
@@ -192,7 +193,6 @@ class Sender:
         self._futures: list[Future[Packed]] = []
 
     def __enter__(self) -> Sender:
-        files.make_folder(self.folder)
         return self
 
     def __exit__(
@@ -202,7 +202,6 @@ class Sender:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        files.remove_tree(self.folder)
 
     def send(self, plan: Plan) -> list[Packed]:
         """Send what is planned; the packs as a catalogue lists them. The first error ends it."""
