@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,7 +62,7 @@ def run(
     """
     repo = ctx.open_repository()
     blobs = {blob: size for name in names for blob, size in _blobs_of(repo, name)}
-    there = _known_remotes(repo, remotes or [])
+    there = _known_remotes(ctx, repo, remotes or [])
     if undo:
         return _unpurge(ctx, repo, blobs, there)
     if not (reason or "").strip() and not dry_run:
@@ -99,16 +98,12 @@ def run(
     return 0
 
 
-def _known_remotes(repo: Repository, names: list[str]) -> list[str]:
+def _known_remotes(ctx: Context, repo: Repository, names: list[str]) -> list[str]:
     """The names, after a look whether they are those of remotes that can be written."""
-    if names:
-        from voyager.remotes.config import find_remote
-        from voyager.remotes.registry import open_storage
-
-        for name in names:
-            with closing(open_storage(find_remote(repo, name).url)) as storage:
-                if storage.read_only:
-                    raise StateError(f"'{name}' can only be read", hint="vgr remote ls")
+    for name in names:
+        with storage_of(ctx, repo, name) as (_, storage):
+            if storage.read_only:
+                raise StateError(f"'{name}' can only be read", hint="vgr remote ls")
     return list(dict.fromkeys(names))
 
 

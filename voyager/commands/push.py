@@ -10,6 +10,7 @@ import typer
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
+from voyager.commands.storages import storage_of
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.repository import Repository
 from voyager.repo.upstream import upstream_of
@@ -78,15 +79,11 @@ def run(
     if force and lease:
         raise UsageError("--force and --force-with-lease exclude each other", hint=_USAGE)
     limit = None if limit_rate is None else _rate(limit_rate)
-    from voyager.remotes.probe import trusted
     from voyager.remotes.push import push
-    from voyager.remotes.registry import open_storage
 
     repo = ctx.open_repository()
-    there = _remote(repo, remote)
-    place = open_storage(there.url)
-    storage = trusted(place, repo.folder / "cache" / "remotes", warn=ctx.warn)
-    try:
+    meant = _remote(repo, remote)
+    with storage_of(ctx, repo, meant, moves_root=not dry_run) as (there, storage):
         done = push(
             repo,
             storage,
@@ -104,8 +101,6 @@ def run(
             progress=ctx.progress("sending", sizes=True),
             checking=ctx.progress("looking at images"),
         )
-    finally:
-        storage.close()
     if ctx.json:
         ctx.emit(done.as_json())
     for line in _told(done, there, dry_run=dry_run):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.errors import UsageError
+from voyager.commands.storages import storage_of
+from voyager.errors import NotFoundError, RemoteError, UsageError
+from voyager.repo.repository import Repository
 
 if TYPE_CHECKING:
     from voyager.remotes.config import Remote
@@ -44,8 +46,9 @@ def ls(ctx: Context) -> None:
     """
     from voyager.remotes.config import remotes_of
 
-    found = remotes_of(ctx.open_repository())
-    policies = [_protected(remote) for remote in found] if ctx.verbose else [None] * len(found)
+    repo = ctx.open_repository()
+    found = remotes_of(repo)
+    policies = [_protected(ctx, repo, remote) if ctx.verbose else None for remote in found]
     if ctx.json:
         more = [{"protected": globs} if ctx.verbose else {} for globs in policies]
         ctx.emit([remote.as_json() | each for remote, each in zip(found, more, strict=True)])
@@ -55,15 +58,11 @@ def ls(ctx: Context) -> None:
         ctx.show(f"{remote.name:<{width}}  {remote.url}{words}")
 
 
-def _protected(remote: Remote) -> list[str] | None:
+def _protected(ctx: Context, repo: Repository, remote: Remote) -> list[str] | None:
     """The globs of its protected branches, None where nothing was pushed yet."""
-    from contextlib import closing
-
-    from voyager.errors import NotFoundError
     from voyager.remotes.policy import protected
-    from voyager.remotes.registry import open_storage
 
-    with closing(open_storage(remote.url)) as storage:
+    with storage_of(ctx, repo, remote) as (_, storage):
         try:
             return protected(storage)
         except NotFoundError:
@@ -142,16 +141,10 @@ def check(
       $ vgr remote check
       $ vgr remote check s3://shoes/dataset
     """
-    from contextlib import closing
-
-    from voyager.errors import RemoteError
     from voyager.remotes import probe
-    from voyager.remotes.config import find_remote, only_remote
-    from voyager.remotes.registry import open_storage
 
     repo = ctx.open_repository()
-    remote = only_remote(repo) if name is None else find_remote(repo, name)
-    with closing(open_storage(remote.url)) as storage:
+    with storage_of(ctx, repo, name) as (remote, storage):
         found = probe.check(storage, repo.folder / "cache" / "remotes")
     if ctx.json:
         ctx.emit({"name": remote.name or None, **found.as_json()})
@@ -181,12 +174,7 @@ def protect(
       $ vgr remote protect origin
       $ vgr remote protect origin --delete main
     """
-    from contextlib import closing
-
     from voyager.remotes import policy
-    from voyager.remotes.config import find_remote
-    from voyager.remotes.probe import trusted
-    from voyager.remotes.registry import open_storage
 
     if delete and not branches:
         raise UsageError(
@@ -194,11 +182,9 @@ def protect(
             hint=f"vgr remote protect {name} --delete BRANCH",
         )
     repo = ctx.open_repository()
-    remote = find_remote(repo, name)
-    with closing(open_storage(remote.url)) as storage:
+    with storage_of(ctx, repo, name, moves_root=bool(branches)) as (remote, storage):
         if branches:
-            safe = trusted(storage, repo.folder / "cache" / "remotes", warn=ctx.warn)
-            found = policy.protect(repo, safe, branches, remove=delete)
+            found = policy.protect(repo, storage, branches, remove=delete)
         else:
             found = policy.protected(storage)
     if ctx.json:

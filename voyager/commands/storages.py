@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def storage_of(
-    ctx: Context, repo: Repository, name: str | None, *, moves_root: bool = False
+    ctx: Context, repo: Repository, remote: Remote | str | None, *, moves_root: bool = False
 ) -> Iterator[tuple[Remote, Storage]]:
-    """The remote of a name or URL (None: the only one) and its storage, closed in the end.
+    """A remote, by itself, its name or URL (None: the only one), and its storage, closed in the
+    end.
 
     To move its root, a storage that keeps no conditions of writes is used with a lease.
     """
@@ -27,7 +28,10 @@ def storage_of(
     from voyager.remotes.probe import trusted
     from voyager.remotes.registry import open_storage
 
-    remote = only_remote(repo) if name is None else find_remote(repo, name)
+    if remote is None:
+        remote = only_remote(repo)
+    elif isinstance(remote, str):
+        remote = find_remote(repo, remote)
     with contextlib.closing(open_storage(remote.url)) as storage:
         if moves_root and not storage.read_only:
             yield remote, trusted(storage, repo.folder / "cache" / "remotes", warn=ctx.warn)
