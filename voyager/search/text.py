@@ -1,0 +1,265 @@
+"""Search by words at any version: keys, captions, meta, attributes, and classes with their aliases.
+
+Documents are rows and are shared by all versions that hold them; a version is a bitmap, made from
+that of the nearest known version and the rows that differ. Classes are indexed by id and found
+through the version's taxonomies, so that renaming one touches no document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, NamedTuple
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from voyager.errors import UsageError, VoyagerError
+from voyager.repo.dataset import Dataset
+from voyager.repo.diff import ChangedRow, changed_rows
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.snapshot import SAMPLES, read_snapshot
+from voyager.schema import decode_sample
+from voyager.search.class_words import ClassWords
+from voyager.search.text_document import Document, identities, key_hashes, read_document
+from voyager.search.text_query import parse_text_query
+from voyager.search.text_ranking import Ranked, rank
+from voyager.search.text_segment import MOST_DOCUMENTS, DamagedTextError, spans
+from voyager.search.text_store import TextStore
+from voyager.search.text_why import explain
+from voyager.store.bulk import paused_gc
+from voyager.store.history import iter_history
+
+Mask = NDArray[np.bool_]
+
+_STRETCH: Final = 4096
+_MOST_ANCESTORS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TextHit:
+    """A sample that was found; the region (its id) that met most of the terms, and why."""
+
+    key: str
+    region: bytes | None
+    score: float
+    why: tuple[str, ...]
+
+
+class TextUpdate(NamedTuple):
+    """What an update did: rows that differ from the version it began with, and rows it indexed."""
+
+    changed: int = 0
+    indexed: int = 0
+
+
+class TextHits(list[TextHit]):
+    """The best hits, best first; `matches` is how many samples match in all."""
+
+    matches: int = 0
+
+
+class TextIndex:
+    """The index of texts of a repository, in its cache: what is deleted there is made again."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._store = TextStore(repo.folder / "cache" / "search" / "text")
+        self._members: tuple[bytes, str, Mask] | None = None
+
+    def update(self, version: Dataset, progress: Progress = no_progress) -> TextUpdate:
+        """Index what of a version is not indexed yet; the work follows the rows that differ."""
+        with self._store.lock():
+            try:
+                self._store.refresh()
+            except DamagedTextError:
+                self._store.start_anew()
+            try:
+                return self._update(version, progress)
+            except FileNotFoundError:  # somebody deleted the folder meanwhile
+                self._store.start_anew()
+                return self._update(version, progress)
+
+    def search(
+        self, version: Dataset, text: str, k: int = 10, keep: Collection[str] | None = None
+    ) -> TextHits:
+        """The `k` best samples for a text, among the keys in `keep` if given; indexes first.
+
+        UsageError for a text without a word to look for.
+        """
+        query = parse_text_query(text)
+        if k < 1:
+            raise UsageError(f"{k} results cannot be shown")
+        members = self._members_of(version)
+        segments = self._store.segments
+        masks = self._split(members)
+        kept = None
+        if keep is not None:
+            hashes = key_hashes(keep)
+            kept = [segment.with_keys(hashes) for segment in segments]
+        found = rank(segments, masks, query, ClassWords(version.vocabulary), k, kept)
+        return self._hits(version, found)
+
+    def _hits(self, version: Dataset, found: Ranked) -> TextHits:
+        hits = TextHits()
+        hits.matches = found.matches
+        segments = self._store.segments
+        for number, document, score in found.best:
+            key = segments[number].key(document)
+            row = version.row(SAMPLES, key.encode())
+            if row is not None:
+                sample = decode_sample(row)
+                region, why = explain(key, sample, found.meant, version.vocabulary)
+                hits.append(TextHit(key, region, score, why))
+        return hits
+
+    def _split(self, members: Mask) -> list[Mask]:
+        """A mask for each segment."""
+        ends = spans(self._store.segments)
+        size = ends[-1][1] if ends else 0
+        whole = np.zeros(size, np.bool_)
+        whole[: len(members)] = members[:size]
+        return [whole[start:end] for start, end in ends]
+
+    def _members_of(self, version: Dataset) -> Mask:
+        """The documents of a version, indexed now if need be."""
+        name = _name(version)
+        known = self._known(name)
+        if known is None:
+            self.update(version)
+            known = self._known(name)
+        assert known is not None
+        return known
+
+    def _known(self, name: str) -> Mask | None:
+        """The documents of a version that was indexed before."""
+        if self._members is not None and self._members[:2] == (self._store.name, name):
+            return self._members[2]
+        try:
+            self._store.refresh()
+        except DamagedTextError:
+            return None
+        mask = self._store.members(name)
+        if mask is not None:
+            self._members = (self._store.name, name, mask)
+        return mask
+
+    # -- updating --------------------------------------------------------------------------------
+
+    def _update(self, version: Dataset, progress: Progress) -> TextUpdate:
+        name = _name(version)
+        if self._known(name) is not None:
+            return TextUpdate()
+        for base, mask in self._bases(version):
+            try:
+                return self._take(version, name, base, mask, progress)
+            except VoyagerError:
+                continue  # gc dropped the version that is known, or the bitmap is not of it
+        return self._take(version, name, None, np.zeros(0, np.bool_), progress)
+
+    def _bases(self, version: Dataset) -> Iterator[tuple[Dataset, Mask]]:
+        """The nearest version that is known: an ancestor, else the last used."""
+        known = self._store.versions()
+        near = [root for root in self._roots(version) if root in set(known)]
+        for root in (near or known)[:1]:
+            mask = self._store.members(root)
+            if mask is not None:
+                yield Dataset(version.objects, {SAMPLES: bytes.fromhex(root)}), mask
+
+    def _roots(self, version: Dataset) -> Iterator[str]:
+        """The trees of samples of a version and its ancestors, the newest first."""
+        own = version.roots.get(SAMPLES)
+        if own is not None:
+            yield own.hex()
+        if version.commit is None:
+            return
+        store = self._repo.store
+        history = iter_history(store, [version.commit])
+        for _, commit in islice(history, _MOST_ANCESTORS):
+            root = read_snapshot(store, commit.snapshot_id).get(SAMPLES)
+            if root is not None:
+                yield root.hex()
+
+    def _take(
+        self, version: Dataset, name: str, base: Dataset | None, mask: Mask, progress: Progress
+    ) -> TextUpdate:
+        total = len(version) if base is None else None
+        rows = _all_rows(version) if base is None else changed_rows(base, version, SAMPLES)
+        taking = _Taking(self._store, mask)
+        with paused_gc():
+            while stretch := list(islice(rows, _STRETCH)):
+                taking.take(stretch)
+                progress(taking.changed, total)
+            taking.flush()
+        members = taking.members()
+        if not version.overlay_keys(SAMPLES):
+            self._store.keep_members(name, members)
+        self._members = (self._store.name, name, members)
+        return TextUpdate(taking.changed, taking.indexed)
+
+
+class _Taking:
+    """Rows on their way into the index, and the members of the version that they make."""
+
+    def __init__(self, store: TextStore, mask: Mask) -> None:
+        self._store = store
+        self._mask = mask
+        self._is_first = not store.segments
+        self._come: list[NDArray[np.int64]] = []
+        self._gone: list[NDArray[np.int64]] = []
+        self._waiting: list[Document] = []
+        self.changed = 0
+        self.indexed = 0
+
+    def take(self, rows: Sequence[ChangedRow]) -> None:
+        self.changed += len(rows)
+        old = [(key, row) for key, row, _ in rows if row is not None]
+        if old:
+            gone = self._store.find(identities(old))
+            if (gone < 0).any():
+                raise DamagedTextError("a document of a known version is not indexed")
+            self._gone.append(gone)
+        new = [(key, row) for key, _, row in rows if row is not None]
+        hashes = identities(new)
+        come = np.full(len(new), -1) if self._is_first else self._store.find(hashes)
+        self._come.append(come[come >= 0])
+        for at in np.flatnonzero(come < 0).tolist():
+            key, row = new[at]
+            self._waiting.append(read_document(key, row, tuple(hashes[at].tolist())))
+            if len(self._waiting) == MOST_DOCUMENTS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Index what waits."""
+        if self._waiting:
+            self._store.append(self._waiting)
+            end = _size(self._store)
+            self._come.append(np.arange(end - len(self._waiting), end))
+            self.indexed += len(self._waiting)
+            self._waiting = []
+
+    def members(self) -> Mask:
+        mask = np.zeros(_size(self._store), np.bool_)
+        mask[: len(self._mask)] = self._mask
+        mask[np.concatenate([np.zeros(0, np.int64), *self._gone])] = False
+        mask[np.concatenate([np.zeros(0, np.int64), *self._come])] = True
+        return mask
+
+
+def _size(store: TextStore) -> int:
+    return sum(map(len, store.segments))
+
+
+def _all_rows(version: Dataset) -> Iterator[ChangedRow]:
+    return ((key, None, row) for key, row in version.rows(SAMPLES))
+
+
+def _name(version: Dataset) -> str:
+    """What the samples of a version are called: the root of their tree, and what lies over it."""
+    root = version.roots.get(SAMPLES, bytes(32))
+    overlay = [(key, row) for (space, key), row in version.overlay.items() if space == SAMPLES]
+    if not overlay:
+        return root.hex()
+    return f"{root.hex()}-{blake3(identities(sorted(overlay)).tobytes()).hexdigest(16)}"
