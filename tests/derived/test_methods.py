@@ -7,8 +7,13 @@ import io
 import numpy as np
 import pytest
 from derived_images import VARIANTS, encoded, photos, picture
+from examples import examples
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from voyager.derived.decode import quietly, sound_header
+from voyager.derived.jpeg import plain_pixels
 from voyager.derived.perceptual_hash import HASH_BYTES, TURNS, turned
 from voyager.derived.registry import METHODS, Method, method_of, rendition, run
 from voyager.errors import NotFoundError
@@ -86,6 +91,31 @@ def test_an_unknown_method_is_named() -> None:
 
 
 # --- pixels ---
+
+
+@pytest.mark.parametrize("size", [(400, 300), (401, 303), (17, 9), (2, 3), (1, 1), (1, 40)])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_simplejpeg_and_pillow_decode_to_the_same_pixels(size: tuple[int, int], mode: str) -> None:
+    image = picture(next(iter(photos().values()))).resize(size).convert(mode)
+    for subsampling in (0, 1, 2):
+        for progressive in (False, True):
+            data = encoded(image, subsampling=subsampling, progressive=progressive)
+            found = plain_pixels(data, *size)
+            assert found is not None
+            assert np.array_equal(found, np.asarray(picture(data)))
+
+
+@given(st.data())
+@examples(60, deep=2000)
+def test_what_simplejpeg_decodes_of_damaged_bytes_pillow_decodes_alike(data: st.DataObject) -> None:
+    content = bytearray(next(iter(photos().values())))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(2, len(content) - 1))] = data.draw(st.integers(0, 255))
+    info = sound_header(bytes(content))
+    found = None if info is None else plain_pixels(bytes(content), info.width, info.height)
+    if found is not None:
+        with quietly():
+            assert np.array_equal(found, np.asarray(picture(bytes(content))))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])

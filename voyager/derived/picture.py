@@ -23,6 +23,7 @@ from voyager.derived.decode import (
     sound_header,
     turned_upright,
 )
+from voyager.derived.jpeg import plain_pixels
 from voyager.images import ImageInfo, probe
 from voyager.schema.geometry import Box as Shape
 from voyager.schema.transform import upright
@@ -92,14 +93,6 @@ class Picture:
         return self.once(_sound_header)
 
     @property
-    def stored(self) -> PIL.Image.Image:
-        """All pixels of the first frame, upright, in the mode in which the file has them.
-
-        `format` of it is that of the file, and of a crop this is the whole image.
-        """
-        return self.once(_stored)
-
-    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the upright image, or of the crop, as the header says."""
         info = self.info
@@ -160,11 +153,12 @@ def _scale(info: ImageInfo, most: int) -> int:
     return next((scale for scale in _SCALES if ratio >= scale), 1)
 
 
-def _stored(picture: Picture) -> PIL.Image.Image:
-    return _load(picture, 1)
-
-
 def _levels(picture: Picture) -> NDArray[np.uint8]:
+    info = picture.info
+    if picture.box is None and info.type == "jpeg" and info.orientation == 1:
+        pixels = plain_pixels(picture.data, info.width, info.height)
+        if pixels is not None:
+            return pixels
     return np.asarray(picture.full)
 
 
@@ -177,15 +171,13 @@ def _load(picture: Picture, scale: int) -> PIL.Image.Image:
             if scale > 1:
                 image.draft("RGB", (image.width // scale, image.height // scale))
             image.load()
-            found = turned_upright(image, info, image.format)
-            found.format = image.format
-            return found
+            return turned_upright(image, info, image.format)
     except UNDECODABLE as error:
         raise NoPicture from error
 
 
 def _whole_rgb(picture: Picture) -> PIL.Image.Image:
-    return _rgb(picture.stored)
+    return _rgb(_load(picture, 1))
 
 
 def _half_rgb(picture: Picture) -> PIL.Image.Image:

@@ -65,14 +65,15 @@ def _sharpness(levels: NDArray[np.uint8]) -> float:
         return 0.0
     count = min(_ROWS, height - 2)
     rows = 1 + ((2 * np.arange(count) + 1) * (height - 2)) // (2 * count)
-    middle = levels[rows, :, 1].astype(np.int16)
-    around = levels[rows - 1, 1:-1, 1].astype(np.int16)
-    around += levels[rows + 1, 1:-1, 1]
+    green = levels[:, :, 1]
+    middle = green[rows].astype(np.int16)
+    around = green[rows - 1, 1:-1].astype(np.int16)
+    around += green[rows + 1, 1:-1]
     around += middle[:, :-2]
     around += middle[:, 2:]
     edges = (4 * middle[:, 1:-1] - around).astype(np.float64)
     mean = float(edges.sum()) / edges.size  # exact: of whole numbers far below 2**53
-    return float(np.vdot(edges, edges)) / edges.size - mean * mean
+    return float((edges * edges).sum()) / edges.size - mean * mean
 
 
 def statistics_of(found: Sequence[Measured]) -> list[bytes]:
