@@ -7,7 +7,7 @@ tell an image from its mirror image. docs/embeddings.md has the formulas.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +65,7 @@ def _describe(square: Square) -> Floats:
         _COLOUR_WEIGHT * _colour_layout(opponents),
         _PALETTE_WEIGHT * _palette(opponents),
     )
-    whole = np.concatenate(parts)
-    unit: Floats = whole / np.linalg.norm(whole)
-    return unit
+    return _unit(np.concatenate(parts), 0)
 
 
 # --- edges ---
@@ -90,7 +88,9 @@ def _smooth(planes: Floats) -> Floats:
     """Each plane under the filter 1 2 1 in both directions."""
     padded = _framed(planes)
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) * np.float32(1 / 16)
+    smooth: Floats = rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
+    smooth *= np.float32(1 / 16)
+    return smooth
 
 
 def _gradient(planes: Floats) -> tuple[Floats, Floats]:
@@ -124,7 +124,7 @@ def _directions(x: Floats, y: Floats) -> Floats:
 def _opponents(planes: Floats) -> Floats:
     """Lightness, red against green, yellow against blue."""
     red, green, blue = planes
-    yellow = (red + green) * np.float32(1 / 2)
+    yellow = (red + green) / 2
     return np.stack(((red + green + blue) / 3, (red - green) / 2, (yellow - blue) / 2))
 
 
@@ -145,15 +145,17 @@ def _palette(opponents: Floats) -> Floats:
     hues = np.maximum(np.minimum(w[2:], -w[:-2]), 0) @ _MIDDLE
     steps = np.abs(light * np.float32((_LIGHTNESSES - 1) / 256) - _SHADES[:, None])
     shades = np.maximum(1 - steps, 0) @ _MIDDLE
-    return _unit(np.sqrt(np.concatenate((hues / 64, shades / 2))), 0)
+    shares = np.concatenate((hues * np.float32(1 / 64), shades * np.float32(1 / 2)))
+    return _unit(np.sqrt(shares), 0)
 
 
 # --- constants ---
 
 
-def _unit(vector: Floats, floor: float) -> Floats:
+def _unit(vector: NDArray[Any], floor: float) -> Floats:
     """The vector at length 1, or shorter where it is shorter than the floor: that is noise."""
-    return vector / max(float(np.linalg.norm(vector)), floor)
+    scaled: Floats = vector * np.float32(1 / max(float(np.linalg.norm(vector)), floor))
+    return scaled
 
 
 def _framed(planes: Floats) -> Floats:
@@ -168,11 +170,13 @@ def _framed(planes: Floats) -> Floats:
 
 def _halved(planes: Floats) -> Floats:
     rows = planes[:, ::2] + planes[:, 1::2]
-    return (rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(1 / 4)
+    half: Floats = rows[:, :, ::2] + rows[:, :, 1::2]
+    half *= np.float32(1 / 4)
+    return half
 
 
 def _pooled(maps: Floats, pool: Floats) -> Floats:
-    return pool @ maps @ pool.T
+    return (pool @ maps @ pool.T).astype(np.float32, copy=False)
 
 
 def _pool_of(side: int) -> Floats:
@@ -181,7 +185,8 @@ def _pool_of(side: int) -> Floats:
     centres = (np.arange(_CELLS) + 0.5) * cell
     away = np.abs(np.arange(side) + 0.5 - centres[:, None]) / cell
     weights = np.maximum(0, 1 - away)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    pool: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return pool
 
 
 def _cosines() -> Floats:
