@@ -1,0 +1,1 @@
+"""Search in a version: by vectors and by words."""

@@ -1,0 +1,456 @@
+"""The vectors of one model: added once, never changed, searched within any set of them.
+
+A folder holds a manifest, segments and their indexes, all of which can be deleted at any time, also
+while they are in use. What cannot be written is kept in memory. One thread at a time; processes
+take turns to write, and readers wait for nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import ArrayLike
+
+from voyager.errors import StateError, UsageError
+from voyager.search import approximate, manifest
+from voyager.search.approximate import INDEXED_ROWS, Lists
+from voyager.search.compaction import run_to_merge
+from voyager.search.exact import Hit, Memory, near_best, ranked
+from voyager.search.manifest import Listed, Manifest
+from voyager.search.membership import IndexFile, Membership, Placed, View
+from voyager.search.planning import APPROXIMATE_FROM, Plan, gathers
+from voyager.search.segment import (
+    ID_BYTES,
+    DamagedSegment,
+    Floats,
+    Halves,
+    Rows,
+    Segment,
+    id_words,
+    joined,
+)
+from voyager.store import files
+
+Progress: TypeAlias = Callable[[int, int | None], None]
+
+_PATIENCE: Final = 10.0
+"""Seconds to wait for another writer; after that vectors are kept in memory only."""
+_MERGED_AT_ONCE: Final = 1 << 17
+"""Rows of a merge that `add` may do; larger ones wait for `settle`."""
+_MEMORY: Final = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answers to some queries, best first, and how they were found."""
+
+    hits: list[list[Hit]]
+    plan: Plan
+
+    @property
+    def ids(self) -> list[list[bytes]]:
+        return [[hit.id for hit in hits] for hits in self.hits]
+
+    @property
+    def scores(self) -> list[list[float]]:
+        return [[hit.score for hit in hits] for hits in self.hits]
+
+
+class VectorStore:
+    """The vectors in a folder, which need not exist.
+
+    `memory_bytes` bounds what is kept between searches; with less than the vectors need as float32
+    exact search converts them again each time.
+    """
+
+    def __init__(
+        self, folder: Path, model_id: bytes, dims: int, *, memory_bytes: int = _MEMORY
+    ) -> None:
+        self.model_id = model_id
+        self.dims = dims
+        self._folder = folder
+        self._segments = folder / "segments"
+        self._manifest_path = folder / "manifest"
+        self._memory = Memory(memory_bytes)
+        self._manifest: Manifest | None = None
+        self._view = View(b"")
+        self._unsaved: list[Segment] = []
+        self._damaged: dict[str, bytes] = {}
+        self._open: dict[str, Segment] = {}
+        self._lists: dict[tuple[str, bytes], Lists | None] = {}
+
+    # -- what is there ---------------------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """All vectors that are here now."""
+        self._refresh()
+        return self._view
+
+    @property
+    def token(self) -> bytes | None:
+        """Names what places mean, for files that keep memberships; None while some are unsaved."""
+        self._refresh()
+        saved = self._manifest is not None and self._manifest.token == self._view.token
+        return self._view.token if saved else None
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def __len__(self) -> int:
+        return self.view.size
+
+    def lacking(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of some ids that have no vector here, each once."""
+        once = list(dict.fromkeys(ids))
+        places = self.view.find(once).tolist()
+        return [one for one, place in zip(once, places, strict=True) if place < 0]
+
+    def members(self, ids: Sequence[bytes]) -> Membership:
+        """The vectors of some ids; those without one are left out."""
+        view = self.view
+        places = view.find(ids)
+        return Membership.of(view, places[places >= 0])
+
+    def all(self) -> Membership:
+        """All vectors."""
+        view = self.view
+        return Membership(view, np.ones(view.size, bool))
+
+    # -- adding ----------------------------------------------------------------------------------
+
+    def add(self, ids: Sequence[bytes], matrix: ArrayLike) -> None:
+        """Keep vectors, a row for each id; of those that are here already nothing is changed."""
+        vectors = self._checked(ids, matrix)
+        try:
+            files.make_folder(self._segments)
+            with self._lock():
+                self._refresh()
+                self._drop_damaged()
+                found = self._new(ids, vectors)
+                if found is not None:
+                    self._append(found)
+        except (OSError, StateError):
+            found = self._new(ids, vectors)
+            if found is not None:
+                self._unsaved.append(found)
+        self._refresh()
+
+    def _checked(self, ids: Sequence[bytes], matrix: ArrayLike) -> Halves:
+        given = np.asarray(matrix)
+        if given.shape != (len(ids), self.dims):
+            raise UsageError(
+                f"{len(ids)} vectors of model {self.model_id.hex()[:16]} are a matrix of "
+                f"{len(ids)}×{self.dims}, not {'×'.join(map(str, given.shape))}"
+            )
+        if any(len(one) != ID_BYTES for one in ids):
+            raise UsageError(f"ids of vectors have {ID_BYTES} bytes")
+        with np.errstate(over="ignore"):
+            vectors = np.ascontiguousarray(given, np.float16)
+        if not np.isfinite(vectors).all():
+            raise UsageError("a vector has a number that is infinite or none")
+        return vectors
+
+    def _new(self, ids: Sequence[bytes], vectors: Halves) -> Segment | None:
+        """Those that are not here as a segment; None where there are none."""
+        if not ids:
+            return None
+        _, first = np.unique(id_words(ids), axis=0, return_index=True)
+        rows = np.sort(first)
+        rows = rows[self._view.find([ids[row] for row in rows.tolist()]) < 0]
+        if not len(rows):
+            return None
+        whole = len(rows) == len(ids)
+        chosen = list(ids) if whole else [ids[row] for row in rows.tolist()]
+        return Segment.of(chosen, vectors if whole else vectors[rows], model=self.model_id)
+
+    def _append(self, segment: Segment) -> None:
+        """Write a segment and list it; under the lock."""
+        segment.write(self._segments)
+        known = self._manifest or manifest.empty(self.model_id, self.dims)
+        listed = [*known.segments, Listed(segment.name, segment.count)]
+        self._write(known.with_segments(self._merged(listed, _MERGED_AT_ONCE)))
+
+    def settle(self, progress: Progress = lambda *_: None) -> None:
+        """Merge what is large, index what lacks an index, remove files that nobody needs.
+
+        Takes seconds for each 100,000 new vectors; searches are right without it, and slower.
+        """
+        try:
+            files.make_folder(self._segments)
+            with self._lock():
+                self._refresh()
+                self._drop_damaged()
+                self._save()
+                self._merge_all()
+            self._index_all(progress)
+        except (OSError, StateError):
+            return  # the disk is full or another process settles: all stays as it was
+        finally:
+            self._refresh()
+
+    def _save(self) -> None:
+        """Write what was kept in memory only."""
+        while self._unsaved:
+            segment = self._unsaved.pop(0)
+            try:
+                self._append(segment)
+            except OSError:
+                self._unsaved.insert(0, segment)
+                raise
+
+    def _merge_all(self) -> None:
+        if self._manifest is not None:
+            listed = self._merged(self._manifest.segments, None)
+            self._write(self._manifest.with_segments(listed))
+            self._clean({one.name for one in listed})
+
+    def _merged(self, listed: Sequence[Listed], most: int | None) -> list[Listed]:
+        """The list after all merges that are due; their segments are written."""
+        listed = list(listed)
+        while run := run_to_merge([one.count for one in listed], most):
+            try:
+                merged = joined([self._segment(one.name) for one in listed[run]])
+                merged.write(self._segments)
+            except DamagedSegment as error:
+                self._note_damage(error.segment)
+                break
+            listed[run] = [Listed(merged.name, merged.count)]
+        return listed
+
+    def _index_all(self, progress: Progress) -> None:
+        todo = [part for part in self._view.parts if self._wants_index(part)]
+        for number, part in enumerate(todo):
+            progress(number, len(todo))
+            spare = self._segments / f"{part.segment.name}.{os.getpid()}.tmp"
+            files.remove(spare)
+            try:
+                index = approximate.build(part.segment, spare)
+                with self._lock():
+                    self._refresh()
+                    self._list_index(part.segment.name, index, spare)
+            except DamagedSegment as error:
+                self._note_damage(error.segment)
+            finally:
+                files.remove(spare)
+            progress(number + 1, len(todo))
+
+    def _wants_index(self, part: Placed) -> bool:
+        if part.segment.count < INDEXED_ROWS or not approximate.has_faiss():
+            return False
+        return part.segment not in self._unsaved and self._lists_of(part) is None
+
+    def _list_index(self, name: str, index: IndexFile, spare: Path) -> None:
+        if self._manifest is None or all(one.name != name for one in self._manifest.segments):
+            return  # it was merged or deleted meanwhile
+        listed = [
+            Listed(one.name, one.count, index.checksum, index.probes) if one.name == name else one
+            for one in self._manifest.segments
+        ]
+        files.rename(spare, self._index_path(name))
+        self._write(self._manifest.with_segments(listed))
+        self._lists.pop((name, index.checksum), None)
+
+    def _clean(self, named: set[str]) -> None:
+        """Remove files that the manifest does not name; one that is open stays readable."""
+        for path in self._segments.iterdir():
+            if path.suffix != ".tmp" and path.name.split(".")[0] not in named:
+                files.remove(path)
+
+    # -- the files -------------------------------------------------------------------------------
+
+    def _lock(self) -> files.FileLock:
+        what = "vectors of this model"
+        return files.FileLock(self._folder / "lock", patience=_PATIENCE, what=what)
+
+    def _index_path(self, name: str) -> Path:
+        return self._segments / f"{name}.ivf"
+
+    def _write(self, known: Manifest) -> None:
+        if known != self._manifest:
+            manifest.write(self._manifest_path, known)
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Take in what this or other processes have written or deleted since."""
+        while True:
+            known = manifest.read(self._manifest_path)
+            if known is not None:
+                manifest.check_model(known, self.model_id, self.dims, self._manifest_path)
+            parts = self._parts(known)
+            if manifest.read(self._manifest_path) == known:
+                break  # else a segment may have been merged away while the list was read
+        self._manifest = known
+        listed = {part.segment.name for part in parts}
+        self._open = {name: one for name, one in self._open.items() if name in listed}
+        self._view = self._with_unsaved(known, parts)
+
+    def _parts(self, known: Manifest | None) -> list[Placed]:
+        """The segments of a manifest that are sound."""
+        parts: list[Placed] = []
+        end = 0
+        for one in known.segments if known else ():
+            if known and self._damaged.get(one.name) == known.token:
+                continue
+            try:
+                segment = self._segment(one.name)
+            except (DamagedSegment, OSError):
+                self._damaged[one.name] = known.token if known else b""
+                continue
+            index = IndexFile(one.index, one.probes) if one.index else None
+            parts.append(Placed(end, segment, index))
+            end += segment.count
+        return parts
+
+    def _with_unsaved(self, known: Manifest | None, parts: list[Placed]) -> View:
+        """The view of what is written, and behind that of what could not be."""
+        token = known.token if known else b""
+        view = View(token, tuple(parts))
+        listed = len(known.segments) if known else 0
+        if len(parts) == listed and not self._unsaved:
+            return view
+        self._unsaved = list(filter(None, (_left(segment, view) for segment in self._unsaved)))
+        end = view.size
+        for segment in self._unsaved:
+            parts.append(Placed(end, segment))
+            end += segment.count
+        names = "".join(part.segment.name for part in parts)
+        return View(blake3(token + names.encode()).digest(), tuple(parts))
+
+    def _segment(self, name: str) -> Segment:
+        if name not in self._open:
+            segment = Segment.open(self._segments / name)
+            if (segment.model, segment.dims) != (self.model_id, self.dims):
+                raise DamagedSegment(name)
+            self._open[name] = segment
+        return self._open[name]
+
+    def _note_damage(self, name: str) -> None:
+        """Leave a segment out from now on; the next writer takes it off the list."""
+        self._open.pop(name, None)
+        self._unsaved = [segment for segment in self._unsaved if segment.name != name]
+        self._damaged[name] = self._manifest.token if self._manifest else b""
+
+    def _drop_damaged(self) -> None:
+        """Take damaged segments off the list, so that their vectors can be added again."""
+        known = self._manifest
+        names = {name for name, token in self._damaged.items() if known and token == known.token}
+        if known is None or not names:
+            return
+        self._write(known.without(names))
+        for name in names:
+            files.remove(self._segments / name)
+            files.remove(self._index_path(name))
+
+    # -- searching -------------------------------------------------------------------------------
+
+    def search(
+        self, queries: ArrayLike, k: int, *, members: Membership, exact: bool | None = None
+    ) -> Found:
+        """The k members with the largest inner products with each query.
+
+        `exact=True` compares every member, False uses every index there is, None does what is
+        quicker for the members. The exact answer depends on nothing but members and queries.
+        """
+        asked = self._asked(queries, k)
+        lost = 0
+        while True:
+            try:
+                return self._search(asked, k, members, exact, lost)
+            except DamagedSegment as error:
+                self._note_damage(error.segment)
+                left = members.without_segment(error.segment)
+                lost, members = lost + members.count - left.count, left
+
+    def _asked(self, queries: ArrayLike, k: int) -> Floats:
+        asked = np.ascontiguousarray(np.atleast_2d(np.asarray(queries)), np.float32)
+        if asked.ndim != 2 or asked.shape[1] != self.dims:
+            shape = "×".join(map(str, asked.shape))
+            raise UsageError(f"queries have {self.dims} numbers each, not {shape}")
+        if not np.isfinite(asked).all():
+            raise UsageError("a query has a number that is infinite or none")
+        if k < 1:
+            raise UsageError(f"a search is for 1 or more, not {k}")
+        return asked
+
+    def _search(
+        self, queries: Floats, k: int, members: Membership, exact: bool | None, lost: int
+    ) -> Found:
+        places: list[list[Rows]] = [[] for _ in queries]
+        rest, lists = members, 0
+        for part in () if exact else members.view.parts:
+            probes = self._probes(part, members, forced=exact is False)
+            if probes:
+                rest, lists = rest.without_segment(part.segment.name), lists + probes
+                _extend(places, self._by_lists(queries, k, part, probes, members))
+        gathered = bool(rest.count) and gathers(rest, self._memory)
+        if rest.count:
+            blocks = [self._memory.gathered(rest)] if gathered else self._memory.blocks(rest)
+            _extend(places, near_best(queries, k, members.view, blocks))
+        plan = Plan(
+            members=members.count + lost,
+            vectors=members.view.size,
+            exact=rest.count,
+            gathered=gathered,
+            lists=lists,
+            lost=lost,
+        )
+        pairs = zip(queries, places, strict=True)
+        return Found([ranked(q, k, members.view, _joined(found)) for q, found in pairs], plan)
+
+    def _probes(self, part: Placed, members: Membership, *, forced: bool) -> int:
+        """How many lists of a segment to read; 0 where exact search is to be used."""
+        count = int(np.count_nonzero(members.mask[part.first : part.end]))
+        if part.index is None or not count or (count < APPROXIMATE_FROM and not forced):
+            return 0
+        lists = self._lists_of(part)
+        if lists is None:
+            return 0
+        return lists.probes_for(count / part.segment.count) or (lists.index.nlist if forced else 0)
+
+    def _by_lists(
+        self, queries: Floats, k: int, part: Placed, probes: int, members: Membership
+    ) -> list[Rows]:
+        lists = self._lists_of(part)
+        assert lists is not None
+        mask = members.mask[part.first : part.end]
+        found = lists.candidates(queries, k, probes, None if mask.all() else mask)
+        return [rows + part.first for rows in found]
+
+    def _lists_of(self, part: Placed) -> Lists | None:
+        """The index of a segment, opened once."""
+        if part.index is None or not approximate.has_faiss():
+            return None
+        name = part.segment.name
+        key = (name, part.index.checksum)
+        if key not in self._lists:
+            path = self._index_path(name)
+            self._lists[key] = approximate.open_index(path, part.index, part.segment)
+        return self._lists[key]
+
+
+def _left(segment: Segment, view: View) -> Segment | None:
+    """What of a segment in memory is not in a view."""
+    ids, vectors = segment.whole()
+    new = np.flatnonzero(view.find(ids) < 0)
+    if len(new) == segment.count:
+        return segment
+    if not len(new):
+        return None
+    return Segment.of([ids[row] for row in new.tolist()], vectors[new], model=segment.model)
+
+
+def _extend(places: list[list[Rows]], more: Sequence[Rows]) -> None:
+    for found, rows in zip(places, more, strict=True):
+        found.append(rows)
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    return np.concatenate([np.zeros(0, np.int64), *parts])
