@@ -116,7 +116,7 @@ def _hadamard(vectors: Floats) -> Floats:
     count, width = vectors.shape
     step = 1
     while step < width:
-        pairs = vectors.reshape(count, -1, 2, step)
+        pairs = vectors.reshape(count, width // (2 * step), 2, step)
         vectors = np.stack((pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]), 2)
         step *= 2
     return vectors.reshape(count, width)
