@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -120,8 +120,9 @@ class Loader:
     ) -> None:
         if not len(view):
             raise UsageError("there is nothing to load")
-        if batch % of_shards:
-            raise UsageError(f"a batch of {batch} cannot be cut into {of_shards} equal parts")
+        if len(view) < of_shards and not evaluate:
+            what = "1 sample" if len(view) == 1 else f"{len(view)} samples"
+            raise UsageError(f"{what} cannot be shared among {of_shards} ranks or parts of a batch")
         self.view = view
         self.size = size
         self.batch = batch
@@ -153,15 +154,15 @@ class Loader:
     def positions(self, step: int, shard: int) -> Rows:
         """The positions that a shard of a step covers."""
         first = step * self.batch
-        last = min(first + self.batch, self.count)
-        part = self.batch // self._of_shards
-        return np.arange(min(first + shard * part, last), min(first + (shard + 1) * part, last))
+        count = min(self.batch, self.count - first)
+        start, end = count * shard // self._of_shards, count * (shard + 1) // self._of_shards
+        return np.arange(first + start, first + end)
 
     def rows(self, epoch: int, positions: Rows) -> Rows:
         """The rows at positions of an epoch."""
         return positions if self.evaluate else self.order.at(epoch, positions)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch from a step on: for each step one of each shard, in order."""
         tasks = [(step, shard) for step in range(start, self.steps) for shard in self._shards]
         with ExitStack() as stack:

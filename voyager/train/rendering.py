@@ -130,5 +130,5 @@ def blend(images: Pixels, mix: Mix) -> float:
     side = images.shape[1]
     left, top, right, bottom = np.rint(np.array(mix.box) * side).astype(int).tolist()
     images[:, top:bottom, left:right] = others[:, top:bottom, left:right]
-    covered: int = (right - left) * (bottom - top)
-    return 1 - covered / side**2
+    covered = int((right - left) * (bottom - top))
+    return 1 - covered / int(side) ** 2

@@ -1,0 +1,66 @@
+"""What a network says of all rows of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voyager.models.network import Network
+from voyager.repo.repository import Progress, no_progress
+from voyager.train.loader import Loader
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What a network says, a row for each of the view."""
+
+    logits: Mapping[str, NDArray[np.float32]]
+    """By task, (n, outputs)."""
+    valid: NDArray[np.bool_]
+    """False where the picture could not be read, and nothing is said."""
+    vectors: NDArray[np.float32] | None = None
+    """Unit vectors (n, dims), where they were asked for."""
+
+
+@torch.no_grad()
+def predict(
+    network: Network,
+    loader: Loader,
+    device: torch.device,
+    *,
+    vectors: bool = False,
+    progress: Progress = no_progress,
+) -> Said:
+    """Ask a network about every row of an evaluating loader's view."""
+    network.eval()
+    count = len(loader.view)
+    logits = {
+        task: np.zeros((count, output.classes), np.float32)
+        for task, output in network.outputs.items()
+    }
+    valid = np.zeros(count, np.bool_)
+    unit = np.zeros((count, network.embedding_dims), np.float32) if vectors else None
+    for batch in loader.epoch(0):
+        pixels = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2)
+        for task, found in network(pixels).items():
+            logits[task][batch.rows] = found.float().cpu().numpy()
+        if unit is not None:
+            unit[batch.rows] = network.embed(pixels).float().cpu().numpy()
+        valid[batch.rows] = batch.valid
+        progress(int(batch.rows[-1]) + 1, count)
+    return Said(logits, valid, unit)
+
+
+def probabilities(kind: str, logits: NDArray[np.float32]) -> NDArray[Any]:
+    """Shares of 1 by class, (n, outputs): a softmax for `one`, logistic for `many` and `bool`."""
+    if kind == "one":
+        grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+    if kind == "number":
+        return logits
+    return np.asarray(1 / (1 + np.exp(-logits)))

@@ -1,0 +1,168 @@
+"""Before the first step: what is trained, on what, and in which state of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from voyager.config import with_variables
+from voyager.errors import InvalidDataError, UsageError
+from voyager.models import build
+from voyager.models.checkpoint import ModelCard, load_network
+from voyager.models.network import Network
+from voyager.repo.dataset import Dataset
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.repo.snapshot import SAMPLES
+from voyager.schema.partial import partial_decoder
+from voyager.train.config import TrainConfig
+from voyager.train.loader import PackSource, usable_cores
+from voyager.train.order import Order
+from voyager.train.sampling import Positions, balanced, by_value
+from voyager.train.targets import model_tasks
+from voyager.train.trainer import Material
+from voyager.train.view import Question, View, open_view
+
+DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+
+_CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""Without it cuBLAS may add up in another order each time."""
+
+
+def pick_device(name: str = "auto", local: int = 0) -> torch.device:
+    """A device by name; `auto` is the fastest kind there is. UsageError for one that is not."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.backends.mps.is_available():
+            name = "mps"
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(name, False):
+        known = ", ".join(one for one, is_there in there.items() if is_there)
+        raise UsageError(f"no device '{name}' here; there are {known}")
+    return torch.device(name, local) if name == "cuda" else torch.device(name)
+
+
+@contextmanager
+def repeatable(config: TrainConfig) -> Iterator[int]:
+    """Let torch compute so that the bits of the result depend on the configuration alone.
+
+    As many threads as the configuration says, all that may be used where it says nothing: how
+    many, which a run records. Only for a while; what was set before comes back.
+    """
+    threads = config.threads or usable_cores()
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(config.repro == "bits")
+    torch.backends.cudnn.benchmark = config.repro != "bits"
+    try:
+        with with_variables(_CUBLAS if config.repro == "bits" else {}):
+            yield threads
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def gather(
+    repo: Repository, version: Dataset, config: TrainConfig, *, progress: Progress = no_progress
+) -> Material:
+    """What a configuration trains on, and validates with, at a version."""
+    question = Question(config.tasks, config.split, config.scope, config.where)
+    view = open_view(repo, version, question, progress=progress)
+    validation = _validation(repo, version, config, view, progress)
+    return Material(
+        view=view,
+        source=PackSource(version.objects, view),
+        order=order_of(view, config),
+        validation=validation,
+        validation_source=None if validation is None else PackSource(version.objects, validation),
+    )
+
+
+def _validation(
+    repo: Repository, version: Dataset, config: TrainConfig, view: View, progress: Progress
+) -> View | None:
+    """The view of the validation split, None where it has no answers."""
+    if config.validate is None or config.validate not in splits(version):
+        return None
+    classes = {task: target.nodes for task, target in view.targets.items() if target.nodes}
+    question = Question(config.tasks, config.validate, view.scope, config.where, classes)
+    try:
+        return open_view(repo, version, question, progress=progress)
+    except UsageError:
+        return None
+
+
+def splits(version: Dataset) -> set[str]:
+    """The splits that a version has samples in."""
+    decode = partial_decoder({"split"})
+    return {decode(row).split for _, row in version.rows(SAMPLES)} - {None}
+
+
+def order_of(view: View, config: TrainConfig) -> Positions:
+    """The order that a configuration samples rows in."""
+    if config.sampling == "all":
+        return Order(len(view), config.seed)
+    if config.sampling == "tasks":
+        groups = [np.flatnonzero(target.answered()) for target in view.targets.values()]
+        return balanced(groups, config.seed, count=len(view))
+    groups = []
+    for target in view.targets.values():
+        if target.kind in ("one", "bool"):
+            groups += by_value(target.values.astype(np.int64))
+        elif target.kind == "many":
+            groups += [
+                np.flatnonzero(target.values[:, place]) for place in range(target.values.shape[1])
+            ]
+    if not groups:
+        raise UsageError("no task of this training has classes to balance", hint="vgr task ls")
+    return balanced(groups, config.seed, count=len(view))
+
+
+def make_network(config: TrainConfig, view: View, start: Path | None) -> tuple[Network, ModelCard]:
+    """A network for the tasks of a view, its weights from the seed or its trunk from a file."""
+    for target in view.targets.values():
+        if target.kind in ("one", "many") and len(target.classes) < 2:
+            only = target.classes[0] if target.classes else "none"
+            raise UsageError(f"task '{target.task}' has one class alone to tell: {only}")
+    card = ModelCard(config.model, config.size, model_tasks(view), config.embedding)
+    torch.manual_seed(config.seed)
+    if start is None:
+        return card.network(), card
+    known, from_card = load_network(start)
+    if from_card.trunk != config.model:
+        raise InvalidDataError(
+            f"the checkpoint is of a {from_card.trunk}, not a {config.model}",
+            path=str(start),
+            hint=f"vgr train --model {from_card.trunk}",
+        )
+    trunk = build(config.model, size=config.size)
+    network = Network(
+        trunk, {task.task: task.output for task in card.tasks}, embedding=config.embedding
+    )
+    _take_trunk(network, known, start)
+    return network, card
+
+
+def _take_trunk(network: Network, known: Network, start: Path) -> None:
+    """Take over the trunk of another network; InvalidDataError where its shapes differ."""
+    trunk, other = network.trunk, known.trunk
+    assert isinstance(trunk, torch.nn.Module)
+    assert isinstance(other, torch.nn.Module)
+    try:
+        trunk.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise InvalidDataError(
+            "the checkpoint was trained with pictures of another size",
+            path=str(start),
+            hint="vgr train --size SIZE",
+        ) from error
