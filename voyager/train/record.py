@@ -1,0 +1,221 @@
+"""Runs: what is recorded of a training, kept in the store and shared like commits (spec 9.13).
+
+    refs/runs/<id> → run object → commit, files (weights, log), what it started from, record (JSON)
+
+While a training goes on, and when it was interrupted, it lies in the folder `runs/<id>` of the
+repository instead, with its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from voyager.errors import CorruptError, NotFoundError, UsageError
+from voyager.repo.repository import Repository
+from voyager.store.ids import Kind
+from voyager.store.objects import ObjectReader
+from voyager.store.refs import iter_refs, move_ref, read_ref
+from voyager.store.transaction import Transaction
+from voyager.wire import Ext, blob_ref, encode, object_ref
+
+RUNS: Final = "refs/runs/"
+WEIGHTS: Final = "weights.safetensors"
+LOG: Final = "log.jsonl"
+ID_DIGITS: Final = 10
+
+State: TypeAlias = Literal["running", "finished", "stopped", "failed"]
+
+
+class RunObject(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A run as the store has it; fields stand in the byte order of their names."""
+
+    commit: Ext
+    files: dict[str, Ext] = {}
+    predictions: Ext | None = None
+    """The commit of the prediction set that the run's evaluation made."""
+    record: str
+    start: Ext | None = None
+    """The run whose weights it started from."""
+
+
+_decoder = msgspec.msgpack.Decoder(RunObject)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is recorded of a run, as JSON has it."""
+
+    run: str
+    commit: str
+    """In hex."""
+    state: State
+    kind: Literal["network", "frozen"] = "network"
+    name: str = ""
+    message: str = ""
+    revision: str = ""
+    """How the commit was named when the run began."""
+    author: str = ""
+    started: int = 0
+    """Milliseconds since 1970 UTC, as in commits; `zone` in minutes east."""
+    zone: int = 0
+    seconds: float = 0.0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 0
+    samples: int = 0
+    validation_samples: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """How many samples were left out, by why."""
+    failed: tuple[str, ...] = ()
+    """Samples whose pictures could not be read."""
+    steps: int = 0
+    epochs: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """The measures of the last validation, and those of evaluations by `SPLIT@COMMIT`."""
+    weights: str = ""
+    """The hash of the weights, in hex."""
+    losses: str = ""
+    order: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+    error: str = ""
+    """What stopped it, where it failed."""
+    start: str = ""
+    """The run that it started from."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Record:
+        """A record of JSON; fields of a newer version are left out."""
+        known = {name: value for name, value in said.items() if name in cls.__slots__}
+        for name in ("failed", "epochs"):
+            known[name] = tuple(known.get(name, ()))
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of the store."""
+
+    id: str
+    object: bytes
+    commit: bytes
+    files: Mapping[str, bytes]
+    record: Record
+    predictions: bytes | None = None
+    start: bytes | None = None
+
+
+def read_run(objects: ObjectReader, run_id: str, object_id: bytes) -> Run:
+    """A run by its object; CorruptError where that is none."""
+    try:
+        found = _decoder.decode(objects.get(object_id, Kind.RUN))
+        record = Record.from_dict(json.loads(found.record))
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise CorruptError(f"run {run_id} does not decode: {error}", hint="vgr fsck") from error
+    return Run(
+        run_id,
+        object_id,
+        bytes(found.commit.data),
+        {name: bytes(ref.data) for name, ref in found.files.items()},
+        record,
+        None if found.predictions is None else bytes(found.predictions.data),
+        None if found.start is None else bytes(found.start.data),
+    )
+
+
+def iter_runs(repo: Repository) -> Iterator[Run]:
+    """All runs of the store, the newest first."""
+    found = [
+        read_run(repo.store, ref.removeprefix(RUNS), object_id)
+        for ref, object_id in iter_refs(repo.store, RUNS).items()
+    ]
+    yield from sorted(found, key=lambda run: (-run.record.started, run.id))
+
+
+def find_run(repo: Repository, text: str) -> Run:
+    """The run of an id, a unique beginning of one, or a name (the newest of that name).
+
+    NotFoundError where there is none, UsageError where several begin so.
+    """
+    refs = iter_refs(repo.store, RUNS)
+    found = [ref for ref in refs if ref.removeprefix(RUNS).startswith(text)] if text else []
+    if len(found) > 1:
+        listed = ", ".join(ref.removeprefix(RUNS) for ref in found)
+        raise UsageError(f"several runs begin with '{text}': {listed}")
+    if found:
+        return read_run(repo.store, found[0].removeprefix(RUNS), refs[found[0]])
+    for run in iter_runs(repo):
+        if text and run.record.name == text:
+            return run
+    raise NotFoundError(f"no run '{text}'", hint="vgr runs")
+
+
+def put_run(
+    txn: Transaction,
+    record: Record,
+    files: Mapping[str, bytes],
+    *,
+    old: Run | None = None,
+    predictions: bytes | None = None,
+    start: bytes | None = None,
+) -> bytes:
+    """Store a run, or say more of `old`, whose files and links stay; its object's id.
+
+    `files` are ids of blobs that the transaction or the store has.
+    """
+    kept = dict(old.files) if old is not None else {}
+    predictions = predictions or (None if old is None else old.predictions)
+    start = start or (None if old is None else old.start)
+    made = RunObject(
+        commit=object_ref(bytes.fromhex(record.commit)),
+        files={name: blob_ref(blob) for name, blob in sorted({**kept, **files}.items())},
+        predictions=None if predictions is None else object_ref(predictions),
+        record=json.dumps(record.as_dict(), ensure_ascii=False, sort_keys=True),
+        start=None if start is None else object_ref(start),
+    )
+    object_id = txn.put(Kind.RUN, encode(made))
+    move_ref(txn, RUNS + record.run, object_id, old=None if old is None else old.object)
+    return object_id
+
+
+def drop_run(repo: Repository, run: Run) -> None:
+    """Forget a run; `vgr undo` brings it back, and gc takes its files in time."""
+    with repo.transaction("runs rm", run.id) as txn:
+        move_ref(txn, RUNS + run.id, None, old=run.object)
+        txn.commit()
+
+
+def note_metrics(
+    repo: Repository,
+    run: Run,
+    where: str,
+    said: Mapping[str, Any],
+    *,
+    predictions: bytes | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> Run:
+    """Add the measures of an evaluation, `SPLIT@COMMIT`, to a run's record."""
+    metrics = {**run.record.metrics, where: said}
+    record = replace(run.record, metrics=metrics)
+    with repo.transaction("eval", run.id) as txn:
+        blobs = {name: txn.put_blob(data, shrink=True) for name, data in (files or {}).items()}
+        put_run(txn, record, blobs, old=run, predictions=predictions)
+        txn.commit()
+    now = read_ref(repo.store, RUNS + run.id)
+    assert now is not None
+    return read_run(repo.store, run.id, now)
+
+
+def runs_of(repo: Repository, commit: bytes) -> list[Run]:
+    """The runs that were trained on a commit, the newest first."""
+    return [run for run in iter_runs(repo) if run.commit == commit]
