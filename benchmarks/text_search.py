@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Repository
@@ -178,13 +178,23 @@ def make_repo(folder: Path, count: int) -> tuple[Repository, Dataset, Dataset]:
     return repo, first, repo.at("HEAD")
 
 
-def seconds(action: Callable[[], Any], runs: int) -> tuple[float, Any]:
+class Took(NamedTuple):
+    """Medians in seconds: by the clock, and of the processor, which other work does not change."""
+
+    clock: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.clock * 1e3:.0f} | {self.processor * 1e3:.0f}"
+
+
+def timed(action: Callable[[], Any], runs: int) -> tuple[Took, Any]:
     times = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         result = action()
-        times.append(time.perf_counter() - start)
-    return median(times), result
+        times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    return Took(*map(median, zip(*times, strict=True))), result
 
 
 def folder_bytes(folder: Path) -> int:
@@ -201,54 +211,57 @@ def measure_times(work: Path, count: int, runs: int) -> bool:
     folder = repo.folder / "cache" / "search" / "text"
     index = TextIndex(repo)
     print(f"{count:,} samples with 3 regions, load {os.getloadavg()[0]:.1f}\n")
-    print("| index | seconds | documents | MB |\n|---|---:|---:|---:|")
-    took, done = seconds(lambda: index.update(first), 1)
+    print("| index | ms | processor | documents | MB |\n|---|---:|---:|---:|---:|")
+    took, done = timed(lambda: index.update(first), 1)
     before = folder_bytes(folder)
-    print(f"| first version | {took:.2f} | {done.indexed:,} | {before / 1e6:.1f} |")
-    took, done = seconds(lambda: index.update(second), 1)
+    print(f"| first version | {took} | {done.indexed:,} | {before / 1e6:.1f} |")
+    took, done = timed(lambda: index.update(second), 1)
     added = folder_bytes(folder) - before
-    print(f"| {CHANGED:,} samples later | {took:.2f} | {done.indexed:,} | +{added / 1e6:.2f} |")
+    print(f"| {CHANGED:,} samples later | {took} | {done.indexed:,} | +{added / 1e6:.2f} |")
     fresh = TextIndex(repo)
-    took, _ = seconds(lambda: fresh.search(second, "first"), 1)
-    print(f"| opened by another process, with its first question | {took:.2f} | | |")
+    took, _ = timed(lambda: fresh.search(second, "first"), 1)
+    print(f"| opened by another process, with its first question | {took} | | |")
 
-    texts = [(key, str(sample.labels[0].value)) for key, sample in second.items()]
-    keep_some = {key for key, _ in texts[::3]}
-    thing = THINGS[77]
-    asked = [
-        ("word in half of all", "beside", "beside", None),
-        ("… among a third of the keys", "beside", "beside", keep_some),
-        ("rare word", "0123456", "0123456", None),
-        ("word", thing, thing, None),
-        ("three words", f"red {thing} kitchen", thing, None),
-        ("prefix", "vel*", "vel", None),
-        ("phrase of common words", '"beside the red"', "beside the red", None),
-        ("word with a typo", thing[:3] + thing[4:], thing, None),
-        ("class", "sofa", None, None),
-        ("class above 16", "fashion", None, None),
-        ("class with a typo", "refrigrator", None, None),
-        ("left out", f"{thing} -beside", thing, None),
-    ]
-    print("\n| question | matches | ms | plain scan, ms |\n|---|---:|---:|---:|")
-    worst = 0.0
     index.search(second, "warm")
-    for title, text, word, keep in asked:
-        took, hits = seconds(
-            lambda text=text, keep=keep: index.search(second, text, 20, keep), runs
-        )
-        peer = (
-            ""
-            if word is None
-            else f"{seconds(lambda word=word: scan(texts, word), 1)[0] * 1e3:.0f}"
-        )
-        worst = max(worst, took)
-        print(f"| {title}: `{text}` | {hits.matches:,} | {took * 1e3:.1f} | {peer} |")
-    print(
-        f"\nslowest {worst * 1e3:.0f} ms, goal {GOAL * 1e3:.0f} ms:",
-        "pass" if worst <= GOAL else "**fail**",
-    )
+    worst = measure_questions(index, second, runs)
     repo.close()
-    return worst <= GOAL
+    return worst.clock <= GOAL
+
+
+THING = THINGS[77]
+QUESTIONS = [
+    ("word in half of all", "beside", "beside"),
+    ("… among a third of the keys", "beside", "beside"),
+    ("rare word", "0123456", "0123456"),
+    ("word", THING, THING),
+    ("three words", f"red {THING} kitchen", THING),
+    ("prefix", "vel*", "vel"),
+    ("phrase of common words", '"beside the red"', "beside the red"),
+    ("word with a typo", THING[:3] + THING[4:], THING),
+    ("class", "sofa", ""),
+    ("class above 16", "fashion", ""),
+    ("class with a typo", "refrigrator", ""),
+    ("left out", f"{THING} -beside", THING),
+]
+"""Title, question, and what a plain scan looks for."""
+
+
+def measure_questions(index: TextIndex, version: Dataset, runs: int) -> Took:
+    """A row for each question; the slowest."""
+    texts = [(key, str(sample.labels[0].value)) for key, sample in version.items()]
+    some = frozenset(key for key, _ in texts[::3])
+    print("\n| question | matches | ms | processor | scan, ms | processor |")
+    print("|---|---:|---:|---:|---:|---:|")
+    worst = Took(0, 0)
+    for title, text, word in QUESTIONS:
+        keep = some if title.startswith("…") else None
+        took, hits = timed(lambda text=text, keep=keep: index.search(version, text, 20, keep), runs)
+        peer = timed(lambda word=word: scan(texts, word), 1)[0] if word else " | "
+        worst = max(worst, took)
+        print(f"| {title}: `{text}` | {hits.matches:,} | {took} | {peer} |")
+    verdict = "pass" if worst.clock <= GOAL else "**fail**"
+    print(f"\nslowest, ms and processor: {worst}; goal {GOAL * 1e3:.0f} ms: {verdict}")
+    return worst
 
 
 # --- quality ---

@@ -22,7 +22,6 @@ from voyager.search.class_words import ClassWords, Points
 from voyager.search.text_query import EXACT, PREFIX, STEM, TYPO, Term, TextQuery
 from voyager.search.text_segment import Segment
 
-_TIMES, _SHARE, _USUAL_LENGTH = 1.2, 0.75, 16
 _SPARSE: Final = 16
 """Entries fewer than one in so many documents are counted one by one."""
 
@@ -107,7 +106,9 @@ def _points(segment: Segment, meant: Meant) -> Scores:
             _raise(points, segment, segment.documents([exact]), EXACT)
         if term.is_prefix:
             _raise(points, segment, segment.documents(lexicon.beginning(word)), PREFIX)
-        _raise(points, segment, segment.documents(lexicon.forms(word)), STEM)
+        forms = lexicon.forms(word)
+        if forms != [exact]:
+            _raise(points, segment, segment.documents(forms), STEM)
         for number, wrong in lexicon.misspelled(word) if term.with_typos else ():
             _raise(points, segment, segment.documents([number]), TYPO / wrong)
     _raise_classes(points, segment, meant.classes)
@@ -116,32 +117,42 @@ def _points(segment: Segment, meant: Meant) -> Scores:
 
 def _raise(points: Scores, segment: Segment, documents: NDArray[Any], grade: float) -> None:
     """Give documents the points of a match in their text, an entry for each occurrence."""
+    if not len(documents):
+        return
     if len(documents) * _SPARSE < len(points):
         found, times = np.unique(documents, return_counts=True)
     else:
         counts = np.bincount(documents, minlength=len(points))
         found = np.flatnonzero(counts)
         times = counts[found]
-    damping = _TIMES * (1 - _SHARE + _SHARE / _USUAL_LENGTH * segment.lengths[found])
-    points[found] = np.maximum(points[found], grade + times / (times + damping))
+    times = times.astype(np.float32)
+    raised = grade + times / (times + segment.damping[found])
+    points[found] = np.maximum(points[found], raised)
 
 
 def _raise_phrase(points: Scores, segment: Segment, term: Term) -> None:
-    lexicon, last = segment.lexicon, len(term.words) - 1
-    for grade in (EXACT, STEM):
-        at: NDArray[np.uint32] | None = None
-        for place, word in enumerate(term.words):
-            exact = lexicon.find(word)
-            numbers = set() if exact is None else {exact}
-            if grade == STEM:
-                numbers.update(lexicon.forms(word))
-                numbers.update(lexicon.beginning(word) if place == last and term.is_prefix else ())
-            there = segment.occurrences(sorted(numbers))
-            at = there if at is None else there[_among(there - np.uint32(1), at)]
-            if not len(at):
-                break
-        if at is not None and len(at):
-            _raise(points, segment, at >> np.uint32(16), grade)
+    lexicon = segment.lexicon
+    asked = [lexicon.find(word) for word in term.words]
+    exact = [[] if number is None else [number] for number in asked]
+    alike = [
+        sorted({*lexicon.forms(word), *same}) for word, same in zip(term.words, exact, strict=True)
+    ]
+    if term.is_prefix:
+        alike[-1] = sorted({*alike[-1], *lexicon.beginning(term.words[-1])})
+    _raise(points, segment, _phrase(segment, exact), EXACT)
+    if alike != exact:
+        _raise(points, segment, _phrase(segment, alike), STEM)
+
+
+def _phrase(segment: Segment, words: Sequence[Sequence[int]]) -> NDArray[Any]:
+    """The documents in which one of each of these words stands after the other, as often."""
+    there = [segment.occurrences(numbers) for numbers in words]
+    rarest = min(range(len(there)), key=lambda place: len(there[place]))
+    at = there[rarest]
+    for place, others in enumerate(there):
+        if place != rarest:
+            at = at[_among(at + np.uint32(place) - np.uint32(rarest), others)]
+    return at >> np.uint32(16)
 
 
 def _among(asked: NDArray[np.uint32], known: NDArray[np.uint32]) -> Mask:

@@ -31,6 +31,7 @@ _SUM_BYTES: Final = 16
 _LAST_PLACE: Final = 0xFFFF
 _KEYS_A_BLOCK: Final = 256
 _NODE_BYTES: Final = 16
+_TIMES, _SHARE, _USUAL_LENGTH = 1.2, 0.75, 16
 
 Rows16 = NDArray[np.uint16]
 
@@ -129,6 +130,11 @@ class Segment:
         data = zstandard.ZstdDecompressor().decompress(self._file.keys[number])
         return msgspec.msgpack.decode(data, type=list[str])
 
+    @cached_property
+    def damping(self) -> NDArray[np.float32]:
+        """What damps how often a word is in each document: BM25's, for a usual length of 16."""
+        return (_TIMES * (1 - _SHARE + _SHARE / _USUAL_LENGTH * self.lengths)).astype(np.float32)
+
     # -- entries ---------------------------------------------------------------------------------
 
     def documents(self, words: range | Sequence[int]) -> Rows16:
@@ -139,7 +145,8 @@ class Segment:
         """Where these words occur, document · 65,536 + place, in order."""
         documents = _joined(self._word_documents, self._word_ends, words).astype(np.uint32)
         places = _joined(self._word_places, self._word_ends, words)
-        return np.sort(documents << np.uint32(16) | places)
+        found = documents << np.uint32(16) | places
+        return found if len(words) < 2 else np.sort(found)
 
     @cached_property
     def nodes(self) -> dict[bytes, int]:

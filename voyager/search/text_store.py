@@ -103,6 +103,14 @@ class TextStore:
             files.make_folder(self.folder / part)
         self._write_index()
 
+    def sweep(self) -> None:
+        """Remove what writers that were killed have left."""
+        named = set(self._index.segments)
+        with os.scandir(self.folder / "segments") as entries:
+            for entry in entries:
+                if entry.name not in named:
+                    files.remove(entry.path)
+
     def append(self, documents: Sequence[Document]) -> None:
         """Index documents after all others, together with small segments before them."""
         names = list(self._index.segments)
