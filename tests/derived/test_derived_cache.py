@@ -116,8 +116,11 @@ def test_another_version_is_computed_anew(tmp_path: Path) -> None:
     newer = replace(LAYOUT, version=9, finish=lambda squares: [bytes(768) for _ in squares])
     cache = DerivedCache(tmp_path)
     assert not cache.known(newer, images).ids
-    assert not cache.compute(newer, images, reader(images)).matrix.any()
     assert cache.known(LAYOUT, images).matrix.any()
+    assert not cache.compute(newer, images, reader(images)).matrix.any()
+    assert [kept.version for kept in cache.kept()] == [9]  # older values went
+    compute(tmp_path, images, LAYOUT)
+    assert len(cache.known(newer, images)) == 3
 
 
 def test_values_of_any_size_are_kept(tmp_path: Path) -> None:

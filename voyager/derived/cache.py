@@ -5,39 +5,32 @@ The key is (method, version of the method, blob id). Everything here can be dele
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voyager.derived.decode import quietly
-from voyager.derived.picture import Picture
-from voyager.derived.registry import Method, Source, run
+from voyager.derived.computing import Read, iter_computed
+from voyager.derived.reader import Reader
+from voyager.derived.registry import Method
+from voyager.derived.room import Kept, iter_kept, make_room, note_use, remove, remove_older
 from voyager.derived.value_file import ValueFile
+from voyager.errors import StateError
 from voyager.store import files
 
-Read: TypeAlias = Callable[[Sequence[bytes]], Iterable[tuple[bytes, Source | None]]]
-"""From ids to (id, image) in any order; None for an image that is not here.
-
-An image is the bytes of a file, or a part of one as a Picture, whose id is not that of the blob.
-"""
+__all__ = ["DerivedCache", "Filled", "Progress", "Read", "Values"]
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 
-_CHUNK_IMAGES: Final = 32
-_CHUNK_BYTES: Final = 8 << 20
-"""A chunk of work has so many images at most, and no more than these bytes besides one image."""
-_CHUNKS_AHEAD: Final = 2
-"""Chunks that wait for each thread."""
 _KEEP_EVERY: Final = 2048
-"""Images between two writes: what a kill costs."""
-_MOST_THREADS: Final = 8
+_KEEP_BYTES: Final = 16 << 20
+"""Images and bytes between two writes: what a kill costs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,22 +75,37 @@ class Values:
         return dict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a pass did: how many images it computed, and which it could not.
+
+    `failed` are those that cannot be decoded, by the name of the method, whenever that was tried;
+    `missing` those that are not here.
+    """
+
+    computed: int
+    failed: dict[str, list[bytes]]
+    missing: list[bytes]
+
+
 class DerivedCache:
     """The cache in one folder, which need not exist; one that cannot be written acts empty.
 
     Safe to share between processes; within one, by one thread at a time. Holds no open files, so
-    a fork does no harm.
+    a fork does no harm. Above `limit` bytes those methods go that were not used for longest.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
         self._folder = folder
+        self._limit = limit
         self._files: dict[str, ValueFile] = {}
 
     def known(self, method: Method, ids: Iterable[bytes]) -> Values:
         """What is kept already; computes nothing."""
+        note_use(self._path(method))
         file = self._file(method)
-        file.refresh()
-        return _values(method, file, list(dict.fromkeys(ids)))
+        with file.opened():
+            return _values(method, file, list(dict.fromkeys(ids)))
 
     def compute(
         self,
@@ -106,9 +114,11 @@ class DerivedCache:
         read: Read,
         *,
         progress: Progress = lambda *_: None,
+        executor: Executor | None = None,
     ) -> Values:
         """The values of all these blobs; those that are not kept yet are computed and kept."""
-        return self.compute_all([method], ids, read, progress=progress)[method.name]
+        found = self.compute_all([method], ids, read, progress=progress, executor=executor)
+        return found[method.name]
 
     def compute_all(
         self,
@@ -117,33 +127,113 @@ class DerivedCache:
         read: Read,
         *,
         progress: Progress = lambda *_: None,
+        executor: Executor | None = None,
     ) -> Mapping[str, Values]:
         """As `compute` for several methods, by name; no image is read twice.
 
         Calls `progress` with how many of the blobs that had to be read are done, and of how many.
-        What was done is kept when `read` raises.
+        What was done is kept when `read` raises. It holds all values: for large ones `fill`.
         """
         wanted = list(dict.fromkeys(ids))
         lacking = {method.name: set(self.known(method, wanted).missing) for method in methods}
-        todo = [blob_id for blob_id in wanted if any(blob_id in ids for ids in lacking.values())]
-        if todo:
-            kept = _Keeping({method.name: self._file(method) for method in methods}, lacking)
-            try:
-                with quietly():
-                    for done in _computed(methods, todo, read, kept):
-                        progress(done, len(todo))
-            finally:
-                kept.write()
-        return {method.name: _values(method, self._file(method), wanted) for method in methods}
+        self._fill(methods, wanted, lacking, read, progress, executor)
+        found = {method.name: self.known(method, wanted) for method in methods}
+        self._make_room(methods)
+        return found
 
-    def drop(self, method: Method | None = None) -> None:
-        """Delete all values of a method in this version, or everything of every method."""
+    def fill(
+        self,
+        methods: Sequence[Method],
+        ids: Iterable[bytes],
+        read: Read,
+        *,
+        progress: Progress = lambda *_: None,
+        executor: Executor | None = None,
+    ) -> Filled:
+        """Compute and keep what is not kept yet, and hold none of it.
+
+        Raises StateError where values cannot be kept, as on a full disk.
+        """
+        wanted = list(dict.fromkeys(ids))
+        found = [self._refreshed(method) for method in methods]
+        lacking = {
+            method.name: set(file.missing(wanted))
+            for method, file in zip(methods, found, strict=True)
+        }
+        todo = set().union(*lacking.values())
+        self._fill(methods, wanted, lacking, read, progress, executor, must_keep=True)
+        missing = dict.fromkeys(one for file in found for one in file.missing(wanted))
+        failed = {
+            method.name: file.failed(wanted) for method, file in zip(methods, found, strict=True)
+        }
+        self._make_room(methods)
+        return Filled(len(todo.difference(missing)), failed, list(missing))
+
+    def _fill(
+        self,
+        methods: Sequence[Method],
+        wanted: Sequence[bytes],
+        lacking: Mapping[str, set[bytes]],
+        read: Read,
+        progress: Progress,
+        executor: Executor | None,
+        *,
+        must_keep: bool = False,
+    ) -> None:
+        needed = [method for method in methods if lacking[method.name]]
+        todo = [one for one in wanted if any(one in lacking[method.name] for method in needed)]
+        if not todo:
+            return
+        for method in needed:
+            remove_older(self._folder, method.name, method.version)
+        kept = _Keeping([self._file(method) for method in needed], needed, lacking, must_keep)
+        try:
+            for done in iter_computed(needed, todo, read, kept.take, executor):
+                progress(done, len(todo))
+        finally:
+            kept.write()
+
+    @contextmanager
+    def open_reader(self, method: Method) -> Iterator[Reader]:
+        """The values of one method one by one, read from the file as they are asked for."""
+        file = self._file(method)
+        note_use(file.path)
+        with file.opened():
+            yield Reader(file)
+
+    @property
+    def problem(self) -> str | None:
+        """Why values were kept in memory only, None where all could be written."""
+        problems = (file.problem for file in self._files.values() if file.problem is not None)
+        return next((str(one) for one in problems), None)
+
+    def kept(self) -> list[Kept]:
+        """What is kept, by name."""
+        return sorted(iter_kept(self._folder), key=lambda one: (one.name, one.version))
+
+    def drop(self, method: Method | str | None = None) -> None:
+        """Delete all values of a method, in this version or by name, or all of every method."""
         if method is None:
             files.remove_tree(self._folder)
             self._files.clear()
+        elif isinstance(method, Method):
+            remove(self._path(method))
+            self._files.pop(self._path(method).name, None)
         else:
-            files.remove(self._path(method))
-            self._files.pop(method.name, None)
+            for kept in self.kept():
+                if kept.name == method:
+                    remove(kept.path)
+                    self._files.pop(kept.path.name, None)
+
+    def _make_room(self, methods: Sequence[Method]) -> None:
+        if self._limit is not None:
+            make_room(self._folder, self._limit, {self._path(method) for method in methods})
+
+    def _refreshed(self, method: Method) -> ValueFile:
+        file = self._file(method)
+        file.refresh()
+        note_use(file.path)
+        return file
 
     def _file(self, method: Method) -> ValueFile:
         key = self._path(method).name
@@ -176,79 +266,37 @@ def _values(method: Method, file: ValueFile, ids: list[bytes]) -> Values:
 class _Keeping:
     """Values on their way to the files of their methods."""
 
-    def __init__(self, kept_in: Mapping[str, ValueFile], lacking: Mapping[str, set[bytes]]) -> None:
+    def __init__(
+        self,
+        kept_in: Sequence[ValueFile],
+        methods: Sequence[Method],
+        lacking: Mapping[str, set[bytes]],
+        must_keep: bool,
+    ) -> None:
         self._files = kept_in
-        self._lacking = lacking
-        self._waiting: dict[str, list[tuple[bytes, bytes | None]]] = {name: [] for name in kept_in}
+        self._lacking = [lacking[method.name] for method in methods]
+        self._waiting: list[list[tuple[bytes, bytes | None]]] = [[] for _ in kept_in]
+        self._bytes = 0
+        self._must_keep = must_keep
 
-    def take(self, ids: Sequence[bytes], values: Mapping[str, Sequence[bytes | None]]) -> None:
-        for name, found in values.items():
-            lacking = self._lacking[name]
-            pairs = zip(ids, found, strict=True)
-            self._waiting[name] += [pair for pair in pairs if pair[0] in lacking]
-        if max(map(len, self._waiting.values())) >= _KEEP_EVERY:
+    def take(self, ids: Sequence[bytes], found: Sequence[Sequence[bytes | None]]) -> None:
+        """Keep some values soon."""
+        for lacking, waiting, values in zip(self._lacking, self._waiting, found, strict=True):
+            pairs = [pair for pair in zip(ids, values, strict=True) if pair[0] in lacking]
+            waiting.extend(pairs)
+            self._bytes += sum(len(value) for _, value in pairs if value is not None)
+        if self._bytes >= _KEEP_BYTES or max(map(len, self._waiting)) >= _KEEP_EVERY:
             self.write()
 
     def write(self) -> None:
-        for name, waiting in self._waiting.items():
+        """Write all that waits."""
+        for file, waiting in zip(self._files, self._waiting, strict=True):
             if waiting:
-                self._files[name].add([pair[0] for pair in waiting], [pair[1] for pair in waiting])
+                file.add([pair[0] for pair in waiting], [pair[1] for pair in waiting])
                 waiting.clear()
-
-
-_Chunk: TypeAlias = list[tuple[bytes, Source]]
-
-
-def _computed(
-    methods: Sequence[Method], ids: Sequence[bytes], read: Read, kept: _Keeping
-) -> Iterator[int]:
-    """Compute in threads while the next images are read; yields how many images are done."""
-    done = 0
-    threads = _threads()
-    with ThreadPoolExecutor(threads, thread_name_prefix="derive") as pool:
-        running: dict[Future[list[list[bytes | None]]], list[bytes]] = {}
-        try:
-            for chunk, absent in _chunks(read(ids)):
-                done += absent
-                if chunk:
-                    future = pool.submit(run, methods, [data for _, data in chunk])
-                    running[future] = [blob_id for blob_id, _ in chunk]
-                most = threads * _CHUNKS_AHEAD if chunk else 0
-                while len(running) > most:
-                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        chunk_ids = running.pop(future)
-                        found = future.result()
-                        kept.take(chunk_ids, _by_name(methods, found))
-                        done += len(chunk_ids)
-                yield done
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _by_name(methods: Sequence[Method], found: Sequence[Any]) -> dict[str, Any]:
-    return {method.name: values for method, values in zip(methods, found, strict=True)}
-
-
-def _chunks(images: Iterable[tuple[bytes, Source | None]]) -> Iterator[tuple[_Chunk, int]]:
-    """Images by chunks, with how many had no bytes; the last chunk is empty."""
-    chunk: _Chunk = []
-    size = absent = 0
-    for blob_id, data in images:
-        if data is None:
-            absent += 1
-            continue
-        chunk.append((blob_id, data))
-        size += len(data.data if isinstance(data, Picture) else data)
-        if len(chunk) == _CHUNK_IMAGES or size >= _CHUNK_BYTES:
-            yield chunk, absent
-            chunk, size, absent = [], 0, 0
-    if chunk:
-        yield chunk, 0
-    yield [], absent
-
-
-def _threads() -> int:
-    """One for each core that this process may use, within bounds."""
-    cores = getattr(os, "sched_getaffinity", None)
-    return min(len(cores(0)) if cores else os.cpu_count() or 1, _MOST_THREADS)
+            if self._must_keep and file.problem is not None:
+                raise StateError(
+                    f"derived values cannot be kept: {file.problem}",
+                    hint="vgr derive --list, then vgr derive --drop NAME",
+                ) from file.problem
+        self._bytes = 0

@@ -30,7 +30,7 @@ FIELDS: Final = np.dtype(
 - brightness: mean of Y / 255, 0 to 1
 - contrast: standard deviation of Y / 255 (RMS contrast; Peli 1990), 0 to 0.5
 - sharpness: variance of the Laplacian (4 neighbours) of the green levels, at full resolution, along
-  64 rows that lie evenly over the image (Pech-Pacheco et al. 2000); a blurred photograph has some
+  32 rows that lie evenly over the image (Pech-Pacheco et al. 2000); a blurred photograph has some
   tens, a sharp one many hundreds
 - colourfulness: √(σ²rg + σ²yb) + 0.3 √(μ²rg + μ²yb) with rg = R - G and yb = (R + G) / 2 - B
   (Hasler and Süsstrunk 2003); 0 of greys, 109 means "extremely colourful"
@@ -42,7 +42,7 @@ BYTES: Final = FIELDS.itemsize
 
 _LUMA: Final = np.array([299, 587, 114], np.int32)
 _PIXELS: Final = SIDE * SIDE
-_ROWS: Final = 64
+_ROWS: Final = 32
 
 
 class Measured(NamedTuple):

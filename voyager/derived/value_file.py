@@ -1,131 +1,128 @@
 """The file that keeps the values of one method: batches, appended one after the other.
 
-    file    magic · 8 random bytes that name this file
-    batch   magic · count · body length · body checksum · checksum of all before the body
-            ids (32 bytes each) · lengths (u32 each) · the values one after the other
-
-A damaged head ends the file, and the next writer cuts it off there; a damaged body makes its
-values absent. So a torn write, a full disk or a flipped bit costs a computation and never gives a
-wrong value. Writers take turns by a lock; readers take none, since half a batch is no batch.
-(Not LMDB, for the reasons of the stat cache: no checksums, and a truncated file kills its reader.)
+A damaged head ends the file, and the next writer cuts it off there; damaged values are absent. So a
+torn write, a full disk or a flipped bit costs a computation and never gives a wrong value. Writers
+take turns by a lock; readers take none, since half a batch is no batch. (Not LMDB, for the reasons
+of the stat cache: no checksums, and a truncated file kills its reader.)
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from pathlib import Path
-from struct import Struct
 from typing import Final
 
 import numpy as np
-from blake3 import blake3
 from numpy.typing import NDArray
 
+from voyager.derived import value_batches
+from voyager.derived.value_batches import FILE_HEAD_BYTES, ID_BYTES, NO_VALUE, Batch, checksum
 from voyager.errors import StateError
 from voyager.store import files
 
-ID_BYTES: Final = 32
-_FILE_MAGIC: Final = b"vgrderi1"
-_FILE_HEAD_BYTES: Final = 16
-_MAGIC: Final = b"vgrvals1"
-_HEAD: Final = Struct("<8sIQ8s")
-_SUM_BYTES: Final = 8
-_NO_VALUE: Final = 0xFFFF_FFFF
 _PATIENCE: Final = 10.0
 """Seconds to wait for another writer; after that values are kept in memory only."""
 
 Entries = NDArray[np.int64]
 
 
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Some values in file order; `body` is None until it was read and found sound."""
-
-    ids: bytes
-    lengths: NDArray[np.uint32]
-    body_at: int
-    body_length: int
-    body_sum: bytes
-    body: bytes | None = None
-
-    def bounds(self) -> NDArray[np.int64]:
-        """Where each value starts in the body, and where the last one ends."""
-        lengths = np.where(self.lengths == _NO_VALUE, 0, self.lengths).astype(np.int64)
-        return np.concatenate(([0], np.cumsum(lengths)))
-
-    def matrix(self, size: int) -> NDArray[np.uint8]:
-        """All values of one size as rows, zeros where there is none."""
-        rows = np.zeros((len(self.lengths), size), np.uint8)
-        assert self.body is not None
-        rows[self.lengths == size] = np.frombuffer(self.body, np.uint8).reshape(-1, size)
-        return rows
-
-
 class ValueFile:
     """The values of one method: `find` gives entry numbers for ids, the rest reads by those.
 
     Nothing here fails for a damaged, missing or unwritable file: values are then absent, or kept in
-    memory only. No handle stays open between calls. One thread at a time.
+    memory only, and `problem` says why. No handle stays open between calls but within `opened`. One
+    thread at a time.
     """
 
     def __init__(self, path: Path, size: int | None) -> None:
-        self._path = path
+        self.path = path
+        self.problem: Exception | None = None
         self._size = size
-        self._unsaved: list[_Batch] = []
+        self._fd: int | None = None
+        self._unsaved: list[Batch] = []
         self._forget()
 
     def _forget(self) -> None:
         self._name = b""
         self._end = 0
-        self._batches: list[_Batch] = []
+        self._batches: list[Batch] = []
+        self._damaged: set[bytes] = set()
         self._index: _Index | None = None
         self._rows: NDArray[np.uint8] | None = None
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Take in what this or other processes have written since, and keep the file at hand."""
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._forget()
+            yield
+            return
+        try:
+            try:
+                self._follow(self._fd)
+            except OSError:
+                self._forget()
+            yield
+        finally:
+            os.close(self._fd)
+            self._fd = None
+
     def refresh(self) -> None:
         """Take in what this or other processes have written since."""
-        try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._forget()
-            return
-        try:
-            self._follow(fd)
-        except OSError:
-            self._forget()
-        finally:
-            os.close(fd)
+        with self.opened():
+            pass
 
     def _follow(self, fd: int) -> None:
-        name = os.pread(fd, _FILE_HEAD_BYTES, 0)
-        if name != self._name or os.fstat(fd).st_size < self._end:
+        name = os.pread(fd, FILE_HEAD_BYTES, 0)
+        size = os.fstat(fd).st_size
+        if name != self._name or size < self._end:
             self._forget()
-        if len(name) < _FILE_HEAD_BYTES or not name.startswith(_FILE_MAGIC):
+        varying = self._size is None
+        if value_batches.kind_of(name) != varying:
             return
         self._name = name
-        self._end = max(self._end, _FILE_HEAD_BYTES)
-        while (batch := _read_batch(fd, self._end)) is not None:
-            self._end = batch.body_at + batch.body_length
-            if self._size is None or _load_body(fd, batch, self._size):
+        self._end = max(self._end, FILE_HEAD_BYTES)
+        while (batch := value_batches.read(fd, self._end, size, varying=varying)) is not None:
+            self._end = batch.end
+            if self._size is None or value_batches.load_body(fd, batch, self._size):
                 self._batches.append(batch)
                 self._index = self._rows = None
 
     @property
-    def _all(self) -> list[_Batch]:
+    def _all(self) -> list[Batch]:
+        if not self._unsaved:
+            return self._batches
         return self._batches + self._unsaved
 
     def find(self, ids: Sequence[bytes]) -> Entries:
         """The entry number of each id, -1 where nothing is known of it."""
         if self._index is None:
             self._index = _Index(self._all)
-        return self._index.find(ids)
+        found = self._index.find(ids)
+        if self._damaged:
+            found[[one in self._damaged for one in ids]] = -1
+        return found
+
+    def missing(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of the ids of which nothing is known."""
+        return list(compress(ids, (self.find(ids) < 0).tolist()))
+
+    def failed(self, ids: Sequence[bytes]) -> list[bytes]:
+        """Those of the ids of which it is known that they have no value."""
+        entries = self.find(ids)
+        bad = entries >= 0
+        bad[bad] = ~self.has_value(entries[bad])
+        return list(compress(ids, bad.tolist()))
 
     def has_value(self, entries: Entries) -> NDArray[np.bool_]:
         """Which of these entries have a value; the others say that there can be none."""
         assert self._index is not None
-        mask: NDArray[np.bool_] = self._index.lengths[entries] != _NO_VALUE
+        mask: NDArray[np.bool_] = self._index.lengths[entries] != NO_VALUE
         return mask
 
     def matrix(self, entries: Entries) -> NDArray[np.uint8]:
@@ -138,56 +135,43 @@ class ValueFile:
 
     def values(self, entries: Entries) -> list[bytes | None]:
         """The values of entries of any size; None for those that turn out to be damaged."""
-        assert self._index is not None
-        found: list[bytes | None] = [None] * len(entries)
-        numbers = self._index.batch_of(entries)
-        for number in np.unique(numbers).tolist():
-            body, batch = self._body(number), self._all[number]
-            bounds = batch.bounds()
-            for place in np.flatnonzero(numbers == number).tolist():
-                at = int(entries[place]) - self._index.first(number)
-                if body is not None:
-                    found[place] = body[bounds[at] : bounds[at + 1]]
-        return found
+        return list(map(self.value, entries.tolist()))
 
-    def _body(self, number: int) -> bytes | None:
+    def value(self, entry: int) -> bytes | None:
+        """The value of one entry of any size; None when it turns out to be damaged."""
+        assert self._index is not None
+        number, place = self._index.place_of(entry)
+        start, length = int(self._index.starts[entry]), int(self._index.lengths[entry])
+        if length == NO_VALUE:
+            return None
         batch = self._all[number]
         if batch.body is not None:
-            return batch.body
+            return batch.body[start : start + length]
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            value = b"" if self._fd is None else os.pread(self._fd, length, batch.body_at + start)
         except OSError:
             return None
-        try:
-            same = os.pread(fd, _FILE_HEAD_BYTES, 0) == self._name
-            body = os.pread(fd, batch.body_length, batch.body_at) if same else b""
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        return body if _checksum(body) == batch.body_sum else None
+        return value if checksum(value) == batch.sums[place].tobytes() else None
 
     def disown(self, ids: Sequence[bytes]) -> None:
-        """Forget the batches of these ids, which are damaged; their values can then be added."""
-        assert self._index is not None
-        entries = self.find(ids)
-        damaged = set(self._index.batch_of(entries[entries >= 0]).tolist())
-        self._batches = [b for number, b in enumerate(self._batches) if number not in damaged]
-        self._index = self._rows = None
+        """Forget the values of these ids, which are damaged; others can then be added."""
+        self._damaged.update(ids)
 
     def add(self, ids: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Keep values, None for what has none; those that are known already are left out."""
         try:
-            files.make_folder(self._path.parent)
-            with files.FileLock(self._path.with_suffix(".lock"), patience=_PATIENCE):
+            files.make_folder(self.path.parent)
+            with files.FileLock(self.path.with_suffix(".lock"), patience=_PATIENCE):
                 self.refresh()
                 self._append(*self._new(ids, values))
             self.refresh()
-        except (OSError, StateError):
+        except (OSError, StateError) as error:
+            self.problem = error
             ids, values = self._new(ids, values)
             if ids:
-                self._unsaved.append(_parse(_encode(ids, values)))
+                self._unsaved.append(value_batches.parse(ids, values))
                 self._index = self._rows = None
+        self._damaged.difference_update(ids)
 
     def _new(
         self, ids: Sequence[bytes], values: Sequence[bytes | None]
@@ -198,28 +182,30 @@ class ValueFile:
     def _append(self, ids: list[bytes], values: list[bytes | None]) -> None:
         if not ids:
             return
+        varying = self._size is None
         if not self._name:
-            files.remove(self._path)
-            files.create(self._path, _FILE_MAGIC + os.urandom(_FILE_HEAD_BYTES - len(_FILE_MAGIC)))
-        fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            files.remove(self.path)
+            files.create(self.path, value_batches.new_file(varying=varying))
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         try:
             if self._name and os.fstat(fd).st_size > self._end:
                 files.truncate(fd, self._end)
-            files.write_all(fd, [_encode(ids, values)])
+            files.write_all(fd, [value_batches.encode(ids, values, varying=varying)])
         finally:
             os.close(fd)
 
 
 class _Index:
-    """Where each id is, by the sorted first 8 bytes of all ids.
+    """Where each id is, by the sorted first 8 bytes of all ids; the last entry of an id counts.
 
     Of two ids that agree in those one is found; the other acts unknown, which costs a computation.
     """
 
-    def __init__(self, batches: Sequence[_Batch]) -> None:
+    def __init__(self, batches: Sequence[Batch]) -> None:
         ids = np.frombuffer(b"".join(batch.ids for batch in batches), np.uint64)
         self._ids = ids.reshape(-1, ID_BYTES // 8)
         self.lengths = np.concatenate([np.zeros(0, np.uint32), *(b.lengths for b in batches)])
+        self.starts = np.concatenate([np.zeros(0, np.int64), *(b.starts() for b in batches)])
         counts = [len(batch.lengths) for batch in batches]
         self._firsts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
         self._order = np.argsort(self._ids[:, 0], kind="stable")
@@ -229,61 +215,12 @@ class _Index:
         asked = np.frombuffer(b"".join(ids), np.uint64).reshape(-1, ID_BYTES // 8)
         if not len(self._order):
             return np.full(len(asked), -1, np.int64)
-        places = np.searchsorted(self._keys, asked[:, 0])
-        entries = self._order[np.minimum(places, len(self._order) - 1)]
+        places = np.searchsorted(self._keys, asked[:, 0], side="right") - 1
+        entries = self._order[np.maximum(places, 0)]
         found: Entries = np.where((self._ids[entries] == asked).all(axis=1), entries, -1)
         return found
 
-    def batch_of(self, entries: Entries) -> Entries:
-        return np.searchsorted(self._firsts, entries, side="right") - 1
-
-    def first(self, number: int) -> int:
-        return int(self._firsts[number])
-
-
-def _encode(ids: Sequence[bytes], values: Sequence[bytes | None]) -> bytes:
-    body = b"".join(value for value in values if value is not None)
-    lengths = np.array([_NO_VALUE if value is None else len(value) for value in values], "<u4")
-    head = _HEAD.pack(_MAGIC, len(ids), len(body), _checksum(body))
-    index = b"".join(ids) + lengths.tobytes()
-    return head + _checksum(head + index) + index + body
-
-
-def _parse(batch: bytes) -> _Batch:
-    """A batch that was just encoded, as it would be read."""
-    _, count, body_length, body_sum = _HEAD.unpack_from(batch)
-    ids_at = _HEAD.size + _SUM_BYTES
-    lengths_at = ids_at + count * ID_BYTES
-    body_at = len(batch) - body_length
-    lengths = np.frombuffer(batch[lengths_at:body_at], "<u4")
-    return _Batch(batch[ids_at:lengths_at], lengths, 0, body_length, body_sum, batch[body_at:])
-
-
-def _read_batch(fd: int, start: int) -> _Batch | None:
-    """The batch at a place of the file; None where its head is damaged or the file ends in it."""
-    head = os.pread(fd, _HEAD.size + _SUM_BYTES, start)
-    if len(head) < _HEAD.size + _SUM_BYTES or not head.startswith(_MAGIC):
-        return None
-    _, count, body_length, body_sum = _HEAD.unpack_from(head)
-    index_at = start + len(head)
-    index_length = count * (ID_BYTES + 4)
-    body_at = index_at + index_length
-    if body_at + body_length > os.fstat(fd).st_size:
-        return None
-    index = os.pread(fd, index_length, index_at)
-    if _checksum(head[: _HEAD.size] + index) != head[_HEAD.size :]:
-        return None
-    ids, lengths = index[: count * ID_BYTES], np.frombuffer(index[count * ID_BYTES :], "<u4")
-    return _Batch(ids, lengths, body_at, body_length, body_sum)
-
-
-def _load_body(fd: int, batch: _Batch, size: int) -> bool:
-    """Read the values of a batch, all of one size; False when they are damaged."""
-    body = os.pread(fd, batch.body_length, batch.body_at)
-    batch.body = body
-    whole = (batch.lengths == size).sum() * size == len(body)
-    return bool(whole) and _checksum(body) == batch.body_sum
-
-
-def _checksum(data: bytes) -> bytes:
-    return blake3(data).digest(_SUM_BYTES)
+    def place_of(self, entry: int) -> tuple[int, int]:
+        """(number of the batch, place in it) of an entry."""
+        number = int(np.searchsorted(self._firsts, entry, side="right")) - 1
+        return number, entry - int(self._firsts[number])

@@ -1,0 +1,108 @@
+"""A pass over images: what is derived of them is computed by chunks, on any executor."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+
+from voyager.derived.decode import quietly
+from voyager.derived.picture import Picture
+from voyager.derived.registry import Method, Source, run
+
+Read: TypeAlias = Callable[[Sequence[bytes]], Iterable[tuple[bytes, Source | None]]]
+"""From ids to (id, image) in any order; None for an image that is not here.
+
+An image is the bytes of a file, or a part of one as a Picture, whose id is not that of the blob.
+"""
+
+Take: TypeAlias = Callable[[Sequence[bytes], Sequence[Sequence[bytes | None]]], None]
+"""Called with some ids and their values by each method."""
+
+_CHUNK_IMAGES: Final = 32
+_CHUNK_BYTES: Final = 8 << 20
+"""A chunk of work has so many images at most, and no more than these bytes besides one image."""
+_CHUNKS_AHEAD: Final = 2
+"""Chunks that wait for each worker."""
+_MOST_THREADS: Final = 8
+
+_Chunk: TypeAlias = list[tuple[bytes, Source]]
+
+
+def iter_computed(
+    methods: Sequence[Method],
+    ids: Sequence[bytes],
+    read: Read,
+    take: Take,
+    executor: Executor | None = None,
+) -> Iterator[int]:
+    """Compute while the next images are read; yields how many images are done.
+
+    On an executor of the caller as many chunks wait as suit this machine; without one, threads.
+    """
+    done = 0
+    running: dict[Future[list[list[bytes | None]]], list[bytes]] = {}
+    workers = _threads()
+    with _executor(executor, workers) as pool, quietly():
+        try:
+            for chunk, absent in _chunks(read(ids)):
+                done += absent
+                if chunk:
+                    images = [image for _, image in chunk]
+                    future = pool.submit(_run, os.getpid(), methods, images)
+                    running[future] = [image_id for image_id, _ in chunk]
+                most = workers * _CHUNKS_AHEAD if chunk else 0
+                while len(running) > most:
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        chunk_ids = running.pop(future)
+                        take(chunk_ids, future.result())
+                        done += len(chunk_ids)
+                yield done
+        finally:
+            for future in running:
+                future.cancel()
+
+
+@contextmanager
+def _executor(given: Executor | None, workers: int) -> Iterator[Executor]:
+    if given is not None:
+        yield given
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="derive") as pool:
+        yield pool
+
+
+def _run(
+    caller: int, methods: Sequence[Method], images: Sequence[Source]
+) -> list[list[bytes | None]]:
+    if os.getpid() != caller:  # a process of its own, which `quietly` does not reach
+        warnings.simplefilter("ignore")
+    return run(methods, images)
+
+
+def _chunks(images: Iterable[tuple[bytes, Source | None]]) -> Iterator[tuple[_Chunk, int]]:
+    """Images by chunks, with how many were not there; the last chunk is empty."""
+    chunk: _Chunk = []
+    size = absent = 0
+    for image_id, image in images:
+        if image is None:
+            absent += 1
+            continue
+        chunk.append((image_id, image))
+        size += len(image.data if isinstance(image, Picture) else image)
+        if len(chunk) == _CHUNK_IMAGES or size >= _CHUNK_BYTES:
+            yield chunk, absent
+            chunk, size, absent = [], 0, 0
+    if chunk:
+        yield chunk, 0
+    yield [], absent
+
+
+def _threads() -> int:
+    """One for each core that this process may use, within bounds."""
+    cores = getattr(os, "sched_getaffinity", None)
+    return min(len(cores(0)) if cores else os.cpu_count() or 1, _MOST_THREADS)
