@@ -4,8 +4,9 @@
         …  # the client speaks to proxy.endpoint
 
 Requests have the HTTP method and the name of the object, or the query of a listing. To the faults
-of `faulty.py` comes `half-sent`: the server gets half of the body of a request, then nobody speaks
-any more. `die` and `die-after` call `proxy.kill`, which a test sets.
+of `faulty.py` come `half-sent`: the server gets half of the body of a request, then nobody speaks
+any more; and `expired` and `elsewhere`, as services refuse old credentials and other regions.
+`die` and `die-after` call `proxy.kill`, which a test sets.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _REFUSALS = {
     "500": (500, "InternalError"),
     "503": (503, "ServiceUnavailable"),
     "slow-down": (503, "SlowDown"),
+    "expired": (400, "ExpiredToken"),
+    "elsewhere": (301, "PermanentRedirect"),
 }
 _ENTRY = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 _KEY = re.compile(rb"<Key>(.*?)</Key>")

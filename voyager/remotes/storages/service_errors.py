@@ -38,6 +38,7 @@ _EXPIRED = _Said("{url}: the credentials have expired", "aws sso login")
 _DENIED = _Said("{url}: these credentials have no permission to {verb}", "vgr remote check {url}")
 _ELSEWHERE = _Said("bucket '{bucket}' lies in another region", "export AWS_REGION={region}")
 _SKEWED = _Said("{url}: the clock of this machine is off by too much", "date")
+_REFUSED = _Said("{url}: the request was refused ({status})", "vgr remote check {url}")
 _BUSY = _Said("{url}: too many requests ({status})", retry=True)
 _BROKEN = _Said("{url}: the server failed ({status})", retry=True)
 _CROSSED = _Said("{url}: another write was under way", retry=True)
@@ -74,6 +75,7 @@ _CODES: Final[Mapping[str, _Said]] = MappingProxyType(
 _STATUSES: Final[Mapping[int, _Said]] = MappingProxyType(
     {
         301: _ELSEWHERE,
+        400: _REFUSED,
         401: _DENIED,
         403: _DENIED,
         408: _BROKEN,
