@@ -56,7 +56,8 @@ def describe(squares: Sequence[Square]) -> Floats:
 
 
 def _describe(square: Square) -> Floats:
-    planes = np.ascontiguousarray(_ROOTS[square].transpose(2, 0, 1))
+    planes = np.sqrt(np.ascontiguousarray(square.transpose(2, 0, 1)), dtype=np.float32)
+    planes *= 16
     half = _halved(planes)
     opponents = _opponents(half)
     parts = (
@@ -110,12 +111,17 @@ def _gradient(planes: Floats) -> tuple[Floats, Floats]:
 def _directions(x: Floats, y: Floats) -> Floats:
     """The length of each gradient, shared out between the two nearest directions of 180°.
 
-    With w(j) = x sin(jΔ) − y cos(jΔ), which is 0 along direction j, the share of direction k is
-    the smaller of w(k+1) and −w(k−1) where both are positive, or the same of the turned gradient.
+    A gradient g at angle φ from direction k adds max(0, |g| |cos φ| − cot Δ |g| |sin φ|) there,
+    where Δ is the step between directions: all of it at 0, nothing from Δ on, as good as linear
+    between. What lies across direction k lies along the direction half of them further.
     """
-    w = _SINES[:, None, None] * x - _COSINES_OF[:, None, None] * y
-    u, v = w[2:], -w[:-2]
-    return np.maximum(np.minimum(u, v), 0) - np.minimum(np.maximum(u, v), 0)
+    along = _EDGE_RAYS @ np.stack((x.ravel(), y.ravel()))
+    np.abs(along, out=along)
+    shares = _EDGE_COTANGENT * along
+    first, second = shares[: _BINS // 2], shares[_BINS // 2 :]
+    along[: _BINS // 2] -= second
+    along[_BINS // 2 :] -= first
+    return np.maximum(along, 0, out=along).reshape(_BINS, *x.shape)
 
 
 # --- colour ---
@@ -140,9 +146,10 @@ def _colour_layout(opponents: Floats) -> Floats:
 
 def _palette(opponents: Floats) -> Floats:
     """How much there is of each hue and each lightness, the middle of the image counting more."""
-    light, x, y = opponents.reshape(3, -1)
-    w = _HUE_SINES[:, None] * x - _HUE_COSINES[:, None] * y
-    hues = np.maximum(np.minimum(w[2:], -w[:-2]), 0) @ _MIDDLE
+    light = opponents[0].ravel()
+    along = _HUE_RAYS @ opponents[1:].reshape(2, -1)
+    across = np.abs(np.roll(along, -_HUES // 4, axis=0))
+    hues = np.maximum(along - _HUE_COTANGENT * across, 0) @ _MIDDLE
     steps = np.abs(light * np.float32((_LIGHTNESSES - 1) / 256) - _SHADES[:, None])
     shades = np.maximum(1 - steps, 0) @ _MIDDLE
     shares = np.concatenate((hues * np.float32(1 / 64), shades * np.float32(1 / 2)))
@@ -206,15 +213,12 @@ def _mirror_parts() -> tuple[Floats, Floats]:
     return np.array(even, np.float32), np.array(odd, np.float32)
 
 
-def _rays(count: int, turn: float) -> tuple[Floats, Floats]:
-    """Sine and cosine of the directions −1 to `count`, so many of them in a turn.
-
-    Divided by the sine of one step, so that the shares of a gradient add up to about its length.
-    """
+def _rays(count: int, turn: float) -> tuple[Floats, np.float32]:
+    """(count, 2): unit vectors of so many directions in a turn; the cotangent of their step."""
     step = turn / count
-    angles = step * np.arange(-1, count + 1)
-    scale = 1 / np.sin(step)
-    return (np.sin(angles) * scale).astype(np.float32), (np.cos(angles) * scale).astype(np.float32)
+    angles = step * np.arange(count)
+    rays = np.stack((np.cos(angles), np.sin(angles)), axis=1).astype(np.float32)
+    return rays, np.float32(1 / np.tan(step))
 
 
 def _middle(side: int) -> Floats:
@@ -224,11 +228,10 @@ def _middle(side: int) -> Floats:
     return (bell.ravel() / side**2).astype(np.float32)
 
 
-_ROOTS: Final[Floats] = np.sqrt(np.arange(256) * 256).astype(np.float32)
 _POOLS: Final = {SIDE: _pool_of(SIDE), SIDE // 2: _pool_of(SIDE // 2)}
 _COSINES: Final = _cosines()
 _EVEN, _ODD = _mirror_parts()
-_SINES, _COSINES_OF = _rays(_BINS, np.pi)
-_HUE_SINES, _HUE_COSINES = _rays(_HUES, 2 * np.pi)
+_EDGE_RAYS, _EDGE_COTANGENT = _rays(_BINS, np.pi)
+_HUE_RAYS, _HUE_COTANGENT = _rays(_HUES, 2 * np.pi)
 _SHADES: Final = np.arange(_LIGHTNESSES, dtype=np.float32)
 _MIDDLE: Final = _middle(SIDE // 2)
