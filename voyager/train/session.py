@@ -1,0 +1,280 @@
+"""A training from the commit to the run in the store: checked, trained, recorded."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import distributed
+
+from voyager.errors import VoyagerError
+from voyager.models.network import Network
+from voyager.repo.dataset import Dataset
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.store import files
+from voyager.train.config import TrainConfig
+from voyager.train.loader import usable_cores
+from voyager.train.ranks import Ranks, joined_ranks
+from voyager.train.record import ID_DIGITS, LOG, WEIGHTS, Record, Run, find_run, put_run
+from voyager.train.run_folder import RunFolder, open_run_folder, runs_folder
+from voyager.train.start import gather, make_network, pick_device, repeatable
+from voyager.train.trainer import Material, Trained, Training
+
+_PACKAGES: Final = ("voyager-vgr", "torch", "numpy", "pillow")
+_CHUNK: Final = 8 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listener:
+    """Who hears of a training besides its folder: steps, epochs, and whether it shall stop."""
+
+    step: Callable[[int, int, dict[str, float]], None] = lambda done, of, said: None
+    epoch: Callable[[int, dict[str, Any]], None] = lambda epoch, said: None
+    interrupted: Callable[[], bool] = lambda: False
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A run that ended; `run` is None in all processes but the first, and where it was stopped."""
+
+    id: str
+    trained: Trained
+    record: Record
+    run: Run | None
+
+
+def train_run(
+    repo: Repository,
+    version: Dataset,
+    config: TrainConfig,
+    *,
+    revision: str = "",
+    name: str = "",
+    message: str = "",
+    device: str = "auto",
+    resume: str | None = None,
+    listener: Listener | None = None,
+) -> Outcome:
+    """Train on a commit and keep the run; with `resume` go on with one that was stopped.
+
+    Nothing is checked about the commit here: `checks.refuse_unfit` does that. When it fails the
+    folder of the run keeps its log, and says so.
+    """
+    assert version.commit is not None
+    listener = listener or Listener()
+    place = pick_device(device)
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined_ranks(place))
+        threads = stack.enter_context(repeatable(config))
+        if place.type == "cuda":
+            place = torch.device("cuda", ranks.local)
+            torch.cuda.set_device(place)
+        material = _gathered(repo, version, config, ranks, listener.progress)
+        start = _start_file(repo, config, stack)
+        network, card = make_network(config, material.view, start)
+        if resume is not None:
+            folder = open_run_folder(repo, resume)
+        else:
+            record = _new_record(repo, version, config, material, network, ranks)
+            record = replace(
+                record,
+                threads=threads,
+                hardware=_hardware(place, ranks),
+                revision=revision,
+                name=name,
+                message=message,
+            )
+            folder = RunFolder(runs_folder(repo) / record.run, record)
+        if ranks.first:
+            files.make_folder(folder.path)
+            stack.enter_context(folder.lock())
+            folder.write(replace(folder.record, state="running", error=""))
+        stack.callback(folder.close)
+        told = _Told(folder, listener)
+        training = Training(
+            material,
+            config,
+            network,
+            card,
+            recorder=told,
+            checkpoint=folder.checkpoint,
+            device=place,
+            ranks=ranks,
+        )
+        if resume is not None and folder.checkpoint.exists():
+            training.resume()
+            if ranks.first:
+                folder.cut_log(training.progress.done)
+        elif ranks.first:
+            folder.cut_log(0)
+        told.of = training.steps
+        return _finish(repo, folder, training, ranks, listener)
+
+
+def _finish(
+    repo: Repository,
+    folder: RunFolder,
+    training: Training,
+    ranks: Ranks,
+    listener: Listener,
+) -> Outcome:
+    began, before = time.monotonic(), folder.record.seconds
+    try:
+        trained = training.run(listener.interrupted)
+    except BaseException as error:
+        if ranks.first:
+            said = str(error) if isinstance(error, VoyagerError) else type(error).__name__
+            seconds = before + time.monotonic() - began
+            folder.write(replace(folder.record, state="failed", error=said, seconds=seconds))
+        raise
+    record = replace(
+        folder.record,
+        state="stopped" if trained.stopped else "finished",
+        seconds=before + time.monotonic() - began,
+        steps=trained.steps,
+        epochs=tuple(trained.epochs),
+        metrics=_last_validation(trained, training.config),
+        weights=trained.weights.hex(),
+        losses=trained.losses.hex(),
+        order=trained.order.hex(),
+        failed=tuple(trained.failed),
+    )
+    if not ranks.first:
+        return Outcome(folder.id, trained, record, None)
+    folder.write(record)
+    if trained.stopped:
+        return Outcome(folder.id, trained, record, None)
+    return Outcome(folder.id, trained, record, _keep(repo, folder, record, trained))
+
+
+def _keep(repo: Repository, folder: RunFolder, record: Record, trained: Trained) -> Run:
+    """Put a finished run into the store, and its folder away."""
+    weights, log = trained.encoded(), b"".join(folder.log_lines())
+    start = find_run(repo, record.start).object if record.start else None
+    with repo.transaction("train", record.run) as txn:
+        chunks = (weights[at : at + _CHUNK] for at in range(0, len(weights), _CHUNK))
+        blobs = {
+            WEIGHTS: txn.put_blob_stream(chunks, len(weights)),
+            LOG: txn.put_blob(log, shrink=True),
+        }
+        put_run(txn, record, blobs, start=start)
+        txn.commit()
+    folder.remove()
+    return find_run(repo, record.run)
+
+
+class _Told:
+    """Passes on what a training says to its folder and to the listener."""
+
+    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+        self._folder = folder
+        self._listener = listener
+        self.of = 0
+
+    def step(self, step: int, said: dict[str, float]) -> None:
+        self._folder.step(step, said)
+        self._listener.step(step, self.of, said)
+
+    def epoch(self, epoch: int, said: dict[str, Any]) -> None:
+        self._folder.epoch(epoch, said)
+        self._listener.epoch(epoch, said)
+
+
+def _gathered(
+    repo: Repository, version: Dataset, config: TrainConfig, ranks: Ranks, progress: Progress
+) -> Material:
+    """The material; the first process builds what is cached, the others read it then."""
+    if ranks.world == 1:
+        return gather(repo, version, config, progress=progress)
+    material = gather(repo, version, config, progress=progress) if ranks.first else None
+    distributed.barrier()
+    return material or gather(repo, version, config)
+
+
+def _start_file(repo: Repository, config: TrainConfig, stack: ExitStack) -> Path | None:
+    """The checkpoint that a training starts from: a file, or the weights of a run."""
+    if config.start is None:
+        return None
+    path = Path(config.start)
+    if path.is_file():
+        return path
+    from tempfile import TemporaryDirectory
+
+    run = find_run(repo, config.start)
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="vgr-")))
+    made = folder / WEIGHTS
+    files.create_from(made, repo.store.iter_blob(run.files[WEIGHTS]))
+    return made
+
+
+def _new_record(
+    repo: Repository,
+    version: Dataset,
+    config: TrainConfig,
+    material: Material,
+    network: Network,
+    ranks: Ranks,
+) -> Record:
+    assert version.commit is not None
+    when, zone = repo.config.now()
+    said = [secrets.token_hex(ID_DIGITS // 2)]
+    if ranks.world > 1:
+        distributed.broadcast_object_list(said, 0)
+    validation = material.validation
+    start = ""
+    if config.start is not None and not Path(config.start).is_file():
+        start = find_run(repo, config.start).id
+    return Record(
+        run=said[0],
+        commit=version.commit.hex(),
+        state="running",
+        author=repo.config.author_or_unknown(),
+        started=when,
+        zone=zone,
+        config=config.as_dict(),
+        samples=len(material.view),
+        validation_samples=0 if validation is None else len(validation),
+        skipped=dict(material.view.skipped),
+        versions=_versions(),
+        parameters=sum(weights.numel() for weights in network.parameters()),
+        start=start,
+    )
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware(device: torch.device, ranks: Ranks) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "device": device.type,
+        "name": name,
+        "processes": ranks.world,
+        "cores": usable_cores(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _last_validation(trained: Trained, config: TrainConfig) -> dict[str, Any]:
+    """The measures of the last validation, under its split."""
+    for said in reversed(trained.epochs):
+        if "validation" in said:
+            return {str(config.validate): said["validation"]}
+    return {}
