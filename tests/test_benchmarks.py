@@ -35,14 +35,26 @@ def test_versions_runs_and_writes_what_it_found(tmp_path: Path) -> None:
 def test_near_duplicates_runs_and_tells_times_and_recall() -> None:
     program = [sys.executable, BENCHMARKS / "near_duplicates.py"]
     done = subprocess.run(
-        [*program, "--new", "20", "--known", "500", "--samples", "8"],
+        [
+            *program,
+            "--new",
+            "20",
+            "--known",
+            "500",
+            "--samples",
+            "8",
+            "--small",
+            "400,100",
+            "--parts",
+            "guard,recall,pairs",
+        ],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "| compare, mirrored too |" in done.stdout
-    assert "| phash, default | 100 | 100 | 100 | 100 | 100 |" in done.stdout
+    assert "| look up, mirrored too |" in done.stdout
+    assert "| the default | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 |" in done.stdout
 
 
 def test_merge_resolve_runs_and_tells_times() -> None:
@@ -101,3 +113,16 @@ def test_remotes_runs_and_tells_times_and_requests(tmp_path: Path) -> None:
         row["row"] for row in report["rows"]
     }
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_text_search_runs_and_tells_times_and_what_words_find() -> None:
+    program = [sys.executable, BENCHMARKS / "text_search.py"]
+    done = subprocess.run(
+        [*program, "--rows", "1200", "--runs", "1", "--samples", "200"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| alias | 43 | 100 | 100 |" in done.stdout
+    assert "| left out: " in done.stdout
