@@ -1,7 +1,7 @@
 """Revisions: what a user types to name a commit, by git's grammar.
 
-`HEAD`, `@`, branch, tag, `origin/main`, full ref, hash or unique prefix (4 digits and more), then
-any number of `~n`, `^n`, `@{n}`, `^{}`.
+`HEAD`, `@`, `FETCH_HEAD`, branch, tag, `origin/main`, full ref, hash or unique prefix (4 digits and
+more), then any number of `~n`, `^n`, `@{n}`, `^{}`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,21 @@ import difflib
 import re
 
 from voyager.errors import CorruptError, NotFoundError, StateError, UsageError
-from voyager.store.history import read_commit, read_tag
+from voyager.store.history import read_commit, read_run, read_tag
 from voyager.store.ids import Kind
 from voyager.store.objectstore import Store
 from voyager.store.operation import NIL
-from voyager.store.refs import HEAD, HEADS, REMOTES, STASH, TAGS, iter_refs, read_head, read_ref
+from voyager.store.refs import (
+    FETCH_HEAD,
+    HEAD,
+    HEADS,
+    REMOTES,
+    STASH,
+    TAGS,
+    iter_refs,
+    read_head,
+    read_ref,
+)
 from voyager.wire import Ext, decode
 
 _SUFFIX = re.compile(r"~(\d*)|\^(?!\{)(\d*)|@\{(\d+)\}|\^\{(\w*)\}")
@@ -55,10 +65,13 @@ def resolve(store: Store, text: str) -> bytes:
 
 
 def peel(store: Store, object_id: bytes) -> bytes:
-    """Follow annotated tags down to the commit."""
+    """Follow annotated tags down to the commit; that of a run is the one it was trained on."""
     kind, _ = store.get_any(object_id)
-    while kind is Kind.TAG:
-        object_id = bytes(read_tag(store, object_id).target.data)
+    while kind in (Kind.TAG, Kind.RUN):
+        if kind is Kind.TAG:
+            object_id = bytes(read_tag(store, object_id).target.data)
+        else:
+            object_id = bytes(read_run(store, object_id).commit.data)
         kind, _ = store.get_any(object_id)
     if kind is not Kind.COMMIT:
         raise UsageError(f"{object_id.hex()[:12]} is a {kind.label}, not a commit")
@@ -83,6 +96,11 @@ def _resolve_base(store: Store, base: str, text: str) -> tuple[bytes, str | None
                 f"branch '{head.branch}' has no commits yet", hint="vgr commit -m 'first version'"
             )
         return head.commit, HEAD
+    if base == FETCH_HEAD:
+        fetched = read_ref(store, FETCH_HEAD)
+        if fetched is None:
+            raise NotFoundError("nothing was fetched from a URL yet", hint="vgr fetch URL BRANCH")
+        return fetched, FETCH_HEAD
     if base == "stash":
         stashes = sorted(iter_refs(store, STASH))
         if stashes:

@@ -58,8 +58,23 @@ class Tag(Struct, frozen=True, omit_defaults=True, kw_only=True):
     zone: int = 0
 
 
+class RunObject(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a training left: the commit it was pinned to, its files, and its record (spec 9.13)."""
+
+    commit: Ext
+    files: dict[str, Ext] = {}
+    """Name → blob."""
+    predictions: Ext | None = None
+    """The commit of the prediction set that an evaluation made."""
+    record: str
+    """JSON."""
+    start: Ext | None = None
+    """The run whose weights it started from."""
+
+
 _commit_decoder = msgspec.msgpack.Decoder(Commit)
 _tag_decoder = msgspec.msgpack.Decoder(Tag)
+_run_decoder = msgspec.msgpack.Decoder(RunObject)
 
 
 def read_commit(objects: ObjectReader, commit_id: bytes) -> Commit:
@@ -82,6 +97,14 @@ def read_tag(objects: ObjectReader, tag_id: bytes) -> Tag:
         return _tag_decoder.decode(objects.get(tag_id, Kind.TAG))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptError(f"tag {tag_id.hex()} does not decode: {error}") from error
+
+
+def read_run(objects: ObjectReader, run_id: bytes) -> RunObject:
+    """A run by the id of its object."""
+    try:
+        return _run_decoder.decode(objects.get(run_id, Kind.RUN))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptError(f"run {run_id.hex()} does not decode: {error}") from error
 
 
 def write_commit(

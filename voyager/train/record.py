@@ -13,16 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
-import msgspec
-from msgspec import Struct
-
 from voyager.errors import CorruptError, NotFoundError, UsageError
 from voyager.repo.repository import Repository
+from voyager.store.history import RunObject
+from voyager.store.history import read_run as read_run_object
 from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 from voyager.store.refs import iter_refs, move_ref, read_ref
 from voyager.store.transaction import Transaction
-from voyager.wire import Ext, blob_ref, encode, object_ref
+from voyager.wire import blob_ref, encode, object_ref
 
 RUNS: Final = "refs/runs/"
 WEIGHTS: Final = "weights.safetensors"
@@ -30,21 +29,6 @@ LOG: Final = "log.jsonl"
 ID_DIGITS: Final = 10
 
 State: TypeAlias = Literal["running", "finished", "stopped", "failed"]
-
-
-class RunObject(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A run as the store has it; fields stand in the byte order of their names."""
-
-    commit: Ext
-    files: dict[str, Ext] = {}
-    predictions: Ext | None = None
-    """The commit of the prediction set that the run's evaluation made."""
-    record: str
-    start: Ext | None = None
-    """The run whose weights it started from."""
-
-
-_decoder = msgspec.msgpack.Decoder(RunObject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +101,10 @@ class Run:
 
 def read_run(objects: ObjectReader, run_id: str, object_id: bytes) -> Run:
     """A run by its object; CorruptError where that is none."""
+    found = read_run_object(objects, object_id)
     try:
-        found = _decoder.decode(objects.get(object_id, Kind.RUN))
         record = Record.from_dict(json.loads(found.record))
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise CorruptError(f"run {run_id} does not decode: {error}", hint="vgr fsck") from error
     return Run(
         run_id,
