@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    import pyarrow as pa
+
     from voyager.errors import (
         ConflictError,
         CorruptError,
@@ -123,6 +125,7 @@ __all__ = [
     "merge",
     "open",
     "resolve",
+    "sql",
 ]
 
 _FROM = {
@@ -336,6 +339,15 @@ def resolve(
     how = way_of(repo, take=take, value=value, strategy=strategy, file=file)
     wanted = Wanted(names, path, task, class_, where)
     return resolve(repo, how, wanted, message=" ".join(names), dry_run=dry_run)
+
+
+def sql(version: Dataset, query: str) -> pa.Table:
+    """The rows that a SQL query over a version gives, as a pyarrow.Table (docs/tables.md).
+
+    `samples`, `regions`, `labels`, … are those of the version, `samples('v1')` is of another.
+    Raises UsageError for what does not read, MissingExtraError without duckdb.
+    """
+    return version.sql(query)
 
 
 def __getattr__(name: str) -> Any:

@@ -52,6 +52,8 @@ COMMANDS: dict[str, Entry] = {
     "log": Entry(_LOOK, "List commits, newest first", "revisions"),
     "show": Entry(_LOOK, "Show a commit, or a sample with its labels", "revisions"),
     "ls": Entry(_LOOK, "List the samples of a version", "revisions"),
+    "sql": Entry(_LOOK, "Ask questions of versions in SQL"),
+    "derive": Entry(_LOOK, "Compute what is derived from images, ahead of time", "revisions"),
     "cat": Entry(_LOOK, "Write the bytes of an image or the content of an object", "revisions"),
     "du": Entry(_LOOK, "Say how much space a version and the store take", "revisions"),
     "diff": Entry(_LOOK, "Show what differs between two versions, in words of labels", "revisions"),

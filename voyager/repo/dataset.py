@@ -24,6 +24,9 @@ from voyager.store.objectstore import Store
 from voyager.store.operation import GONE
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
     from voyager.repo.lookups import Lookups
     from voyager.repo.tables import Tables
     from voyager.schema.vocabulary import Vocabulary
@@ -181,6 +184,26 @@ class Dataset:
         keys = [key.encode() for key in keys_where(self, expression)]
         found = self.rows_at(SAMPLES, keys)
         return ((key.decode(), decode_sample(row)) for key, row in found if row is not None)
+
+    def sql(self, query: str) -> pa.Table:
+        """The rows that a SQL query gives, as a pyarrow.Table (docs/tables.md).
+
+        `samples`, `regions`, `labels`, … are those of this version, `samples('v1')` is of another.
+        """
+        from voyager.repo.sql import sql
+
+        return sql(self, query)
+
+    def to_arrow(self, table: str = "samples") -> pa.Table:
+        """A table of the version as a pyarrow.Table; MissingExtraError without pyarrow."""
+        return self.tables[table]
+
+    def to_pandas(self, table: str = "samples") -> pd.DataFrame:
+        """A table of the version as a pandas.DataFrame; MissingExtraError without pandas."""
+        from voyager.repo.tables import needs_pandas
+
+        needs_pandas()
+        return self.tables[table].to_pandas()
 
     # -- samples ---------------------------------------------------------------------------------
 

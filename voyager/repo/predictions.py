@@ -22,6 +22,7 @@ from voyager.schema import Image, Label, Region, Sample, decode_sample, encode_s
 from voyager.schema.pairing import pair_regions
 from voyager.store import prolly
 from voyager.store.history import read_commit, write_commit
+from voyager.store.objectstore import Store
 from voyager.store.refs import check_name, iter_refs, move_ref, read_ref
 from voyager.store.transaction import Transaction
 
@@ -63,11 +64,16 @@ def _described(repo: Repository, name: str, commit_id: bytes) -> PredictionSet:
 
 def find_predictions(repo: Repository, name: str) -> bytes:
     """The commit of a set; NotFoundError with a near miss."""
-    found = read_ref(repo.store, PREDICTIONS + name)
+    return find_set(repo.store, name)
+
+
+def find_set(store: Store, name: str) -> bytes:
+    """As `find_predictions`, in a store."""
+    found = read_ref(store, PREDICTIONS + name)
     if found is None:
         from difflib import get_close_matches
 
-        known = [ref.removeprefix(PREDICTIONS) for ref in iter_refs(repo.store, PREDICTIONS)]
+        known = [ref.removeprefix(PREDICTIONS) for ref in iter_refs(store, PREDICTIONS)]
         near = get_close_matches(name, known, 1, 0.5)
         hint = f"did you mean '{near[0]}'?" if near else "vgr predictions ls"
         raise NotFoundError(f"no prediction set '{name}'", hint=hint)
@@ -76,11 +82,14 @@ def find_predictions(repo: Repository, name: str) -> bytes:
 
 def iter_predictions(repo: Repository, name: str) -> Iterator[Sample]:
     """What a set says, by uid: samples with labels and regions, whose image says nothing."""
-    commit = read_commit(repo.store, find_predictions(repo, name))
-    root = read_snapshot(repo.store, commit.snapshot_id).get(SPACE)
-    if root is not None:
-        for _, row in prolly.Map(repo.store, root).items():  # noqa: PERF102 - no dict
-            yield decode_sample(row)
+    for _, row in predicted_rows(repo.store, find_predictions(repo, name)):
+        yield decode_sample(row)
+
+
+def predicted_rows(store: Store, commit: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(uid, row) of all that a set says, by the commit of the set."""
+    root = read_snapshot(store, read_commit(store, commit).snapshot_id).get(SPACE)
+    return iter(()) if root is None else prolly.Map(store, root).items()
 
 
 def put_predictions(

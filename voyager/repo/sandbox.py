@@ -17,7 +17,6 @@ _SETTINGS = {
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
-    "memory_limit": "1GB",
     "temp_directory": "",
     "threads": "2",
 }
@@ -39,12 +38,12 @@ class Fault(NamedTuple):
     near: tuple[str, ...] = ()
 
 
-def open_sandbox() -> duckdb.DuckDBPyConnection:
+def open_sandbox(memory: str = "1GB") -> duckdb.DuckDBPyConnection:
     """A new, empty, locked DuckDB in memory; MissingExtraError when it is not installed."""
     needs_sql()
     import duckdb
 
-    connection = duckdb.connect(":memory:", config=dict(_SETTINGS))
+    connection = duckdb.connect(":memory:", config={**_SETTINGS, "memory_limit": memory})
     for lock in _LOCKS:
         connection.execute(f"SET {lock}")
     return connection
@@ -76,6 +75,24 @@ def fault_of(error: Exception) -> Fault:
         told.get("name") or (unknown[1] if unknown else None),
         tuple(_QUOTED.findall(message.partition("\nCandidate")[2])),
     )
+
+
+def reason_of(fault: Fault) -> str:
+    """What is wrong, as people are told."""
+    if fault.kind == "Permission":
+        return "there are no files and no network"
+    if fault.kind == "Out of Memory":
+        return "this takes too much memory"
+    if fault.kind == "Parser":
+        return "this is no SQL"
+    if fault.name is not None and "column" in fault.message:
+        return f"no column '{fault.name}'"
+    if fault.name is not None and "find key" in fault.message:
+        return f"no field '{fault.name}'"
+    if fault.name is not None and "does not exist" in fault.message:
+        what = "function" if "unction" in fault.message else "table"
+        return f"no {what} '{fault.name}'"
+    return fault.message
 
 
 def _first_line(text: str) -> str:

@@ -86,23 +86,28 @@ class Answers:
         self.vocabulary = vocabulary
         self._paths: dict[tuple[str, NodeId], str] = {}
         self._of_one: dict[Any, Answered] = {}
-        self._of_bytes: dict[bytes, Answered] = {}
+        self._of_bytes: dict[bytes, Answered] = {b"": _NOTHING}
 
     @cached_property
     def numbers(self) -> ClassNumbers:
         return ClassNumbers(self.vocabulary)
 
     def of(self, labels: Labels) -> Answered:
-        """What the labels of an image or region answer; one object for labels of equal bytes."""
-        if isinstance(labels, Raw):
-            data = bytes(labels)
-            found = self._of_bytes.get(data)
-            if found is None:
-                found = self._of_bytes[data] = self._of_read(decode_labels(data))
-                if len(self._of_bytes) > _MOST_REMEMBERED:
-                    self._of_bytes.clear()
-            return found
-        return self._of_read(labels)
+        """What the labels of an image or region answer."""
+        return self._of_read(read_labels(labels))
+
+    def of_all(self, all_labels: Sequence[Labels]) -> list[Answered]:
+        """What those of many images or regions answer; one object for labels of equal bytes."""
+        try:
+            encoded: list[bytes] = list(map(bytes, all_labels))  # type: ignore[arg-type]
+        except TypeError:  # some were read as a whole
+            return list(map(self.of, all_labels))
+        if len(self._of_bytes) > _MOST_REMEMBERED:
+            self._of_bytes = {b"": _NOTHING}
+        known = self._of_bytes
+        for data in set(encoded) - known.keys():
+            known[data] = self._of_read(decode_labels(data))
+        return list(map(known.__getitem__, encoded))
 
     def _of_read(self, labels: Sequence[Label]) -> Answered:
         if len(labels) != 1:

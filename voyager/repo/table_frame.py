@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from voyager.errors import CorruptError, NotFoundError
 from voyager.repo.dataset import Dataset
@@ -39,6 +39,10 @@ _MOST_RELATIVES: Final = 3
 _MOST_COMMITS: Final = 100
 """Ancestors that are looked at for one that has columns."""
 _MOST_FRAMES: Final = 6
+_MOST_MADE: Final = 2
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Frame:
@@ -145,7 +149,8 @@ class Frame:
             yield _frame_of(Dataset(self._version.objects, {SAMPLES: root}), self._cache)
 
     def _known_roots(self) -> list[bytes]:
-        at_hand = _LATEST.roots(_store_folder(self._version))
+        folder = _store_folder(self._version)
+        at_hand = [root for where, root in _KEPT.latest() if where == folder]
         return [*at_hand, *(self._cache.roots() if self._cache is not None else ())]
 
 
@@ -162,7 +167,7 @@ def _frame_of(version: Dataset, cache: TableCache | None) -> Frame:
     folder, root = _store_folder(version), version.roots.get(SAMPLES)
     if folder is None or root is None:
         return Frame(version, cache)
-    return Frame(version, cache, _LATEST.columns(folder, root))
+    return Frame(version, cache, _KEPT.of((folder, root)))
 
 
 def _frame_below(version: Dataset) -> Frame:
@@ -181,26 +186,27 @@ def _store_folder(version: Dataset) -> Path | None:
     return None if store is None else store.root
 
 
-class _Latest:
-    """The columns that this process used last, by store and root."""
+class _Latest(Generic[_Key, _Value]):
+    """Columns that this process used last: some of them for each of the latest keys."""
 
-    def __init__(self) -> None:
-        self._columns: OrderedDict[tuple[Path, bytes], dict[str, Kept]] = OrderedDict()
+    def __init__(self, most: int) -> None:
+        self._columns: OrderedDict[_Key, dict[Any, _Value]] = OrderedDict()
+        self._most = most
         self._lock = Lock()
 
-    def columns(self, folder: Path, root: bytes) -> dict[str, Kept]:
-        """Those of a root, to be added to."""
+    def of(self, key: _Key) -> dict[Any, _Value]:
+        """Those of a key, to be added to."""
         with self._lock:
-            found = self._columns.setdefault((folder, root), {})
-            self._columns.move_to_end((folder, root))
-            while len(self._columns) > _MOST_FRAMES:
+            found = self._columns.setdefault(key, {})
+            self._columns.move_to_end(key)
+            while len(self._columns) > self._most:
                 self._columns.popitem(last=False)
         return found
 
-    def roots(self, folder: Path | None) -> list[bytes]:
-        """The roots of a store that have columns here, those used last first."""
+    def latest(self) -> list[_Key]:
+        """The keys, those used last first."""
         with self._lock:
-            return [root for where, root in reversed(self._columns) if where == folder]
+            return list(reversed(self._columns))
 
     def clear(self) -> None:
         """Forget all."""
@@ -208,12 +214,25 @@ class _Latest:
             self._columns.clear()
 
 
-_LATEST = _Latest()
+_KEPT: _Latest[tuple[Path, bytes], Kept] = _Latest(_MOST_FRAMES)
+_MADE: _Latest[tuple[Any, ...], Any] = _Latest(_MOST_MADE)
+
+
+def made_columns(version: Dataset) -> dict[tuple[str, str], pa.Array]:
+    """(table, column) → what was made of kept columns for a version, to be added to.
+
+    Shared by all versions with the same roots; one that is edited has its own.
+    """
+    folder = _store_folder(version)
+    if folder is None or version.overlay:
+        return {}
+    return _MADE.of((folder, tuple(sorted(version.roots.items())), version.purged))
 
 
 def forget_frames() -> None:
     """Forget what this process keeps; the cache on disk stays."""
-    _LATEST.clear()
+    _KEPT.clear()
+    _MADE.clear()
 
 
 def _keys(answers: NeutralAnswers) -> Unit:

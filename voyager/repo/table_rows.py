@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from voyager.repo.table_answers import Answered, Answers, read_labels
@@ -84,14 +84,14 @@ class SampleRows(_Answering):
     @cached_property
     def answered(self) -> list[Answered]:
         """What is answered on the image of each sample."""
-        of = self.answers.of
-        return [of(sample.labels) for sample in self.samples]
+        return self.answers.of_all([sample.labels for sample in self.samples])
 
     @cached_property
     def answered_regions(self) -> list[list[Answered]]:
         """What is answered on the regions of each sample."""
-        of = self.answers.of
-        return [[of(region.labels) for region in sample.regions] for sample in self.samples]
+        labels = [region.labels for sample in self.samples for region in sample.regions]
+        answered = iter(self.answers.of_all(labels))
+        return [list(islice(answered, len(sample.regions))) for sample in self.samples]
 
     def label_counts(self) -> list[int]:
         """How many labels each image has."""
@@ -183,8 +183,7 @@ class RegionRows(_Answering):
 
     @cached_property
     def answered(self) -> list[Answered]:
-        of = self.answers.of
-        return [of(region.labels) for region in self.regions]
+        return self.answers.of_all([region.labels for region in self.regions])
 
     @cached_property
     def roles(self) -> list[str | None]:
@@ -193,8 +192,12 @@ class RegionRows(_Answering):
     @cached_property
     def shapes(self) -> list[Any]:
         """The primary geometry of each region, encoded, None where there is none."""
-        pairs = zip(self.regions, self.roles, strict=True)
-        return [None if role is None else region.geometries[role] for region, role in pairs]
+        return [
+            next(iter(region.geometries.values()))
+            if len(region.geometries) == 1
+            else region.geometries.get(region.primary)
+            for region in self.regions
+        ]
 
     @cached_property
     def measures(self) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from voyager.repo.table_answers import ClassNumbers, TaskColumn, distinct_names,
 from voyager.repo.table_building import Progress
 from voyager.repo.table_coding import Kept, innermost, listed, rewrapped, used_codes
 from voyager.repo.table_columns import CLASSES, IMAGE_CLASSES, REGION_CLASSES, TABLES
-from voyager.repo.table_frame import Frame, frame_of
+from voyager.repo.table_frame import Frame, frame_of, made_columns
 from voyager.repo.table_plan import ANSWERS, META, SAMPLE
 from voyager.repo.table_types import arrow_type, joined_type, meta_array, shared_type
 from voyager.repo.table_units import IMAGE_CLASSES as IMAGE_UNIT
@@ -35,31 +35,53 @@ if TYPE_CHECKING:
     from voyager.repo.dataset import Dataset
 
 _MOST_WORDS: Final = 50_000
-"""A column of more words is given as texts: DuckDB reads a dictionary again for every batch."""
+"""A column of more words is given as texts: DuckDB reads a dictionary again for every batch.
+
+So are lists, in which it takes no dictionaries.
+"""
 
 _SIDES: Final = {"width": ("x0", "x1"), "height": ("y0", "y1")}
 _NUMBERS: Final = {CLASSES: "classes", IMAGE_CLASSES: IMAGE_UNIT, REGION_CLASSES: REGION_UNIT}
 
 
 class ViewColumn(NamedTuple):
-    """A column that a table has in this version."""
+    """A column that a table has in this version; `parts` are the fields of a STRUCT."""
 
     name: str
     type: str
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sql_type(self) -> str:
+        """The type as SQL has it."""
+        if not self.parts:
+            return self.type
+        return f"STRUCT({', '.join(f'{quoted(name)} {word}' for name, word in self.parts)})"
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        import pyarrow as pa
+
+        if not self.parts:
+            return arrow_type(self.type)
+        return pa.struct([(name, arrow_type(word)) for name, word in self.parts])
 
 
 class TableView:
     """Flat columns of a version's tables, made of what its frame keeps when they are asked for."""
 
-    def __init__(self, version: Dataset, progress: Progress = lambda *_: None) -> None:
+    def __init__(
+        self,
+        version: Dataset,
+        progress: Progress = lambda *_: None,
+        *,
+        frame: Frame | None = None,
+    ) -> None:
         self.version = version
+        self.frame = frame or frame_of(version)
         self._progress = progress
         self._answers = NeutralAnswers(version.vocabulary)
-        self._made: dict[tuple[str, str], pa.Array] = {}
-
-    @cached_property
-    def frame(self) -> Frame:
-        return frame_of(self.version)
+        self._made: dict[tuple[str, str], pa.Array] = made_columns(version)
 
     def columns(self, table: str, *, with_meta: bool = True) -> list[ViewColumn]:
         """The columns of a table; that of meta, which takes a pass to know, only if asked for."""
@@ -67,10 +89,11 @@ class TableView:
         tasks = self._tasks(table)
         found += [ViewColumn(task.name, task.type) for task in self._direct(table)]
         if tasks:
-            found.append(ViewColumn(ANSWERS, _struct_type([(t.name, t.type) for t in tasks])))
+            parts = tuple((task.name, task.type) for task in tasks)
+            found.append(ViewColumn(ANSWERS, "STRUCT", parts))
         if table == "samples" and with_meta and self._meta_types:
-            parts = [(called, word) for _, called, word in self._meta_types]
-            found.append(ViewColumn(META, _struct_type(parts)))
+            parts = tuple((called, word) for _, called, word in self._meta_types)
+            found.append(ViewColumn(META, "STRUCT", parts))
         return found
 
     def read(self, table: str, names: Collection[str]) -> pa.Table:
@@ -89,6 +112,10 @@ class TableView:
             for unit in self._units(table, name)
         }
         self.frame.fetch(list(units.values()), self._answers, self._progress)
+
+    def least(self, table: str) -> tuple[str, ...]:
+        """What is fetched to know how many rows a table has."""
+        return () if table == "samples" else (ROWS,)
 
     def rows(self, table: str) -> int:
         """How many rows a table has; after `fetch` of anything of it."""
@@ -178,9 +205,9 @@ class TableView:
             return column.entries
         words = self._spoken(column.words) if is_said else column.words
         codes = innermost(column.entries)
-        if len(words) > _MOST_WORDS:
+        if len(words) > _MOST_WORDS or pa.types.is_list(column.entries.type):
             return rewrapped(column.entries, words.take(codes))
-        return rewrapped(column.entries, pa.DictionaryArray.from_arrays(codes, words))
+        return pa.DictionaryArray.from_arrays(codes, words)
 
     def _spoken(self, words: pa.Array) -> pa.Array:
         import pyarrow as pa
@@ -229,10 +256,7 @@ class TableView:
         counts = np.diff(lists.offsets.to_numpy())
         if len(counts) and counts.max() > 1:
             codes, counts = _sorted_sets(codes, counts, len(paths))
-        words = pa.array(paths.tolist(), pa.string())
-        if len(words) > _MOST_WORDS:
-            return listed(words.take(pa.array(codes)), counts)
-        return listed(pa.DictionaryArray.from_arrays(pa.array(codes), words), counts)
+        return listed(pa.array(paths.tolist(), pa.string()).take(pa.array(codes)), counts)
 
     def _class_numbers(self, column: Kept) -> pa.Array:
         """The numbers of the classes in each list, and of all above them."""
@@ -381,6 +405,6 @@ def _sorted_sets(
     return (found % kinds).astype(np.int32), np.bincount(found // kinds, minlength=len(counts))
 
 
-def _struct_type(parts: list[tuple[str, str]]) -> str:
-    quoted = ", ".join(f'"{name.replace(chr(34), 2 * chr(34))}" {word}' for name, word in parts)
-    return f"STRUCT({quoted})"
+def quoted(name: str) -> str:
+    """A name as SQL takes any."""
+    return '"' + name.replace('"', '""') + '"'

@@ -272,6 +272,16 @@ def needs_arrow() -> None:
         ) from None
 
 
+def needs_pandas() -> None:
+    """Raise MissingExtraError unless pandas is installed."""
+    try:
+        import pandas  # noqa: F401
+    except ImportError:
+        raise MissingExtraError(
+            "data frames need pandas, which is not installed", hint="pip install pandas"
+        ) from None
+
+
 def iter_rows(
     version: Dataset, patterns: Sequence[str] | None = None
 ) -> Iterator[tuple[bytes, bytes]]:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from voyager.errors import UsageError, VoyagerError
-from voyager.repo.sandbox import Fault, fault_of, open_sandbox
+from voyager.repo.sandbox import Fault, fault_of, open_sandbox, reason_of
 from voyager.repo.table_columns import CLASSES, TABLES
 from voyager.repo.table_plan import SAMPLE, Wanted
 from voyager.repo.tables import Progress, Tables
@@ -180,7 +180,7 @@ class _Query:
             at = " at the end"
         hint = self._meant(fault) or _COLUMNS_HINT
         of = "of" if at else "in"
-        return UsageError(f"{_reason(fault)}{at} {of} --where {self._text.text}", hint=hint)
+        return UsageError(f"{reason_of(fault)}{at} {of} --where {self._text.text}", hint=hint)
 
     def _meant(self, fault: Fault) -> str | None:
         """What may have been meant by a name that is not there."""
@@ -202,20 +202,3 @@ class _Query:
         columns = [column for table in TABLES.values() for column in table.columns]
         names = {column.name for column in columns if not column.is_hidden}
         return [*fault.near, *sorted(names | set(self._whole.version.vocabulary.tasks))]
-
-
-def _reason(fault: Fault) -> str:
-    if fault.kind == "Permission":
-        return "there are no files and no network"
-    if fault.kind == "Out of Memory":
-        return "this takes too much memory"
-    if fault.kind == "Parser":
-        return "this is no SQL"
-    if fault.name is not None and "column" in fault.message:
-        return f"no column '{fault.name}'"
-    if fault.name is not None and "find key" in fault.message:
-        return f"no field '{fault.name}'"
-    if fault.name is not None and "does not exist" in fault.message:
-        what = "function" if "unction" in fault.message else "table"
-        return f"no {what} '{fault.name}'"
-    return fault.message

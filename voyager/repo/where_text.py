@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from voyager.errors import UsageError
+from voyager.repo.rewritten_text import TOKEN, RewrittenText
 from voyager.repo.table_answers import ClassNumbers, known_classes
 from voyager.repo.table_columns import CLASSES, IMAGE_CLASSES, REGION_CLASSES
 from voyager.schema.vocabulary import Vocabulary
@@ -15,27 +15,19 @@ from voyager.schema.vocabulary import Vocabulary
 _ASKS = {"has": CLASSES, "has_image": IMAGE_CLASSES, "has_region": REGION_CLASSES}
 """Function → the column of class numbers that it looks into."""
 
-_TOKEN = re.compile(
-    r"""(?P<text>'(?:[^']|'')*')|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<word>[^\W\d]\w*)""",
-    re.DOTALL,
-)
 _CLASS = re.compile(r"\s*\(\s*'(?P<name>(?:[^']|'')*)'\s*\)")
 
 
-class WhereText:
+class WhereText(RewrittenText):
     """A boolean expression as it was typed, and as the SQL that stands for it."""
 
     def __init__(self, text: str, vocabulary: Vocabulary) -> None:
-        self.text = text
+        super().__init__(text)
         self._folded = text.lower()
         self._vocabulary = vocabulary
-        self._pieces: list[str] = []
-        self._places: list[tuple[int, int]] = [(0, 0)]
-        """(place in the SQL, place in the text) where pieces begin, in characters."""
         self._asked: set[str] = set()
         self._words: set[str] = set()
         self._read()
-        self.sql = "".join(self._pieces)
 
     def mentions(self, name: str) -> bool:
         """Whether a column may be meant: true for some that are not, and for all that are."""
@@ -56,18 +48,9 @@ class WhereText:
         """The same for a column of a sub-query, where `*` means all of them."""
         return self.mentions(name) or ("*" in self.text and not name.startswith("__"))
 
-    def place(self, sql_bytes: int) -> int | None:
-        """The character of the text, from 1, behind a byte of the SQL; None for one outside it."""
-        data = self.sql.encode()
-        if not 0 <= sql_bytes <= len(data):
-            return None
-        at = len(data[:sql_bytes].decode(errors="ignore"))
-        start, told = self._places[bisect_right(self._places, (at, len(self.text))) - 1]
-        return min(told + at - start, len(self.text)) + 1
-
     def _read(self) -> None:
         at = 0
-        for token in _TOKEN.finditer(self.text):
+        for token in TOKEN.finditer(self.text):
             word = (token["word"] or "").lower()
             self._words.add(word)
             if token.start() < at or word not in _ASKS:
@@ -77,35 +60,35 @@ class WhereText:
                 if self.text[token.end() :].lstrip().startswith("("):
                     raise self._refused(f"{word}() takes one class in quotes: {word}('chair')")
                 continue
-            self._add(at, self.text[at : token.start()])
+            self.add(at, self.text[at : token.start()])
             numbers = self._numbers(call["name"].replace("''", "'"))
-            self._add(token.start(), f"list_has_any({_ASKS[word]}, {numbers})")
+            self.add(token.start(), f"list_has_any({_ASKS[word]}, {numbers})")
             self._asked.add(_ASKS[word])
             at = call.end()
-        self._add(at, self.text[at:])
-
-    def _add(self, place: int, piece: str) -> None:
-        self._places.append((sum(map(len, self._pieces)), place))
-        self._pieces.append(piece)
+        self.add(at, self.text[at:])
 
     def _numbers(self, name: str) -> list[int]:
         found = ClassNumbers(self._vocabulary).find(name)
         if not found:
-            taxonomies = self._vocabulary.taxonomies.values()
-            same = [
-                path
-                for taxonomy in taxonomies
-                for path in map(taxonomy.path, taxonomy)
-                if path is not None and path.endswith(f"/{name}")
-            ]
-            near = same or get_close_matches(name, known_classes(taxonomies), 3)
-            why = f"several classes are called '{name}'" if same else f"no class '{name}'"
-            raise self._refused(why, near)
+            raise self._refused(*no_class(name, self._vocabulary))
         return found
 
     def _refused(self, why: str, near: list[str] | None = None) -> UsageError:
         hint = f"did you mean {' or '.join(near)}?" if near else "vgr taxonomy tree"
         return UsageError(f"{why} in --where {self.text}", hint=hint)
+
+
+def no_class(name: str, vocabulary: Vocabulary) -> tuple[str, list[str]]:
+    """Why a name means no class, and the classes that may have been meant."""
+    taxonomies = vocabulary.taxonomies.values()
+    same = [
+        path
+        for taxonomy in taxonomies
+        for path in map(taxonomy.path, taxonomy)
+        if path is not None and path.endswith(f"/{name}")
+    ]
+    near = same or get_close_matches(name, known_classes(taxonomies), 3)
+    return f"several classes are called '{name}'" if same else f"no class '{name}'", near
 
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:

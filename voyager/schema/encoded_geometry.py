@@ -62,21 +62,35 @@ def measure_all(shapes: Sequence[Encoded | None], load: Load | None = None) -> N
     import numpy as np
 
     measured = np.full((len(shapes), 5), np.nan)
-    boxes: dict[int, bytes] = {}
+    encoded = [bytes(shape) if isinstance(shape, Raw) else b"" for shape in shapes]
+    boxes, numbers = _find_boxes(encoded)
+    if boxes.any():
+        measured[boxes] = _measure_boxes(numbers)
     rings: dict[int, bytes] = {}
-    for at, shape in enumerate(shapes):
-        data = bytes(shape) if isinstance(shape, Raw) else b""
-        if data.startswith(_BOX) and len(data) == _BOX_BYTES:
-            boxes[at] = data[len(_BOX) :]
-        elif data.startswith(_ONE_RING) and (ring := _numbers_of_ring(data)):
+    for at in np.flatnonzero(~boxes).tolist():
+        data = encoded[at]
+        if data.startswith(_ONE_RING) and (ring := _numbers_of_ring(data)):
             rings[at] = ring
-        elif shape is not None:
+        elif (shape := shapes[at]) is not None:
             measured[at] = _measure(decode_geometry(data) if data else shape, load)
-    if boxes:
-        measured[list(boxes)] = _measure_boxes(list(boxes.values()))
     if rings:
         measured[list(rings)] = _measure_rings(list(rings.values()))
     return measured
+
+
+def _find_boxes(encoded: Sequence[bytes]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which shapes are boxes, and the bytes of their numbers, a box a row."""
+    import numpy as np
+
+    data = np.frombuffer(b"".join(encoded), np.uint8)
+    sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    starts = np.cumsum(sizes) - sizes
+    boxes = sizes == _BOX_BYTES
+    for place, byte in enumerate(_BOX):
+        boxes[boxes] = data[starts[boxes] + place] == byte
+    if boxes.all():
+        return boxes, data.reshape(-1, _BOX_BYTES)[:, len(_BOX) :]
+    return boxes, data[starts[boxes, None] + np.arange(len(_BOX), _BOX_BYTES)]
 
 
 def _measure(shape: Any, load: Load | None) -> tuple[float, ...]:
@@ -107,14 +121,20 @@ def _array_header(data: memoryview) -> tuple[int, int]:
 def _as_floats(numbers: Sequence[bytes]) -> NDArray[Any]:
     import numpy as np
 
-    cells = np.frombuffer(b"".join(numbers), np.uint8).reshape(-1, _NUMBER)
+    return _floats_of(np.frombuffer(b"".join(numbers), np.uint8))
+
+
+def _floats_of(numbers: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    cells = numbers.reshape(-1, _NUMBER)
     return np.ascontiguousarray(cells[:, 1:]).view(">f8").ravel().astype(np.float64)
 
 
-def _measure_boxes(boxes: Sequence[bytes]) -> NDArray[Any]:
+def _measure_boxes(numbers: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
-    corners = _as_floats(boxes).reshape(-1, 2, 2)
+    corners = _floats_of(numbers).reshape(-1, 2, 2)
     low, high = corners.min(axis=1), corners.max(axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.column_stack([low, high, _finite(np.prod(high - low, axis=1))])
