@@ -178,6 +178,16 @@ class VectorStore:
         listed = [*known.segments, Listed(segment.name, segment.count)]
         self._write(known.with_segments(self._merged(listed, _MERGED_AT_ONCE)))
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something for `settle` to do."""
+        parts = self.view.parts
+        lacks_index = any(
+            part.index is None and part.segment.count >= INDEXED_ROWS for part in parts
+        )
+        counts = [part.segment.count for part in parts]
+        return (lacks_index and approximate.has_faiss()) or run_to_merge(counts) is not None
+
     def settle(self, progress: Progress = lambda *_: None) -> None:
         """Merge what is large, index what lacks an index, remove files that nobody needs.
 
