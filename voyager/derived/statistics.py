@@ -72,8 +72,8 @@ def _sharpness(levels: NDArray[np.uint8]) -> float:
     around += middle[:, :-2]
     around += middle[:, 2:]
     edges = (4 * middle[:, 1:-1] - around).astype(np.float64)
-    mean = float(edges.sum()) / edges.size  # exact: of whole numbers far below 2**53
-    return float((edges * edges).sum()) / edges.size - mean * mean
+    mean, squares = float(edges.mean()), float((edges * edges).mean())  # exact: whole numbers
+    return squares - mean * mean
 
 
 def statistics_of(found: Sequence[Measured]) -> list[bytes]:

@@ -1,0 +1,193 @@
+"""`vgr derive`: compute what is derived from images, or say what is kept of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voyager.commands.choosing import WhereOption, chosen_samples
+from voyager.commands.context import Context
+from voyager.commands.reports import capped
+from voyager.commands.sizes import counted, size_text
+from voyager.commands.words import has_key, read_words
+from voyager.errors import NotFoundError, UsageError
+from voyager.repo.dataset import Dataset
+from voyager.repo.deriving import LIMIT, Derived, derive, derived_cache
+from voyager.repo.repository import Repository
+
+if TYPE_CHECKING:
+    from voyager.derived.registry import Method
+
+_USUAL = ("probe", "pixels", "phash", "statistics", "thumbnail", "embedding")
+_EMBEDDING = "embedding"
+_EVERYTHING = "all"
+_WORTH_TELLING = 3.0
+"""Seconds of work after which its pace is told."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    methods: list[Method] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+
+
+def run(
+    ctx: Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WHAT|REV|KEY", help="values, a version, and samples of it"),
+    ] = None,
+    *,
+    where: WhereOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="of embeddings: default, or a folder with a model"),
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="say what is kept")] = False,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="WHAT", help="delete values; all: of every kind")
+    ] = None,
+) -> int:
+    """Compute what search, duplicates and training read of images, ahead of time.
+
+    WHAT is probe, pixels, phash, statistics, thumbnail or embedding, by default all of these;
+    rendition-256, rendition-384 or rendition-512 (with -q95 of higher quality), JPEGs with a short
+    side of so many pixels; layout, sketch or likeness. The version is by default the staged one.
+
+    Values are kept by content: an image is decoded once, whatever branch it is on. What was done
+    stays when you stop it. Images that cannot be decoded are listed, and the exit code is 10. Above
+    derived.limit_mb the values go that were not used for longest.
+
+    JSON: {"what", "images", "computed", "failed": {key: [what]}, "absent": [key]}; --list a line
+    for each {"name", "version", "values", "bytes"}; --drop {"dropped": [name], "bytes"}.
+
+    Example:
+      $ vgr derive
+      $ vgr derive rendition-256 v1 'train/**'
+      $ vgr derive --list
+      $ vgr derive --drop rendition-256
+    """
+    repo = ctx.open_repository()
+    if listing or drop:
+        if words or where or model or (listing and drop):
+            raise UsageError("--list and --drop stand alone", hint="vgr derive --list")
+        return _drop(ctx, repo, drop) if drop else _list(ctx, repo)
+    asked = _part(words or [], model)
+    version, keys = _chosen(ctx, repo, asked.rest, where)
+    started = time.monotonic()
+    done = derive(repo, version, asked.methods, keys, progress=ctx.progress("deriving"))
+    return _tell(ctx, asked.methods, done, time.monotonic() - started)
+
+
+def _part(words: Sequence[str], model: str | None) -> _Asked:
+    """The methods that the first words name, and the words after them."""
+    from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
+    from voyager.derived.registry import method_of
+
+    asked = _Asked()
+    names = []
+    for word in words:
+        if not asked.rest and _is_method(word):
+            names.append(word)
+        else:
+            asked.rest.append(word)
+    names = names or ([_EMBEDDING] if model else list(_USUAL))
+    if model and _EMBEDDING not in names:
+        raise UsageError(
+            "--model is about embeddings", hint=f"vgr derive embedding --model {model}"
+        )
+    for name in dict.fromkeys(names):
+        if name == _EMBEDDING:
+            asked.methods.append(embedding(open_embedder(model or DEFAULT)))
+        else:
+            asked.methods.append(method_of(name))
+    return asked
+
+
+def _is_method(word: str) -> bool:
+    from voyager.derived.registry import method_of
+
+    try:
+        return word == _EMBEDDING or method_of(word) is not None
+    except NotFoundError:
+        return False
+
+
+def _chosen(
+    ctx: Context, repo: Repository, words: list[str], where: str | None
+) -> tuple[Dataset, list[str] | None]:
+    """The version, and the keys of it that were named; None for all."""
+    parted = read_words(ctx, repo, words, most=1)
+    version = repo.at(parted.revisions[0]) if parted.revisions else repo.staged()
+    for name in () if parted.sure else parted.keys:
+        if not has_key(version, name):
+            raise NotFoundError(
+                f"'{name}' is no derived value, no revision and no key", hint="vgr derive --help"
+            )
+    if not parted.keys and where is None:
+        return version, None
+    return version, chosen_samples(ctx, repo, version, parted.keys, where)
+
+
+def _tell(ctx: Context, methods: Sequence[Method], done: Derived, seconds: float) -> int:
+    if ctx.json:
+        ctx.emit(
+            {
+                "what": [method.name for method in methods],
+                "images": done.images,
+                "computed": done.computed,
+                "failed": done.failed,
+                "absent": done.absent,
+            }
+        )
+    names = ", ".join(_shown(method.name) for method in methods)
+    if done.computed:
+        rate = f" in {seconds:.0f} s, {done.computed / seconds:,.0f} a second"
+        timed = rate if seconds > _WORTH_TELLING else ""
+        ctx.say(f"derived {names} of {counted(done.computed, 'image')}{timed}")
+    known = done.images - done.computed - len(done.absent)
+    if not done.computed and known > 0:
+        ctx.say(f"nothing to do: {names} of {counted(done.images, 'image')} is known")
+    skipped = [(key, "cannot be decoded") for key in done.failed]
+    skipped += [(key, "not here (vgr get brings it)") for key in done.absent]
+    return ctx.done_with_skips(list(capped(skipped)))
+
+
+def _shown(name: str) -> str:
+    """The name without the id of a model."""
+    return _EMBEDDING if name.startswith(f"{_EMBEDDING}-") else name
+
+
+def _list(ctx: Context, repo: Repository) -> int:
+    kept = derived_cache(repo).kept()
+    wide = max((len(one.name) for one in kept), default=0)
+    for one in kept:
+        if ctx.json:
+            row = {"name": one.name, "version": one.version, "values": one.count()}
+            ctx.emit_line({**row, "bytes": one.bytes})
+            continue
+        ctx.show(f"{size_text(one.bytes):>9}  {one.name:<{wide}}  {counted(one.count(), 'value')}")
+    limit = size_text(repo.config.get_int(LIMIT) * 1_000_000)
+    ctx.show(f"{size_text(sum(one.bytes for one in kept)):>9}  in all, of {limit} ({LIMIT})")
+    return 0
+
+
+def _drop(ctx: Context, repo: Repository, names: Sequence[str]) -> int:
+    cache = derived_cache(repo)
+    kept = cache.kept()
+    gone = [one for one in kept if one.name in names or _EVERYTHING in names]
+    known = {one.name for one in kept} | {_EVERYTHING}
+    for name in names:
+        if name not in known and not _is_method(name):
+            raise NotFoundError(f"no values '{name}' are kept", hint="vgr derive --list")
+    for one in gone:
+        cache.drop(one.name)
+    size = sum(one.bytes for one in gone)
+    if ctx.json:
+        ctx.emit({"dropped": sorted({one.name for one in gone}), "bytes": size})
+    ctx.say(f"deleted {counted(len(gone), 'kind')} of values, {size_text(size)}")
+    return 0
