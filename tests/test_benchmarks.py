@@ -126,3 +126,11 @@ def test_text_search_runs_and_tells_times_and_what_words_find() -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert "| alias | 43 | 100 | 100 |" in done.stdout
     assert "| left out: " in done.stdout
+
+
+def test_embeddings_runs_and_tells_quality() -> None:
+    program = [sys.executable, BENCHMARKS / "embeddings.py"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "70 training photographs, 30 of test" in done.stdout
+    assert "| default | 256 |" in done.stdout

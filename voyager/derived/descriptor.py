@@ -36,7 +36,7 @@ class _Edges(NamedTuple):
     floor: float
 
 
-# Weights were chosen on the validation photographs of docs/decisions/0019; none is sharp.
+# Weights were chosen on the validation photographs of docs/decisions/0020; none is sharp.
 _FINE: Final = _Edges(down=5, across=3, floor=2.0)
 _COARSE: Final = _Edges(down=4, across=3, floor=2.5)
 _COLOUR_DOWN, _COLOUR_ACROSS, _COLOUR_FLOOR = 4, 2, 200.0
