@@ -22,6 +22,7 @@ _LOOK = "Look at the dataset and its history"
 _TRADE = "Bring labels in, and take them to other tools"
 _GROW = "Grow and mark history"
 _SHARE = "Share with others"
+_TRAIN = "Train models, and say what they are made of"
 _CARE = "Settings and care"
 
 COMMANDS: dict[str, Entry] = {
@@ -79,6 +80,7 @@ COMMANDS: dict[str, Entry] = {
     "cache": Entry(_SHARE, "Show or limit what a lazy clone keeps of images looked at"),
     "pull": Entry(_SHARE, "Fetch, then merge or rebase", "branches"),
     "push": Entry(_SHARE, "Send commits and images to a remote, and move its refs", "branches"),
+    "train": Entry(_TRAIN, "Train a network on a commit", "revisions"),
     "remote": Entry(_SHARE, "Name the places that versions are sent to and come from", "remotes"),
     "config": Entry(_CARE, "Read or change settings", "settings"),
     "gc": Entry(_CARE, "Pack the store and drop what nothing points to"),

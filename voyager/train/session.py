@@ -62,12 +62,13 @@ def train_run(
     message: str = "",
     device: str = "auto",
     resume: str | None = None,
+    keep: bool = True,
     listener: Listener | None = None,
 ) -> Outcome:
     """Train on a commit and keep the run; with `resume` go on with one that was stopped.
 
     Nothing is checked about the commit here: `checks.refuse_unfit` does that. When it fails the
-    folder of the run keeps its log, and says so.
+    folder of the run keeps its log, and says so. Without `keep` nothing is left of it.
     """
     assert version.commit is not None
     listener = listener or Listener()
@@ -117,7 +118,7 @@ def train_run(
         elif ranks.first:
             folder.cut_log(0)
         told.of = training.steps
-        return _finish(repo, folder, training, ranks, listener)
+        return _finish(repo, folder, training, ranks, listener, keep=keep)
 
 
 def _finish(
@@ -126,6 +127,8 @@ def _finish(
     training: Training,
     ranks: Ranks,
     listener: Listener,
+    *,
+    keep: bool,
 ) -> Outcome:
     began, before = time.monotonic(), folder.record.seconds
     try:
@@ -151,7 +154,9 @@ def _finish(
     if not ranks.first:
         return Outcome(folder.id, trained, record, None)
     folder.write(record)
-    if trained.stopped:
+    if not keep:
+        folder.remove()
+    if trained.stopped or not keep:
         return Outcome(folder.id, trained, record, None)
     return Outcome(folder.id, trained, record, _keep(repo, folder, record, trained))
 

@@ -1,0 +1,7 @@
+"""`python -m voyager` is `vgr`, for torchrun and others that start modules."""
+
+import sys
+
+from voyager.cli import main
+
+sys.exit(main())
