@@ -42,14 +42,19 @@ class ClassWords:
     def _named(self, term: Term) -> dict[NodeId, float]:
         """The classes whose own name, alias or end of path has the term."""
         grades: dict[NodeId, float] = {}
-        for node in self._having(term):
-            grade = max(map(term.grade, self._texts[node]))
-            if grade:
-                grades[node] = grade
+        last = len(term.words) - 1
+        for number in self._near(term):
+            grade = term.grade_of(last, self._lexicon[number].decode())
+            for node in self._by_word[number] if grade else ():
+                found = grade
+                if last:
+                    found = max(map(term.grade, self._texts[node]))
+                if found:
+                    _raise(grades, node, found)
         return grades
 
-    def _having(self, term: Term) -> set[NodeId]:
-        """The classes that have the last word of a term, or nearly."""
+    def _near(self, term: Term) -> set[int]:
+        """The words that may be the last one of a term."""
         lexicon, word = self._lexicon, term.words[-1]
         numbers = set(lexicon.forms(word))
         exact = lexicon.find(word)
@@ -59,7 +64,7 @@ class ClassWords:
             numbers.update(lexicon.beginning(word))
         if term.with_typos:
             numbers.update(number for number, _ in lexicon.misspelled(word))
-        return {node for number in numbers for node in self._by_word[number]}
+        return numbers
 
     @cached_property
     def _texts(self) -> dict[NodeId, list[_Words]]:
