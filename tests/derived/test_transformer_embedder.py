@@ -23,7 +23,8 @@ from derived_images import encoded, photos, picture, reader
 from voyager.derived.cache import DerivedCache
 from voyager.derived.embeddings import Embedder, embedding, open_embedder, refuse_mixing, vectors
 from voyager.derived.picture import Picture
-from voyager.derived.transformer_embedder import KINDS, TransformerEmbedder
+from voyager.derived.transformer_embedder import TransformerEmbedder
+from voyager.derived.transformer_folder import KINDS
 from voyager.derived.transformer_preprocessing import read_preprocessing
 from voyager.errors import InvalidDataError, MissingExtraError, UsageError, VoyagerError
 
@@ -288,6 +289,21 @@ def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
     folder = write_siglip(tmp_path / "siglip")
     (folder / "tokenizer.json").write_text("{}")
     assert "unreadable tokenizer" in refused(folder)
+
+
+def test_an_older_tokenizer_is_read(tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
+    words = ["<|startoftext|>", "a</w>", "h", "t</w>", "hat</w>", "a", "ha", "t", "x", "y"]
+    vocab = {word: i for i, word in enumerate([*words, "<|endoftext|>"])}
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text("#version: 0.2\nh a\nha t</w>\n")
+    text = open_embedder(str(folder)).text
+    assert text is not None
+    one, same, other = text.embed_text(["A hat", "a  hat ", "hat"])
+    assert np.allclose(one, same, atol=1e-6)
+    assert not np.allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize(

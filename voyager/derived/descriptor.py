@@ -16,7 +16,7 @@ from voyager.derived.square import SIDE, Square
 
 DIMS: Final = 256
 VERSION: Final = b"voyager descriptor 1"
-"""Names the numbers: whatever changes one of them changes this."""
+"""Names the numbers: whatever changes one of them, the square included, changes this."""
 
 Floats: TypeAlias = NDArray[np.float32]
 

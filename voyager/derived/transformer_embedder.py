@@ -6,74 +6,27 @@ models that know words, its tokenizer. Nothing is downloaded, and no code of the
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from blake3 import blake3
-from PIL.Image import Resampling
 
 from voyager.derived.descriptor import Floats
 from voyager.derived.picture import Picture
-from voyager.derived.transformer_preprocessing import (
-    Pixels,
-    Preprocessing,
-    Usual,
-    read_json,
-    read_preprocessing,
-)
+from voyager.derived.transformer_folder import Kind, kind_of, model_hash, read_config, weight_files
+from voyager.derived.transformer_preprocessing import Pixels, Preprocessing, read_preprocessing
 from voyager.errors import InvalidDataError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
-_PURPOSE: Final = b"voyager transformers model 1\0"
 _INSTALL: Final = "pip install 'voyager-vgr[embeddings]'"
 _AT_ONCE: Final = 64
 """Images or texts that go through the model together."""
-
-_HALF: Final = (0.5, 0.5, 0.5)
-_OPENAI: Final = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-
-# What the processors of the library take where a file says nothing.
-_SQUARE: Final = {"height": 224, "width": 224}
-_VIT: Final = Usual(_SQUARE, None, Resampling.BILINEAR, _HALF, _HALF)
-_SIGLIP: Final = Usual(_SQUARE, None, Resampling.BICUBIC, _HALF, _HALF)
-_CLIP: Final = Usual({"shortest_edge": 224}, 224, Resampling.BICUBIC, *_OPENAI)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How one architecture is loaded: its class and options, and whether it has a text tower.
-
-    `padding` is how it was taught that its texts are made equally long.
-    """
-
-    model: str
-    usual: Usual
-    options: Mapping[str, object]
-    padding: bool | str = False
-
-
-KINDS: Final[Mapping[str, _Kind]] = {
-    "vit": _Kind("ViTModel", _VIT, {"add_pooling_layer": False}),
-    "dinov2": _Kind("Dinov2Model", _CLIP, {}),
-    "dinov2_with_registers": _Kind("Dinov2WithRegistersModel", _CLIP, {}),
-    "clip": _Kind("CLIPModel", _CLIP, {}, padding=True),
-    "siglip": _Kind("SiglipModel", _SIGLIP, {}, padding="max_length"),
-}
-"""By `model_type` of a `config.json`."""
-
-_NOT_THE_MODEL: Final = (
-    *("_name_or_path", "architectures", "dtype", "id2label", "label2id", "problem_type"),
-    *("torch_dtype", "transformers_version"),
-)
-"""Fields of a `config.json` on which no vector depends."""
 
 _TOKENIZERS: Final = ("tokenizer.json", "vocab.json", "spiece.model")
 
@@ -91,14 +44,14 @@ _UNREADABLE: Final = (
 
 def open_folder(folder: Path, *, device: str | None = None) -> TransformerEmbedder:
     """The embedder of the checkpoint in a folder; errors as `open_embedder` tells."""
-    config = _read_config(folder)
-    kind = _kind_of(config, folder)
+    config = read_config(folder)
+    kind = kind_of(config, folder)
     preprocessing = read_preprocessing(folder, kind.usual)
-    weights = _weights(folder)
+    weights = weight_files(folder)
     _needs_transformers()
     model = _load(folder, kind)
     return TransformerEmbedder(
-        folder, kind, preprocessing, _hash(config, preprocessing, weights), model, device
+        folder, kind, preprocessing, model_hash(config, preprocessing, weights), model, device
     )
 
 
@@ -108,7 +61,7 @@ class TransformerEmbedder:
     def __init__(
         self,
         folder: Path,
-        kind: _Kind,
+        kind: Kind,
         preprocessing: Preprocessing,
         model_id: bytes,
         model: Any,
@@ -203,61 +156,6 @@ def _open_again(folder: Path, device: str | None) -> TransformerEmbedder:
     return open_folder(folder, device=device)
 
 
-# --- the folder ---
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InvalidDataError("not a transformers model: no config.json in it", path=folder)
-    return read_json(path)
-
-
-def _kind_of(config: Mapping[str, Any], folder: Path) -> _Kind:
-    kind = KINDS.get(str(config.get("model_type")))
-    if kind is None:
-        raise UsageError(
-            f"a model of type {config.get('model_type')!r} makes no embeddings here;"
-            f" there are {', '.join(KINDS)}",
-            path=folder / "config.json",
-        )
-    return kind
-
-
-def _weights(folder: Path) -> list[Path]:
-    """The files with weights, in the order of their names."""
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    if not index.is_file():
-        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-        also = "; weights in pickles are not read, as they may run code" if pickled else ""
-        raise InvalidDataError(f"no model.safetensors in it{also}", path=folder)
-    parts = read_json(index).get("weight_map")
-    if not isinstance(parts, dict):
-        raise InvalidDataError("no weight_map in it", path=index)
-    paths = [folder / Path(str(name)).name for name in sorted({*parts.values()})]
-    for path in paths:
-        if not path.is_file():
-            raise InvalidDataError(f"{path.name} is named there and missing", path=index)
-    return paths
-
-
-def _hash(config: Mapping[str, Any], how: Preprocessing, weights: Sequence[Path]) -> bytes:
-    """32 bytes of all that the vectors of a model depend on."""
-    known = {name: value for name, value in config.items() if name not in _NOT_THE_MODEL}
-    told = json.dumps([known, repr(how)], sort_keys=True).encode()
-    whole = blake3(_PURPOSE + blake3(told).digest())
-    for path in weights:
-        content = blake3(max_threads=blake3.AUTO)
-        content.update_mmap(path)
-        whole.update(content.digest())
-    return whole.digest()
-
-
-# --- torch and transformers ---
-
-
 def _needs_transformers() -> None:
     try:
         import torch  # noqa: F401
@@ -268,7 +166,7 @@ def _needs_transformers() -> None:
         ) from None
 
 
-def _load(folder: Path, kind: _Kind) -> Any:
+def _load(folder: Path, kind: Kind) -> Any:
     """The model with the folder's weights; InvalidDataError where some lack or do not fit."""
     import safetensors
     import torch
@@ -310,7 +208,7 @@ def _silent() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _text_tower(embedder: TransformerEmbedder, kind: _Kind) -> _TextTower | None:
+def _text_tower(embedder: TransformerEmbedder, kind: Kind) -> _TextTower | None:
     """The half for texts; None for a model without one, and for a folder without tokenizer."""
     folder = embedder.folder
     if not kind.padding or not any((folder / name).is_file() for name in _TOKENIZERS):
@@ -322,6 +220,11 @@ def _text_tower(embedder: TransformerEmbedder, kind: _Kind) -> _TextTower | None
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         longest = embedder._model.config.text_config.max_position_embeddings
         return _TextTower(embedder, tokenizer, kind.padding, longest)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"the tokenizer of {folder} needs another package: {_first_line(error)}",
+            hint="pip install sentencepiece",
+        ) from error
     except _UNREADABLE as error:
         raise InvalidDataError(
             f"unreadable tokenizer: {_first_line(error)}", path=folder
