@@ -46,19 +46,25 @@ _Value = TypeVar("_Value")
 
 
 class Frame:
-    """The columns of one version's samples; `version` is any that has these samples."""
+    """The columns of one version's samples; `version` is any that has these samples.
+
+    `near` are frames to patch from that lie nearer than all that is kept.
+    """
 
     def __init__(
         self,
         version: Dataset,
         cache: TableCache | None = None,
         kept: dict[str, Kept] | None = None,
+        *,
+        near: Sequence[Frame] = (),
     ) -> None:
         self._version = version
         self._cache = cache
         self._root = version.roots.get(SAMPLES)
         self._is_edited = bool(version.overlay_keys(SAMPLES))
         self._kept = {} if kept is None else kept
+        self._near = near
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -143,6 +149,7 @@ class Frame:
 
     def _relatives(self) -> Iterator[Frame]:
         """Frames of other samples that have columns: of ancestors first, then those used last."""
+        yield from self._near
         known = [root for root in self._known_roots() if root != self._root]
         near = [root for root in _roots_before(self._version, set(known)) if root != self._root]
         for root in dict.fromkeys([*near, *known]):
