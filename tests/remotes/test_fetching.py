@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from published import PHOTOS, assert_same, assert_whole, publish, save, say
 
-from voyager.errors import NotFoundError
+from voyager.errors import NotFoundError, UsageError
 from voyager.remotes.config import Remote, set_remote
-from voyager.remotes.fetching import fetch
+from voyager.remotes.fetching import Depth, fetch
+from voyager.remotes.storages.file import FileStorage
 from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create, delete
 from voyager.repo.repository import Repository
 from voyager.repo.tags import create_tag
 from voyager.repo.undo import undo
+from voyager.store.gc import collect
 from voyager.store.purge import purge
-from voyager.store.refs import HEADS, TAGS, read_ref
+from voyager.store.refs import HEADS, TAGS, iter_refs, read_ref
 
 
 @pytest.fixture
@@ -204,3 +207,71 @@ def test_purged_bytes_do_not_come_in(
 def test_nothing_was_pushed_yet(here: Repository, storage: MemoryStorage) -> None:
     with pytest.raises(NotFoundError, match="nothing was pushed"):
         fetch(here, origin(here, storage))
+
+
+def test_tags_follow_named_branches(
+    there: Repository, here: Repository, storage: MemoryStorage
+) -> None:
+    first, tip = there.resolve("HEAD~1"), there.resolve("HEAD")
+    create(there, "side", first)
+    create_tag(there, "old", first)
+    create_tag(there, "noted", first, message="of the first")
+    create_tag(there, "new", tip)
+    publish(there, storage)
+    remote = origin(here, storage)
+    assert [move.name for move in fetch(here, remote, refs=["side"], tags=False).refs] == [
+        "refs/remotes/origin/side"
+    ]
+    # Nothing else came, so that of the tag with a message the object has to.
+    assert [move.name for move in fetch(here, remote, refs=["side"]).refs] == [
+        "refs/tags/noted",
+        "refs/tags/old",
+    ]
+    assert here.resolve("noted") == here.resolve("old") == first
+    assert fetch(here, remote, refs=["side"]).refs == []
+    done = fetch(here, remote, refs=["main"])
+    assert [move.name for move in done.refs] == ["refs/remotes/origin/main", "refs/tags/new"]
+    assert_whole(here)
+
+
+def test_tags_follow_a_shallow_branch(
+    there: Repository, here: Repository, storage: MemoryStorage
+) -> None:
+    create_tag(there, "old", there.resolve("HEAD~1"))
+    create_tag(there, "new", there.resolve("HEAD"), message="the newest")
+    publish(there, storage)
+    done = fetch(here, origin(here, storage), refs=["main"], depth=Depth(1))
+    assert [move.name for move in done.refs] == ["refs/remotes/origin/main", "refs/tags/new"]
+    assert_whole(here)
+
+
+def test_a_url_without_a_name(there: Repository, here: Repository, storage: MemoryStorage) -> None:
+    create(there, "side", there.resolve("HEAD~1"))
+    create_tag(there, "v1", there.resolve("HEAD"))
+    publish(there, storage)
+    nameless = Remote("", storage.url)
+    with pytest.raises(NotFoundError, match="nothing was fetched from a URL yet"):
+        here.resolve("FETCH_HEAD")
+    done = fetch(here, nameless, refs=["side"])
+    assert [move.name for move in done.refs] == ["FETCH_HEAD"]
+    assert done.source == f"{HEADS}side"
+    assert_same(there.at("side"), here.at("FETCH_HEAD"))
+    done = fetch(here, nameless)
+    assert done.source == f"{HEADS}main"
+    assert here.resolve("FETCH_HEAD") == there.resolve("HEAD")
+    assert fetch(here, nameless).refs == []
+    assert iter_refs(here.store) == {}
+    collect(here.store, expire_ms=0, now_ms=1 << 50, author="x", prune_all=True)
+    assert_same(there.at("HEAD"), here.at("FETCH_HEAD"))
+    assert_whole(here)
+    with pytest.raises(UsageError, match="one branch at a time"):
+        fetch(here, nameless, refs=["main", "side"])
+
+
+def test_a_limit_of_bytes_a_second(there: Repository, here: Repository, tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path / "shared")
+    publish(there, storage)
+    start = time.monotonic()
+    done = fetch(here, Remote("origin", storage.url), limit=400_000)
+    assert time.monotonic() - start > 0.7 * done.bytes / 400_000 - 0.3
+    assert_same(there.at("HEAD"), here.at("origin/main"))

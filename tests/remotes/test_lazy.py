@@ -347,3 +347,13 @@ def test_all_of_a_lazy_clone_can_be_brought_and_pushed_elsewhere(
     push(here, elsewhere)
     assert reached(elsewhere) >= {blob_of(there, key) for key in there.at("HEAD")}
     assert get_everything(here).blobs == 0
+
+
+def test_of_a_pack_that_comes_whole_only_what_was_asked_for_stays(here: Repository) -> None:
+    keys = [f"hat/{n}.jpg" for n in range(7)]
+    assert get_samples(here, keys).blobs == 7
+    assert stored(here) == 7
+    assert status(here).clean
+    (here.tree() / "hat/3.jpg").unlink()
+    assert status(here).deleted == ["hat/3.jpg"]
+    assert_whole(here)

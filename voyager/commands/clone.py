@@ -10,6 +10,7 @@ import typer
 from voyager.commands.context import Context
 from voyager.commands.reports import capped
 from voyager.commands.sizes import counted, size_text
+from voyager.commands.storages import LimitOption, limit_of
 from voyager.errors import UsageError
 
 
@@ -36,6 +37,10 @@ def run(
         list[str] | None,
         typer.Option(metavar="KEYS|EXPR", help="as --lazy, and bring these images; repeatable"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="only say what would come")
+    ] = False,
+    limit_rate: LimitOption = None,
     bare: Annotated[bool, typer.Option("--bare", help="DIR itself is the store")] = False,
     origin: Annotated[
         str, typer.Option("-o", "--origin", metavar="NAME", help="what to call the remote")
@@ -48,7 +53,8 @@ def run(
     goes on where it was.
 
     With --lazy history and labels come, and images when something looks at them; vgr get brings
-    more for good. --only brings those of keys, folders, globs, or of an expression as in --where.
+    more for good. --only brings those of keys, folders, globs, or of an expression as in --where,
+    and vgr pull the new ones of them; vgr remote only changes what that is.
 
     JSON: {"folder", "branch", "commit", "objects", "bytes", "requests", "written", "skipped"}.
 
@@ -67,15 +73,24 @@ def run(
         branch=branch,
         bare=bare,
         depth=depth,
-        lazy=lazy or bool(only),
+        lazy=lazy,
         only=only or [],
         name=origin,
-        progress=ctx.progress,
+        dry_run=dry_run,
+        limit=limit_of(limit_rate),
+        progress=lambda label: ctx.progress(label, sizes=label == "receiving"),
     )
     if ctx.json:
         ctx.emit(done.as_json())
+    if dry_run:
+        came = f"{counted(done.fetched.objects, 'object')} ({size_text(done.fetched.bytes)})"
+        images = ", and the images of --only" if only else ""
+        ctx.say(f"would clone into {_seen(done.folder)}: {came}{images}")
+        return 0
     came = f"{counted(done.fetched.objects, 'object')} ({size_text(done.fetched.bytes)})"
     ctx.say(f"cloned into {_seen(done.folder)}: {came}")
+    for text in done.unmatched:
+        ctx.warn(f"--only '{text}' names nothing yet")
     if done.commit is None:
         ctx.warn("the remote has no branch yet")
     else:

@@ -57,7 +57,7 @@ class Context:
         self.after_dashes: list[str] | None = None
         self._came_from: str | None = None
         self._repository: Repository | None = None
-        self._bar: _Bar | None = None
+        self._bars: list[_Bar] = []
 
     def set_flag(self, name: str, value: str | bool) -> None:
         """What a global flag was given as; `-C` changes the directory at once."""
@@ -160,8 +160,9 @@ class Context:
             return _no_progress
         if not self.config.get_bool("ui.progress"):
             return _no_progress
-        self._bar = _Bar(label, sys.stderr, sizes=sizes)
-        return self._bar
+        bar = _Bar(label, sys.stderr, self._bars, sizes=sizes)
+        self._bars.append(bar)
+        return bar
 
     def done_with_skips(self, skipped: Sequence[tuple[str, str]]) -> int:
         """Name what was skipped as (name, reason); the exit code for a command to return."""
@@ -174,9 +175,8 @@ class Context:
         return self.config.colored(terminal=sys.stdout.isatty())
 
     def _end_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        for bar in self._bars:
+            bar.close()
 
 
 def _follow_bound_files(repo: Repository) -> None:
@@ -200,12 +200,18 @@ def _lend_promised(repo: Repository) -> None:
 
 
 class _Bar:
-    """A progress callback that imports rich and draws only when the work takes long."""
+    """A progress callback that imports rich and draws only when the work takes long.
 
-    def __init__(self, label: str, stream: TextIO, *, sizes: bool = False) -> None:
+    Of a command's bars the one that is called is seen, and no other.
+    """
+
+    def __init__(
+        self, label: str, stream: TextIO, all_bars: list[_Bar], *, sizes: bool = False
+    ) -> None:
         self.label = label
         self.sizes = sizes
         self.stream = stream
+        self.all_bars = all_bars
         self.due = time.monotonic() + _BAR_AFTER
         self.rich: RichProgress | None = None
         self.task: TaskID | None = None
@@ -216,6 +222,8 @@ class _Bar:
             return
         self.due = now + _BAR_EVERY
         if self.rich is None or self.task is None:
+            for bar in self.all_bars:
+                bar.close()
             self.rich, self.task = self._open()
         self.rich.update(self.task, completed=done, total=total)
 
@@ -241,6 +249,7 @@ class _Bar:
     def close(self) -> None:
         if self.rich is not None:
             self.rich.stop()
+        self.rich = self.task = None
 
 
 def _no_progress(_done: int, _total: int | None) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from voyager.commands.context import Context
 from voyager.commands.fetch_text import fetched_lines
+from voyager.commands.storages import LimitOption, limit_of
 from voyager.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def run(
     ctx: Context,
     remote: Annotated[
-        str | None, typer.Argument(metavar="REMOTE", help="where from (default: origin)")
+        str | None,
+        typer.Argument(metavar="REMOTE|URL", help="where from (default: origin)"),
     ] = None,
     branches: Annotated[
         list[str] | None,
@@ -27,7 +29,7 @@ def run(
     prune: Annotated[
         bool, typer.Option("-p", "--prune", help="forget branches that the remote has no more")
     ] = False,
-    no_tags: Annotated[bool, typer.Option("--no-tags", help="bring no tags")] = False,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="bring no tag but named ones")] = False,
     depth: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="bring only the last N commits of each branch"),
@@ -39,6 +41,7 @@ def run(
     unshallow: Annotated[
         bool, typer.Option("--unshallow", help="bring all history that was left out")
     ] = False,
+    limit_rate: LimitOption = None,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only say what would come, at most")
     ] = False,
@@ -47,7 +50,11 @@ def run(
 
     What the remote's branches hold comes in and is checked; origin/main then says where its main
     was. vgr merge origin/main takes it over, vgr pull does both. What was purged there is purged
-    here too. A tag that is another here stays.
+    here too. All tags come too, or with BRANCH… those of commits that come or are here; a tag that
+    is another here stays.
+
+    From a URL that is no remote's one branch comes, by default the one that a clone begins with;
+    FETCH_HEAD names it until the next time.
 
     JSON: {"refs": [{"name", "old", "new"}], "objects", "bytes", "requests", "kept": tags that are
     others here, "purged": how many blobs}.
@@ -56,12 +63,15 @@ def run(
       $ vgr fetch
       $ vgr fetch origin relabel
       $ vgr fetch --prune
+      $ vgr fetch /media/ben/shoes relabel
     """
     from voyager.remotes.config import find_remote, only_remote
     from voyager.remotes.fetching import fetch
 
     repo = ctx.open_repository()
     found = only_remote(repo) if remote is None else find_remote(repo, remote)
+    if prune and not found.name:
+        raise UsageError("--prune wants the name of a remote", hint="vgr remote ls")
     done = fetch(
         repo,
         found,
@@ -70,6 +80,7 @@ def run(
         tags=not no_tags,
         depth=_depth(depth, deepen, unshallow=unshallow),
         dry_run=dry_run,
+        limit=limit_of(limit_rate),
         progress=ctx.progress("receiving", sizes=True),
     )
     if ctx.json:

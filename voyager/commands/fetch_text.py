@@ -7,28 +7,40 @@ from typing import TYPE_CHECKING
 
 from voyager.commands.commits import short_id
 from voyager.commands.sizes import counted, size_text
-from voyager.store.refs import REMOTES, TAGS
+from voyager.store.refs import FETCH_HEAD, REMOTES, TAGS
 
 if TYPE_CHECKING:
     from voyager.remotes.config import Remote
-    from voyager.remotes.fetching import Fetched, RefMove
+    from voyager.remotes.fetch_plan import Fetched, RefMove
+    from voyager.remotes.lazy import Got
 
 
 def fetched_lines(done: Fetched, remote: Remote, *, dry_run: bool = False) -> Iterator[str]:
     """Where from, a line for each ref, and how much came."""
-    if not (done.refs or done.purged or done.objects):
+    if not (done.refs or done.purged or done.objects or done.source):
         yield f"nothing new at {remote}"
         return
     yield f"from {remote.url}"
-    names = [move.name.removeprefix(REMOTES).removeprefix(TAGS) for move in done.refs]
+    if done.source:
+        kind = "tag" if done.source.startswith(TAGS) else "branch"
+        yield f"  {kind} '{done.source.split('/', 2)[2]}' is FETCH_HEAD now"
+    moves = [move for move in done.refs if move.name != FETCH_HEAD]
+    names = [move.name.removeprefix(REMOTES).removeprefix(TAGS) for move in moves]
     width = max(map(len, names), default=0)
-    for move, name in zip(done.refs, names, strict=True):
+    for move, name in zip(moves, names, strict=True):
         yield f"  {name:<{width}}  {_moved(move)}"
     if done.objects:
         came = "would come, at most" if dry_run else "came"
         yield f"{counted(done.objects, 'object')} {came} ({size_text(done.bytes)})"
     if done.purged:
         yield f"{counted(done.purged, 'image')} purged there, and here"
+
+
+def got_line(done: Got, *, dry_run: bool = False) -> str:
+    """How many images came, and what became of them."""
+    files = f", {counted(done.updated.written, 'file')} laid out" if done.updated.written else ""
+    came = "would come" if dry_run else "came"
+    return f"{counted(done.blobs, 'image')} {came} ({size_text(done.bytes)}){files}"
 
 
 def _moved(move: RefMove) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
-from voyager.commands.storages import storage_of
+from voyager.commands.storages import LimitOption, limit_of, storage_of
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.repository import Repository
 from voyager.repo.upstream import upstream_of
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from voyager.remotes.push import Pushed
 
 _USAGE = "vgr push --help"
-_RATE = re.compile(r"(\d{1,12})\s*([kMG]?)B?(?:/s)?")
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 def run(
@@ -51,10 +48,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only say what would be sent")
     ] = False,
-    limit_rate: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="send at most so many bytes a second: 500k, 2M"),
-    ] = None,
+    limit_rate: LimitOption = None,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="go past the pre-push hook")
     ] = False,
@@ -78,12 +72,12 @@ def run(
     """
     if force and lease:
         raise UsageError("--force and --force-with-lease exclude each other", hint=_USAGE)
-    limit = None if limit_rate is None else _rate(limit_rate)
+    limit = limit_of(limit_rate)
     from voyager.remotes.push import push
 
     repo = ctx.open_repository()
     meant = _remote(repo, remote)
-    with storage_of(ctx, repo, meant, moves_root=not dry_run) as (there, storage):
+    with storage_of(ctx, repo, meant, moves_root=not dry_run, limit=limit) as (there, storage):
         done = push(
             repo,
             storage,
@@ -96,7 +90,6 @@ def run(
             lease=lease,
             upstream=upstream,
             dry_run=dry_run,
-            limit=limit,
             verify=not no_verify,
             progress=ctx.progress("sending", sizes=True),
             checking=ctx.progress("looking at images"),
@@ -125,16 +118,6 @@ def _remote(repo: Repository, name: str | None) -> Remote:
         raise UsageError(
             f"'{name}' is no remote", hint=f"vgr push {only_remote(repo)} {name}"
         ) from None
-
-
-def _rate(text: str) -> int:
-    found = _RATE.fullmatch(text.strip())
-    limit = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not limit:
-        raise UsageError(
-            f"--limit-rate is a number of bytes a second, not '{text}'", hint="--limit-rate 2M"
-        )
-    return limit
 
 
 def _told(done: Pushed, remote: Remote, *, dry_run: bool) -> list[str]:

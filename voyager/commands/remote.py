@@ -36,26 +36,44 @@ _Url = Annotated[str, typer.Argument(metavar="URL", help="a URL, or a folder")]
 
 @app.command()
 def ls(ctx: Context) -> None:
-    """List the remotes; with -v also the branches that they protect, for which they are asked.
+    """List the remotes; with -v also the branches that they protect, for which they are asked, and
+    what a lazy clone wants of them.
 
-    JSON: [{"name", "url"}], with -v also "protected": [BRANCH], null where nothing was pushed.
+    JSON: [{"name", "url"}], with -v also "protected": [BRANCH], null where nothing was pushed, and
+    "only": [KEYS or EXPR], null where nothing is left out.
 
     Example:
       $ vgr remote ls
       $ vgr remote ls -v
     """
     from voyager.remotes.config import remotes_of
+    from voyager.remotes.only import only_of
 
     repo = ctx.open_repository()
     found = remotes_of(repo)
     policies = [_protected(ctx, repo, remote) if ctx.verbose else None for remote in found]
+    wanted = [only_of(repo.store, remote.name) for remote in found]
     if ctx.json:
-        more = [{"protected": globs} if ctx.verbose else {} for globs in policies]
+        more = [
+            {"protected": globs, "only": only} if ctx.verbose else {}
+            for globs, only in zip(policies, wanted, strict=True)
+        ]
         ctx.emit([remote.as_json() | each for remote, each in zip(found, more, strict=True)])
     width = max((len(remote.name) for remote in found), default=0)
-    for remote, globs in zip(found, policies, strict=True):
+    for remote, globs, only in zip(found, policies, wanted, strict=True):
         words = f" (protects {', '.join(globs)})" if globs else ""
+        words += _lazy_words(only) if ctx.verbose else ""
         ctx.show(f"{remote.name:<{width}}  {remote.url}{words}")
+
+
+def _lazy_words(only: list[str] | None) -> str:
+    if only is None:
+        return ""
+    return f" (lazy, but for {_quoted(only)})" if only else " (lazy)"
+
+
+def _quoted(texts: list[str]) -> str:
+    return ", ".join(f"'{text}'" for text in texts)
 
 
 def _protected(ctx: Context, repo: Repository, remote: Remote) -> list[str] | None:
@@ -189,8 +207,44 @@ def protect(
             found = policy.protected(storage)
     if ctx.json:
         ctx.emit({"protected": found})
-    words = ", ".join(f"'{glob}'" for glob in found)
-    ctx.show(f"{remote} protects {words}" if found else f"{remote} protects no branch")
+    ctx.show(f"{remote} protects {_quoted(found)}" if found else f"{remote} protects no branch")
+
+
+@app.command()
+def only(
+    ctx: Context,
+    name: _Name,
+    wanted: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEYS|EXPR", help="keys, folders, globs, or an expression"),
+    ] = None,
+    *,
+    delete: Annotated[bool, typer.Option("-d", "--delete", help="want them no more")] = False,
+) -> None:
+    """Name the images that a lazy clone wants of a remote; without KEYS|EXPR list them.
+
+    They are what vgr clone --only said. vgr pull brings the new ones of them, vgr get alone those
+    that are not here. Images that are here stay, whatever is wanted.
+
+    JSON: {"only": [KEYS or EXPR]}.
+
+    Example:
+      $ vgr remote only origin 'train/shoes/**' "split = 'test'"
+      $ vgr remote only origin
+      $ vgr remote only origin --delete 'train/shoes/**'
+    """
+    from voyager.remotes.config import named_remote
+    from voyager.remotes.only import change_only
+
+    if delete and not wanted:
+        raise UsageError(
+            "--delete says what is wanted no more", hint=f"vgr remote only {name} --delete KEYS"
+        )
+    repo = ctx.open_repository()
+    found = change_only(repo, named_remote(repo, name).name, wanted or [], remove=delete)
+    if ctx.json:
+        ctx.emit({"only": found})
+    ctx.show(f"of {name} come {_quoted(found)}" if found else f"of {name} no images come at once")
 
 
 def _tell(ctx: Context, remote: Remote, words: str) -> None:

@@ -60,6 +60,7 @@ class Found(NamedTuple):
     pack: Packed
     offset: int
     stored: int
+    kind: int
 
 
 class Listing:
@@ -114,7 +115,7 @@ class Listing:
         at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
         hits = np.flatnonzero(ordered[at] == wanted)
         return {
-            ids[hit]: Found(self.pack, int(offsets[place]), int(lengths[place]))
+            ids[hit]: Found(self.pack, int(offsets[place]), int(lengths[place]), self.kinds[place])
             for hit, place in zip(hits.tolist(), order[at[hits]].tolist(), strict=True)
         }
 
@@ -122,7 +123,7 @@ class Listing:
         """As `find`; loading numpy takes longer than looking a few up."""
         places = {one: self._place(one[:8]) for one in ids}
         return {
-            one: Found(self.pack, self._offsets[at], self._lengths[at])
+            one: Found(self.pack, self._offsets[at], self._lengths[at], self.kinds[at])
             for one, at in places.items()
             if at is not None
         }

@@ -7,27 +7,29 @@ goes on with it; killed later, `vgr checkout --continue` lays out the rest of th
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from voyager.errors import CorruptError, ExistsError, InvalidDataError, NotFoundError
 from voyager.remotes.base import Storage
+from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.config import DEFAULT, Remote, Upstream, remotes_of, set_remote, set_upstream
 from voyager.remotes.counted import Counted
-from voyager.remotes.fetching import Depth, Fetched, catalogue_in, fetch_from, read_root
-from voyager.remotes.lazy import Got, attach, get_samples
-from voyager.remotes.registry import open_storage
+from voyager.remotes.fetch_plan import Fetched, first_ref
+from voyager.remotes.fetching import Depth, catalogue_in, fetch_from, read_root
+from voyager.remotes.lazy import Got, attach
+from voyager.remotes.only import choose, get_only, lazy_value
+from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.remotes.root import Root
 from voyager.remotes.urls import normal_url
-from voyager.repo.dataset import Dataset
-from voyager.repo.keys import match_keys
 from voyager.repo.layout import FOLDER
-from voyager.repo.promised import LAZY, is_lazy
+from voyager.repo.promised import LAZY
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.revisions import peel
-from voyager.repo.snapshot import SAMPLES
 from voyager.repo.staging import fold_staging, replace_staging
 from voyager.repo.switch import Goal, continue_switch
 from voyager.repo.worktree import Updated
@@ -50,6 +52,8 @@ class Cloned:
     updated: Updated = field(default_factory=Updated)
     got: Got = field(default_factory=Got)
     """Of a lazy clone the images that were asked for."""
+    unmatched: list[str] = field(default_factory=list)
+    """What was asked for and names nothing now."""
 
     def as_json(self) -> dict[str, Any]:
         """As `vgr clone --json` says it."""
@@ -75,27 +79,37 @@ def clone(
     lazy: bool = False,
     only: Sequence[str] = (),
     name: str = DEFAULT,
-    opener: Callable[[str], Storage] = open_storage,
+    dry_run: bool = False,
+    limit: int | None = None,
+    opener: Callable[[str], Storage] | None = None,
     progress: Callable[[str], Progress] = lambda _label: no_progress,
 ) -> Cloned:
     """Make a repository of a remote in a folder, by default named as the last part of the URL.
 
     `branch` (or a tag) is checked out instead of the remote's own first one, `depth` is how many
     commits to bring of each branch, by default all. `lazy` leaves out the images, but for those of
-    `only`: keys, folders, globs, or SQL as `Dataset.where` takes it. Raises ExistsError for a
-    folder that is not empty, NotFoundError where nothing was pushed or there is no such branch.
+    `only`: keys, folders, globs, or SQL as `Dataset.where` takes it, which is kept, and looked at
+    again by `only.get_only`. Raises ExistsError for a folder that is not empty, NotFoundError where
+    nothing was pushed or there is no such branch, UsageError for what is no expression.
     """
+    lazy = lazy or bool(only)
     remote = Remote(name, normal_url(url))
     folder = (folder or Path(remote.url.rstrip("/").rpartition("/")[2] or "clone")).absolute()
     store = folder if bare else folder / FOLDER
     part = store.with_name(store.name + _PART)
     _refuse_taken(folder, part)
+    if opener is None:
+        opener = partial(open_storage, options=StorageOptions(limit=limit))
     with contextlib.closing(Counted(opener(remote.url))) as storage:
         # Before a folder is made, so that a wrong URL leaves none.
         root = read_root(catalogue_in(storage, part), Remote("", remote.url))
         head = _first(root, branch, remote)
-        with _removed_if_refused(folder, part), _begun(part, remote, lazy=lazy) as repo:
-            done = Cloned(folder)
+        done = Cloned(folder)
+        if dry_run:
+            _estimate(storage, root, done, lazy=lazy)
+            return done
+        value = lazy_value(only) if lazy else None
+        with _removed_if_refused(folder, part), _begun(part, remote, value) as repo:
             done.fetched = fetch_from(
                 repo,
                 storage,
@@ -106,26 +120,28 @@ def clone(
                 progress=progress("receiving"),
             )
             _settle(repo, remote, head, bare=bare)
+            if only and head is not None:
+                version = repo.dataset_of(_tip(repo, remote, head)[0])
+                done.unmatched = choose(version, only).unmatched
     files.rename(part, store)
     files.sync_folder(store.parent)
     with Repository.open(store) as repo:
         if repo.store.value(RUNNING) is not None:
             attach(repo)
             done.updated = continue_switch(repo, progress=progress("writing"))
-        if only:
-            keys = {key for text in only for key in _chosen(repo.staged(), text)}
-            done.got = get_samples(repo, sorted(keys), progress=progress("receiving"))
+        done.got = get_only(repo, limit=limit, progress=progress("receiving")) or Got()
         done.branch, done.commit = repo.head.branch, repo.head.commit
     return done
 
 
-def _chosen(version: Dataset, text: str) -> list[str]:
-    """The samples that a pattern names, or for which an expression is true."""
-    if not any(sign in text for sign in " =<>("):
-        return [key for space, key in match_keys(version, [text]) if space == SAMPLES]
-    from voyager.repo.where import keys_where
-
-    return keys_where(version, text)
+def _estimate(storage: Counted, root: Root, done: Cloned, *, lazy: bool) -> None:
+    """What would come: of a lazy clone the metadata."""
+    with tempfile.TemporaryDirectory(prefix="vgr-") as folder:
+        packs = Catalogue(storage, Path(folder)).packs(root)
+    wanted = [pack for pack in packs if not (lazy and pack.blobs)]
+    done.fetched.objects = sum(pack.entries for pack in wanted)
+    done.fetched.bytes = sum(pack.size for pack in wanted)
+    done.fetched.requests = storage.requests
 
 
 def _refuse_taken(folder: Path, part: Path) -> None:
@@ -137,8 +153,8 @@ def _refuse_taken(folder: Path, part: Path) -> None:
 
 
 @contextlib.contextmanager
-def _begun(part: Path, remote: Remote, *, lazy: bool) -> Iterator[Repository]:
-    """The repository in the making, new or as it was left."""
+def _begun(part: Path, remote: Remote, lazy: dict[str, list[str]] | None) -> Iterator[Repository]:
+    """The repository in the making, new or as it was left; `lazy` says what it leaves out."""
     if (part / "SPEC").exists():
         repo = Repository.open(part)
         known = {each.name: each.url for each in remotes_of(repo)}
@@ -153,10 +169,10 @@ def _begun(part: Path, remote: Remote, *, lazy: bool) -> Iterator[Repository]:
         repo = Repository.init(part, bare=True)
     with repo:
         set_remote(repo, remote, kind="clone")
-        if lazy != is_lazy(repo.store, remote.name):
+        old = repo.store.value(LAZY + remote.name)
+        if lazy != old:
             with repo.transaction("clone", remote.name) as txn:
-                old = repo.store.value(LAZY + remote.name)
-                txn.move(LAZY + remote.name, {} if lazy else None, old=old)
+                txn.move(LAZY + remote.name, lazy, old=old)
                 txn.commit()
         yield repo
 
@@ -187,11 +203,7 @@ def _first(root: Root, asked: str | None, remote: Remote) -> str | None:
         raise NotFoundError(
             f"{remote.url} has no branch or tag '{asked}'", hint="vgr clone URL, without --branch"
         )
-    branches = sorted(name for name in root.refs if name.startswith(HEADS))
-    for name in (root.head.removeprefix(HEADS), "main", "master"):
-        if HEADS + name in branches:
-            return HEADS + name
-    return branches[0] if branches else None
+    return first_ref(root)
 
 
 def _settle(repo: Repository, remote: Remote, head: str | None, *, bare: bool) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,13 +20,15 @@ from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.closure import Closure, peel_tag
 from voyager.remotes.config import Remote
 from voyager.remotes.counted import Counted
+from voyager.remotes.fetch_plan import Fetched, FetchPlan, RefMove, plan_fetch
 from voyager.remotes.incoming import Incoming
 from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.partial import bring_blobs, bring_commits
 from voyager.remotes.ranged import RangedReader
 from voyager.remotes.receiving import Receiver
-from voyager.remotes.registry import open_storage
+from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.remotes.root import Packed, Root
+from voyager.remotes.tag_following import follow_tags
 from voyager.remotes.tombstones import apply_tombstones
 from voyager.remotes.urls import split_url
 from voyager.repo.promised import is_lazy
@@ -38,51 +39,9 @@ from voyager.store.ids import Kind
 from voyager.store.objectstore import SHALLOW, Store
 from voyager.store.pack_use import registered
 from voyager.store.purge import tombstones
-from voyager.store.refs import HEADS, TAGS, iter_refs, move_ref
+from voyager.store.refs import FETCH_HEAD, iter_refs, move_ref, read_ref
 from voyager.store.transaction import Transaction
 from voyager.wire import object_ref
-
-
-@dataclass(frozen=True, slots=True)
-class RefMove:
-    """A ref of this repository that a fetch or push moved; `name` is the full one."""
-
-    name: str
-    old: bytes | None
-    new: bytes | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "old": None if self.old is None else self.old.hex(),
-            "new": None if self.new is None else self.new.hex(),
-        }
-
-
-@dataclass(slots=True)
-class Fetched:
-    """What a fetch brought: `objects` came in by `bytes` in `requests`.
-
-    `kept` are tags that are others here than there, and stay; `purged` blobs went.
-    """
-
-    refs: list[RefMove] = field(default_factory=list)
-    objects: int = 0
-    bytes: int = 0
-    requests: int = 0
-    kept: list[str] = field(default_factory=list)
-    purged: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """As `vgr fetch --json` says it."""
-        return {
-            "refs": [move.as_json() for move in self.refs],
-            "objects": self.objects,
-            "bytes": self.bytes,
-            "requests": self.requests,
-            "kept": list(self.kept),
-            "purged": self.purged,
-        }
 
 
 def fetch(
@@ -94,21 +53,20 @@ def fetch(
     tags: bool = True,
     depth: Depth | None = None,
     dry_run: bool = False,
+    limit: int | None = None,
     progress: Progress = no_progress,
 ) -> Fetched:
     """Bring what the branches (or those of `refs`) and tags of a remote have.
 
     `prune` forgets branches that the remote has no more. Nothing of it moves a branch of this
-    repository. Raises CorruptError and InvalidDataError for bytes that break the rules; nothing is
-    adopted then. Finished packs stay, and are not fetched again. With `depth` only part of the
-    history comes.
+    repository. With all branches all tags come, with named ones the tags of commits that come or
+    are here; `tags=False` leaves them. Of a remote without a name one branch comes, by default its
+    first, as FETCH_HEAD. Raises CorruptError and InvalidDataError for bytes that break the rules;
+    nothing is adopted then. Finished packs stay, and are not fetched again. With `depth` only part
+    of the history comes. `limit` is in bytes a second.
     """
-    if not remote.name:
-        raise UsageError(
-            f"fetch wants the name of a remote, not '{remote.url}'",
-            hint=f"vgr remote add NAME {remote.url}",
-        )
-    with contextlib.closing(Counted(open_storage(remote.url))) as storage:
+    options = StorageOptions(limit=limit)
+    with contextlib.closing(Counted(open_storage(remote.url, options=options))) as storage:
         return fetch_from(
             repo,
             storage,
@@ -140,7 +98,7 @@ def fetch_from(
     catalogue = catalogue_of(repo, storage)
     for attempt in (1, 2):
         root = root or read_root(catalogue, remote)
-        plan = _plan(repo, remote, root, refs=refs, prune=prune, tags=tags)
+        plan = plan_fetch(repo, remote, root, refs=refs, prune=prune, tags=tags)
         try:
             if dry_run:
                 _estimate(repo, catalogue, root, plan)
@@ -208,78 +166,6 @@ def _refuse_repository(remote: Remote) -> None:
         )
 
 
-# -- which refs -----------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Plan:
-    """Which refs are to move, and what tips of the remote they need."""
-
-    moves: dict[str, tuple[bytes | None, bytes | None]]
-    done: Fetched
-    every_tip: list[bytes] = field(default_factory=list)
-    """Also those of refs that are as they were."""
-
-    def tips(self) -> list[bytes]:
-        return [new for _, new in self.moves.values() if new is not None]
-
-
-def _plan(
-    repo: Repository,
-    remote: Remote,
-    root: Root,
-    *,
-    refs: Sequence[str] | None,
-    prune: bool,
-    tags: bool,
-) -> _Plan:
-    here = iter_refs(repo.store)
-    wanted = _choose(remote, root, refs, tags=tags)
-    plan = _Plan({}, Fetched())
-    for name, new in wanted.items():
-        if name.startswith(TAGS):
-            if here.get(name, new) != new:
-                plan.done.kept.append(name.removeprefix(TAGS))
-                continue
-            own = name
-        else:
-            own = remote.refs + name.removeprefix(HEADS)
-        plan.every_tip.append(new)
-        if here.get(own) != new:
-            plan.moves[own] = (here.get(own), new)
-    if prune:
-        there = {remote.refs + name.removeprefix(HEADS) for name in root.refs}
-        for own, old in here.items():
-            if own.startswith(remote.refs) and own not in there:
-                plan.moves[own] = (old, None)
-    return plan
-
-
-def _choose(
-    remote: Remote, root: Root, refs: Sequence[str] | None, *, tags: bool
-) -> dict[str, bytes]:
-    """The refs of the remote to bring: branches and tags, or those that were named."""
-    known = {name: bytes(ref.data) for name, ref in root.refs.items()}
-    if refs is None:
-        starts = (HEADS, TAGS) if tags else (HEADS,)
-        return {name: new for name, new in known.items() if name.startswith(starts)}
-    found = {}
-    for name in refs:
-        full = next((one for one in (name, HEADS + name, TAGS + name) if one in known), None)
-        if full is None:
-            raise NotFoundError(f"'{remote}' has no branch or tag '{name}'", hint=_near(name, root))
-        found[full] = known[full]
-    return found
-
-
-def _near(name: str, root: Root) -> str:
-    from difflib import get_close_matches
-
-    names = [full.split("/", 2)[-1] for full in root.refs]
-    near = get_close_matches(name, names, 1)
-    return f"did you mean '{near[0]}'?" if near else "vgr fetch, then vgr branch -a"
-
-
 # -- what comes in --------------------------------------------------------------------------------
 
 
@@ -288,19 +174,22 @@ def _carry_out(
     catalogue: Catalogue,
     root: Root,
     remote: Remote,
-    plan: _Plan,
+    plan: FetchPlan,
     kind: str,
     depth: Depth | None,
     progress: Progress,
 ) -> None:
     plan.done.purged = apply_tombstones(repo, root)
-    if not plan.moves and depth is None:
+    if not plan.moves and not plan.following and depth is None:
         return
     with repo.transaction(kind, remote.name) as txn:
         with contextlib.closing(Incoming(repo.store)) as incoming:
             tips = plan.tips() if depth is None else plan.every_tip
             lazy = is_lazy(repo.store, remote.name)
             bring(repo, catalogue, root, incoming, tips, depth=depth, lazy=lazy, progress=progress)
+            _follow(repo, catalogue, root, incoming, plan)
+            if not plan.moves and depth is None:
+                return
             adopt(txn, incoming, plan.done)
         for name, (old, new) in sorted(plan.moves.items()):
             move_ref(txn, name, new, old=old)
@@ -309,6 +198,17 @@ def _carry_out(
     if is_lazy(repo.store, remote.name):
         catalogue.keep_root(root)
     RemoteMemory(catalogue.folder, catalogue.storage.url).saw(root)
+
+
+def _follow(
+    repo: Repository, catalogue: Catalogue, root: Root, incoming: Incoming, plan: FetchPlan
+) -> None:
+    """Let tags come too whose commits are here by now."""
+    if plan.following:
+        packs = unknown_packs(repo.store, catalogue, root)
+        tips = {peel_tag(incoming, tip) for tip in plan.every_tip} | known_tips(repo)
+        found = follow_tags(incoming, catalogue, packs, plan.following, tips)
+        plan.moves.update((name, (None, tag)) for name, tag in found.items())
 
 
 def adopt(txn: Transaction, incoming: Incoming, done: Fetched) -> None:
@@ -370,7 +270,11 @@ def bring(
     if lazy:
         absent -= set(RangedReader(catalogue, catalogue.blob_listings(root)).find(absent))
     else:
-        bring_blobs(incoming, catalogue, receiver, unknown, absent)
+        lender = repo.store.lender
+        if lender is not None:
+            absent -= lender.promises(absent)  # by another remote
+        exactly = lender is not None
+        bring_blobs(incoming, catalogue, receiver, unknown, absent, exactly=exactly)
         absent -= incoming.present(absent)
     if absent:
         raise CorruptError(
@@ -392,8 +296,8 @@ def _real_parents(store: Store) -> list[bytes]:
 def known_tips(repo: Repository) -> set[bytes]:
     """The commits that refs name: all that they reach is here."""
     tips = {peel(repo.store, ref) for ref in iter_refs(repo.store).values()}
-    head = repo.head.commit
-    return tips if head is None else tips | {head}
+    more = {repo.head.commit, read_ref(repo.store, FETCH_HEAD)} - {None}
+    return tips | {peel(repo.store, tip) for tip in more if tip is not None}
 
 
 def _is_all_here(store: Store, tips: Sequence[bytes], known: set[bytes]) -> bool:
@@ -426,7 +330,7 @@ def _lacking(store: Store, catalogue: Catalogue, unknown: Sequence[Packed]) -> l
     return [pack for pack in packs if pack.name not in whole]
 
 
-def _estimate(repo: Repository, catalogue: Catalogue, root: Root, plan: _Plan) -> None:
+def _estimate(repo: Repository, catalogue: Catalogue, root: Root, plan: FetchPlan) -> None:
     """What a fetch would bring, at most: the packs whose names are not known."""
     plan.done.refs = [RefMove(name, *move) for name, move in sorted(plan.moves.items())]
     if _is_all_here(repo.store, plan.tips(), known_tips(repo)):

@@ -19,12 +19,13 @@ from voyager.errors import CorruptError, NotFoundError, VoyagerError
 from voyager.remotes.blob_cache import BlobCache
 from voyager.remotes.config import Remote, remotes_of
 from voyager.remotes.counted import Counted
-from voyager.remotes.fetching import Fetched, adopt, catalogue_of, read_root, unknown_packs
+from voyager.remotes.fetch_plan import Fetched
+from voyager.remotes.fetching import adopt, catalogue_of, read_root, unknown_packs
 from voyager.remotes.incoming import Incoming
 from voyager.remotes.partial import bring_blobs
 from voyager.remotes.ranged import RangedReader
 from voyager.remotes.receiving import Receiver
-from voyager.remotes.registry import open_storage
+from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.repo.dataset import Dataset
 from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -198,30 +199,44 @@ class Got:
         }
 
 
-def get_samples(repo: Repository, keys: Sequence[str], *, progress: Progress = no_progress) -> Got:
+def get_samples(
+    repo: Repository,
+    keys: Sequence[str],
+    *,
+    limit: int | None = None,
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Got:
     """Bring all bytes of some staged samples for good, and lay out the files that are not there.
 
-    Raises CorruptError for what no remote has.
+    `limit` is in bytes a second. Raises CorruptError for what no remote has.
     """
     version = repo.staged()
     wanted: set[bytes] = set()
     for _, row in version.rows_at(SAMPLES, sorted(key.encode() for key in keys)):
         if row is not None:
             wanted.update(one for code, one in iter_references(row) if code == BLOB_EXT)
-    done = get_blobs(repo, wanted, progress=progress)
-    done.updated = _lay_out(repo, version, keys)
+    done = get_blobs(repo, wanted, limit=limit, dry_run=dry_run, progress=progress)
+    if not dry_run:
+        done.updated = _lay_out(repo, version, keys)
     return done
 
 
 def get_everything(
-    repo: Repository, *, walking: Progress = no_progress, progress: Progress = no_progress
+    repo: Repository,
+    *,
+    limit: int | None = None,
+    dry_run: bool = False,
+    walking: Progress = no_progress,
+    progress: Progress = no_progress,
 ) -> Got:
     """Bring all bytes that any version needs: of branches, tags, stashes, and what is staged; the
     files of what is staged are laid out."""
     live = mark(repo.store, iter_current(repo.store), walking)
-    done = get_blobs(repo, live.blobs, progress=progress)
-    version = repo.staged()
-    done.updated = _lay_out(repo, version, list(version))
+    done = get_blobs(repo, live.blobs, limit=limit, dry_run=dry_run, progress=progress)
+    if not dry_run:
+        version = repo.staged()
+        done.updated = _lay_out(repo, version, list(version))
     return done
 
 
@@ -232,17 +247,32 @@ def _lay_out(repo: Repository, version: Dataset, keys: Iterable[str]) -> Updated
     return lay_out(repo, version, [key for key in keys if not os.path.lexists(repo.root / key)])
 
 
-def get_blobs(repo: Repository, blobs: Iterable[bytes], *, progress: Progress = no_progress) -> Got:
-    """Bring promised blobs into the store; those that are here, or purged, are passed over."""
+def get_blobs(
+    repo: Repository,
+    blobs: Iterable[bytes],
+    *,
+    limit: int | None = None,
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Got:
+    """Bring promised blobs into the store; those that are here, or purged, are passed over.
+
+    With `dry_run` it says what would come, by the indexes that are here.
+    """
     purged = tombstones(repo.store)
     left = set(blobs) - purged
     left -= set(repo.store.places(left))
     done = Got()
     for remote in remotes_of(repo):
-        if left and is_lazy(repo.store, remote.name):
-            with contextlib.closing(Counted(open_storage(remote.url))) as storage:
-                _get_from(repo, storage, remote, left, purged, done, progress)
-            left -= set(repo.store.places(left))
+        if not left or not is_lazy(repo.store, remote.name):
+            continue
+        options = StorageOptions(limit=limit)
+        with contextlib.closing(Counted(open_storage(remote.url, options=options))) as storage:
+            if dry_run:
+                left -= _look_for(repo, storage, remote, left, done)
+                continue
+            _get_from(repo, storage, remote, left, purged, done, progress)
+        left -= set(repo.store.places(left))
     if left:
         raise CorruptError(
             f"{len(left):,} images are neither here nor listed by a remote, first"
@@ -250,6 +280,19 @@ def get_blobs(repo: Repository, blobs: Iterable[bytes], *, progress: Progress = 
             hint="vgr fetch, then vgr fsck",
         )
     return done
+
+
+def _look_for(
+    repo: Repository, storage: Counted, remote: Remote, wanted: set[bytes], done: Got
+) -> set[bytes]:
+    """Those of some blobs that a remote lists; `done` counts them."""
+    catalogue = catalogue_of(repo, storage)
+    listings = catalogue.blob_listings(read_root(catalogue, remote))
+    found = RangedReader(catalogue, listings).find(wanted)
+    done.blobs += len(found)
+    done.bytes += sum(place.stored for place in found.values())
+    done.requests += storage.requests
+    return set(found)
 
 
 def _get_from(
@@ -267,7 +310,7 @@ def _get_from(
         with contextlib.closing(Incoming(repo.store)) as incoming:
             receiver = Receiver(repo.store, storage, purged=purged, progress=progress)
             packs = unknown_packs(repo.store, catalogue, root)
-            bring_blobs(incoming, catalogue, receiver, packs, wanted)
+            bring_blobs(incoming, catalogue, receiver, packs, wanted, exactly=True)
             done.blobs += len(incoming.present(wanted))
             adopt(txn, incoming, Fetched())
         txn.commit()

@@ -203,9 +203,15 @@ def bring_blobs(
     catalogue: Catalogue,
     receiver: Receiver,
     packs: Sequence[Packed],
-    wanted: Iterable[bytes],
+    wanted: Collection[bytes],
+    *,
+    exactly: bool = False,
 ) -> None:
-    """Let blobs come in, in whole packs or one by one; those that the packs have not are left."""
+    """Let blobs come in, in whole packs or one by one; those that the packs have not are left.
+
+    Other blobs of whole packs are kept as well, unless `exactly` those that are wanted shall come:
+    to a lazy clone an image that is here and has no file is one whose file was deleted.
+    """
     left = sorted(wanted)
     packs = [pack for pack in packs if pack.blobs]
     if not left:
@@ -223,7 +229,8 @@ def bring_blobs(
         else:
             singles += here
         left = [one for one in left if one not in here]
-    for pack in receiver.receive(whole):
+    only = frozenset(wanted) if exactly else None
+    for pack in receiver.receive(whole, only=only):
         incoming.add(pack)
     gatherer = Gatherer(incoming, Content.BLOBS)
     try:

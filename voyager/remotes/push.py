@@ -39,7 +39,7 @@ from voyager.remotes.root import (
     encode_segment,
     segment_path,
 )
-from voyager.remotes.sending import Pace, Plan, Sender, plan_packs
+from voyager.remotes.sending import Plan, Sender, plan_packs
 from voyager.remotes.urls import mask_url
 from voyager.repo.commit import run_hook
 from voyager.repo.promised import is_lazy
@@ -88,7 +88,6 @@ def push(
     lease: bool = False,
     upstream: bool = False,
     dry_run: bool = False,
-    limit: int | None = None,
     verify: bool = True,
     progress: Progress = no_progress,
     checking: Progress = no_progress,
@@ -96,8 +95,8 @@ def push(
     """Make refs of a remote be what refs here are, after sending what they reach.
 
     All refs move at once or none. Branches go forward only and tags stay, unless `force`; with
-    `lease` they may go anywhere from where the remote-tracking ref saw them. `limit` is in bytes a
-    second. `progress` is called with bytes.
+    `lease` they may go anywhere from where the remote-tracking ref saw them. `progress` is
+    called with bytes.
 
     Raises RefMoved for what would not go forward, StateError for a protected branch, and for
     commits whose images are not here.
@@ -117,7 +116,7 @@ def push(
         refuse_odd_kind(repo, update)
     run = _Push(repo, Counted(storage), remote, updates, force, lease, progress, checking)
     with repo.store.keep_packs():  # gc must not take what is being sent
-        done = run.run(dry_run=dry_run, limit=limit, verify=verify)
+        done = run.run(dry_run=dry_run, verify=verify)
     if not dry_run:
         run.note(upstream=upstream)
     return done
@@ -151,7 +150,7 @@ class _Push:
 
     # -- the loop --------------------------------------------------------------------------------
 
-    def run(self, *, dry_run: bool, limit: int | None, verify: bool) -> Pushed:
+    def run(self, *, dry_run: bool, verify: bool) -> Pushed:
         checked_gc: int | None = None
         policy = Policy()
         moves: list[PushedRef] = []
@@ -169,7 +168,7 @@ class _Push:
                 self._run_hook(moves)
             if checked_gc != self.root.gc:
                 # Nothing was relied on yet, or gc took away what may have been.
-                self._send(moves, again=attempt > 0, dry_run=dry_run, limit=limit)
+                self._send(moves, again=attempt > 0, dry_run=dry_run)
                 checked_gc = self.root.gc
             if dry_run or self._swap(moves, tag):
                 break
@@ -255,9 +254,7 @@ class _Push:
 
     # -- what is sent ----------------------------------------------------------------------------
 
-    def _send(
-        self, moves: Sequence[PushedRef], *, again: bool, dry_run: bool, limit: int | None
-    ) -> None:
+    def _send(self, moves: Sequence[PushedRef], *, again: bool, dry_run: bool) -> None:
         """Send what the refs of the root do not reach, and list it in a segment."""
         self._sent, self._segment = {}, None
         plan = self._plan([move.new for move in moves if move.new is not None])
@@ -268,7 +265,6 @@ class _Push:
             return
         resume = again or self.memory.unfinished
         self.memory.begin()
-        pace = None if limit is None else Pace(limit)
         with (
             OwnFolder(self.repo.folder, "push") as folder,
             Sender(
@@ -277,7 +273,6 @@ class _Push:
                 folder,
                 gc=self.root.gc,
                 resume=resume,
-                pace=pace,
                 progress=self._progress,
                 note=Catalogue(self.storage, self.repo.folder / "cache" / "remotes").note,
             ) as sender,

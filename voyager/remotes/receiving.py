@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 
 from voyager.errors import CorruptError, StateError
@@ -54,8 +54,12 @@ class Receiver:
         self._done = 0
         self._lock = threading.Lock()
 
-    def receive(self, packs: Sequence[Packed]) -> list[SealedPack]:
+    def receive(
+        self, packs: Sequence[Packed], *, only: Container[bytes] | None = None
+    ) -> list[SealedPack]:
         """Fetch and check packs; those that came in before are not fetched again.
+
+        With `only` the entries that have these ids are kept of them, and no others.
 
         Raises CorruptError for bytes that are not what their names say, StateError where the disk
         has no room.
@@ -64,7 +68,7 @@ class Receiver:
         self._total += sum(pack.size for pack in packs)
         # The largest first, so that none of them is alone at the end.
         order = sorted(packs, key=lambda pack: -pack.size)
-        found = in_parallel(self._receive, order, at_once=AT_ONCE)
+        found = in_parallel(lambda pack: self._receive(pack, only), order, at_once=AT_ONCE)
         files.sync_folder(self.store.root / "packs")
         return [pack for pack in found if pack is not None]
 
@@ -90,16 +94,27 @@ class Receiver:
     def _path(self, pack: Packed) -> Path:
         return self.store.pack_path(pack.name.hex())
 
-    def _receive(self, pack: Packed) -> SealedPack | None:
+    def _receive(self, pack: Packed, only: Container[bytes] | None) -> SealedPack | None:
         path = self._path(pack)
         check = self._check_kept(path, pack) or self._fetch(path, pack)
         with self._lock:
             self._done += pack.size
             self._progress(self._done, self._total)
-        if self._purged and any(placed.id in self._purged for placed in check.placed):
-            return self._without_purged(path, check)
+        gone = self._unwanted(path, check, only)
+        if gone:
+            return self._without(gone, path, check)
         content = Content.BLOBS if check.holds_blobs else Content.METADATA
         return SealedPack(pack.name.hex(), content, check.placed, check.size)
+
+    def _unwanted(self, path: Path, check: PackCheck, only: Container[bytes] | None) -> set[bytes]:
+        """The entries of a pack that are not to be kept; its dictionary is none."""
+        if not self._purged and only is None:
+            return set()
+        ids = [placed.id for placed in check.placed][_begins_with_dictionary(path) :]
+        gone = {one for one in ids if one in self._purged}
+        if only is not None:
+            gone.update(one for one in ids if one not in only)
+        return gone
 
     def _check_kept(self, path: Path, pack: Packed) -> PackCheck | None:
         """A pack that came in before, if it did and is whole."""
@@ -136,8 +151,8 @@ class Receiver:
     def _inspect(self, where: str, data: bytes) -> list[Problem]:
         return list(inspect(self.store, where, data))
 
-    def _without_purged(self, path: Path, check: PackCheck) -> SealedPack | None:
-        """A pack of what is left of another without purged blobs, which takes its place."""
+    def _without(self, gone: set[bytes], path: Path, check: PackCheck) -> SealedPack | None:
+        """A pack of what is left of another without some entries, which takes its place."""
         source = PackFiles()
         try:
             fd, name = source.fd(str(path)), str(path)
@@ -150,7 +165,7 @@ class Receiver:
             writer = PackWriter(path.parent, content, dictionary=dictionary)
             try:
                 for placed in entries:
-                    if placed.id not in self._purged:
+                    if placed.id not in gone:
                         head = os.pread(fd, HEADER_BYTES, placed.offset)
                         writer.append_copy(
                             head, source.iter_raw(name, placed.offset, placed.stored)
@@ -162,6 +177,12 @@ class Receiver:
             source.close()
             files.remove(path)
             files.remove(path.with_suffix(".idx"))
+
+
+def _begins_with_dictionary(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(HEAD_BYTES)
+        return decode_header(file.read(HEADER_BYTES)).kind is Kind.DICTIONARY
 
 
 def _keep(temporary: Path, path: Path) -> None:

@@ -16,11 +16,12 @@ from voyager.remotes.urls import Parts, split_url
 
 @dataclass(frozen=True, slots=True)
 class StorageOptions:
-    """How to speak with a remote: how long to try again, and seconds without a byte after which a
-    request counts as lost."""
+    """How to speak with a remote: how long to try again, seconds without a byte after which a
+    request counts as lost, and a limit of bytes a second."""
 
     patience: Patience = field(default_factory=Patience)
     timeout: float = 60.0
+    limit: int | None = None
 
 
 Factory = Callable[[str, Parts, StorageOptions], Storage]
@@ -33,8 +34,13 @@ def open_storage(url: str, *, options: StorageOptions | None = None) -> Storage:
     installed.
     """
     parts = split_url(url)
-    factory = SCHEMES.get(parts.scheme, _other)
-    return factory(url, parts, options or StorageOptions())
+    options = options or StorageOptions()
+    storage = SCHEMES.get(parts.scheme, _other)(url, parts, options)
+    if options.limit is None:
+        return storage
+    from voyager.remotes.paced import Paced
+
+    return Paced(storage, options.limit)
 
 
 def _file(url: str, parts: Parts, options: StorageOptions) -> Storage:

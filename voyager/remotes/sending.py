@@ -8,7 +8,6 @@ copy is removed when it was sent.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -133,28 +132,6 @@ def _places(store: Store, ids: Iterable[bytes]) -> Iterator[tuple[bytes, tuple[i
                 yield one, (place.file, store.header(one).stored if stored is None else stored)
 
 
-class Pace:
-    """A limit of bytes a second, kept on the average: who sends waits for what was sent before."""
-
-    def __init__(
-        self,
-        limit: int,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.limit = limit
-        self._sleep, self._clock = sleep, clock
-        self._free_at = 0.0
-
-    def wait(self, size: int) -> None:
-        """Wait for one's turn to send `size` bytes."""
-        now = self._clock()
-        if now < self._free_at:
-            self._sleep(self._free_at - now)
-        self._free_at = max(now, self._free_at) + size / self.limit
-
-
 class Sender:
     """Sends packs by threads, a few at once, and says what was sent; a context. Packs are made in
     `folder`.
@@ -171,7 +148,6 @@ class Sender:
         *,
         gc: int = 0,
         resume: bool = False,
-        pace: Pace | None = None,
         progress: Progress | None = None,
         note: Callable[[Packed, bytes], None] | None = None,
     ) -> None:
@@ -182,14 +158,12 @@ class Sender:
         self.packs: list[Packed] = []
         self._gc = gc
         self._resume = resume
-        self._pace = pace
         self._progress = progress
         self._done = 0
         self._total = 0
         self._lock = threading.Lock()
-        workers = 1 if pace is not None else AT_ONCE
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="vgr-push")
-        self._room = threading.BoundedSemaphore(workers + 1)
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vgr-push")
+        self._room = threading.BoundedSemaphore(AT_ONCE + 1)
         self._futures: list[Future[Packed]] = []
 
     def __enter__(self) -> Sender:
@@ -261,8 +235,6 @@ class Sender:
     def _put(self, name: str, data: bytes | Path, size: int) -> None:
         if self._resume and self.storage.size(name) == size:
             return
-        if self._pace is not None:
-            self._pace.wait(size)
         self.storage.put(name, data)
 
     def _tell(self, size: int) -> None:

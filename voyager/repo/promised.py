@@ -56,7 +56,10 @@ def laid_out(
 
 
 def missed(store: Store, version: Dataset, keys: Iterable[str]) -> list[str]:
-    """Those of some keys without a file whose file was there once, or should have been."""
+    """Those of some keys without a file whose file was there once, or should have been.
+
+    An image that several keys have may be here for the sake of another, so none of them is missed.
+    """
     keys = list(keys)
     if store.lender is None or not keys:
         return keys
@@ -67,6 +70,22 @@ def missed(store: Store, version: Dataset, keys: Iterable[str]) -> list[str]:
         for key, row in version.rows_at(space, encoded)
         if row is not None and (found := version.tracked_as(space, key, row)) is not None
     ]
-    promised = elsewhere(store, (one.blob for one in tracked))
-    never = {one.key for one in tracked if one.blob in promised}
+    promised = store.lender.promises({one.blob for one in tracked})
+    here = set(store.places(promised))
+    shared = _shared(version, here) if here else set()
+    never = {
+        one.key
+        for one in tracked
+        if one.blob in promised and (one.blob not in here or one.blob in shared)
+    }
     return [key for key in keys if key not in never]
+
+
+def _shared(version: Dataset, blobs: set[bytes]) -> set[bytes]:
+    """Those of some blobs that more than one key has."""
+    met: set[bytes] = set()
+    shared: set[bytes] = set()
+    for one in version.tracked():
+        if one.blob in blobs:
+            (shared if one.blob in met else met).add(one.blob)
+    return shared

@@ -11,6 +11,8 @@ from voyager.store.transaction import Transaction
 from voyager.wire import Ext, object_ref
 
 HEAD = "HEAD"
+FETCH_HEAD = "FETCH_HEAD"
+"""What was fetched last from a URL that has no name."""
 HEADS = "refs/heads/"
 TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
