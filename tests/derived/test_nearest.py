@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from voyager.derived import sketch
 from voyager.derived.cache import DerivedCache, Values
 from voyager.derived.layout import mirrored, vectors
-from voyager.derived.near import NearPair, alike_pairs, featureless, near_pairs
-from voyager.derived.nearest import cosine, hamming, iter_hamming
-from voyager.derived.perceptual_hash import TURNS
+from voyager.derived.near import NEAR_DISTANCE, NearPair, featureless, near_pairs
+from voyager.derived.nearest import hamming, iter_hamming
 from voyager.derived.registry import METHODS
 
-PHASH, LAYOUT = METHODS["phash"], METHODS["layout"]
+LIKENESS = METHODS["likeness"]
 BRIDGE = Path(__file__).parents[1] / "data" / "image_edge" / "neardup_bridge"
 
 
@@ -63,94 +64,117 @@ def test_hamming_spans_blocks_and_is_told_in_parts() -> None:
     assert np.concatenate([part.query for part in parts]).tolist() == found.query.tolist()
 
 
-@given(st.integers(0, 2**32), st.floats(-1, 1))
-@settings(max_examples=30, deadline=None)
-def test_cosine_finds_what_brute_force_finds(seed: int, least: float) -> None:
-    rng = np.random.default_rng(seed)
-    queries, known = (vectors(rng.integers(0, 256, (n, 768), np.uint8)) for n in (7, 31))
-    like = queries.astype(float) @ known.T.astype(float)
-    found = cosine(queries, known, least)
-    pairs = set(zip(found.query.tolist(), found.known.tolist(), strict=True))
-    sure = set(zip(*(rows.tolist() for rows in np.nonzero(like >= least + 1e-5)), strict=True))
-    maybe = set(zip(*(rows.tolist() for rows in np.nonzero(like >= least - 1e-5)), strict=True))
-    assert sure <= pairs <= maybe
-
-
-def values_of(images: dict[bytes, bytes], folder: Path, name: str = "phash") -> Values:
+def values_of(images: dict[bytes, bytes], folder: Path, name: str = "sketch") -> Values:
     return DerivedCache(folder).compute(METHODS[name], images, reader(images))
+
+
+def near(queries: Values, known: Values, folder: Path, **options: Any) -> list[NearPair]:
+    images = {**photos(), **options.pop("images", {})}
+    cache = DerivedCache(folder)
+    found = near_pairs(
+        queries, known, lambda ids: cache.compute(LIKENESS, ids, reader(images)), **options
+    )
+    assert not found.unseen
+    return found.pairs
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_finds_its_photograph_and_no_other(variant: str, tmp_path: Path) -> None:
     sources = {data: VARIANTS[variant](picture(data)) for data in photos().values()}
     queries, known = by_id(sources.values()), photos()
-    found = near_pairs(values_of(queries, tmp_path), values_of(known, tmp_path))
+    found = near(values_of(queries, tmp_path), values_of(known, tmp_path), tmp_path, images=queries)
     expected = dict(zip(queries, known, strict=True))
     assert {pair.query: pair.known for pair in found} == expected
     assert len(found) == len(known)
-    turn = "mirror" if variant == "mirrored" else "none"
-    assert {(pair.turn, pair.method) for pair in found} == {(turn, "phash 2")}
+    assert {pair.turn for pair in found} == {"mirror" if variant == "mirrored" else "none"}
 
 
 def test_a_set_is_compared_with_itself_without_pairs_of_one_image(tmp_path: Path) -> None:
-    copy = encoded(picture(next(iter(photos().values()))), quality=50)
-    values = values_of({**photos(), **by_id([copy])}, tmp_path)
+    copy = by_id([encoded(picture(next(iter(photos().values()))), quality=50)])
+    values = values_of({**photos(), **copy}, tmp_path)
     first, last = values.ids[0], values.ids[-1]
-    found = near_pairs(values, values)
+    found = near(values, values, tmp_path, images=copy)
     assert [(pair.query, pair.known) for pair in found] == [(first, last), (last, first)]
+    assert len({pair.distance for pair in found}) == 1
 
 
-def test_turned_images_are_found_when_asked_for(tmp_path: Path) -> None:
-    data = next(iter(photos().values()))
-    turned = encoded(picture(data).transpose(Image.Transpose.ROTATE_270))
-    queries, known = values_of(by_id([turned]), tmp_path), values_of(photos(), tmp_path)
-    assert near_pairs(queries, known) == []
-    [pair] = near_pairs(queries, known, turns=TURNS)
-    assert isinstance(pair, NearPair)
-    assert (pair.known, pair.turn) == (known.ids[0], "rot270")
+def test_the_distance_is_asked_for_and_told(tmp_path: Path) -> None:
+    copy = by_id([encoded(picture(next(iter(photos().values()))), quality=10)])
+    values, known = values_of(copy, tmp_path), values_of(photos(), tmp_path)
+    [pair] = near(values, known, tmp_path, images=copy)
+    assert 0 < pair.distance <= NEAR_DISTANCE
+    assert near(values, known, tmp_path, images=copy, most=pair.distance) == [pair]
+    assert near(values, known, tmp_path, images=copy, most=pair.distance - 1) == []
+
+
+def test_candidates_without_a_likeness_are_told(tmp_path: Path) -> None:
+    copy = by_id([encoded(picture(next(iter(photos().values()))), quality=50)])
+    values, known = values_of(copy, tmp_path), values_of(photos(), tmp_path)
+    cache, told = DerivedCache(tmp_path), []
+    found = near_pairs(
+        values,
+        known,
+        lambda ids: cache.known(LIKENESS, ids),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert found.pairs == []
+    assert set(values.ids) <= set(found.unseen) <= {*values.ids, *known.ids}
+    assert told
+    assert told[-1][0] == told[-1][1]
+
+
+def test_one_is_compared_with_its_nearest_candidates_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = picture(next(iter(photos().values())))
+    copies = by_id(encoded(source, quality=quality) for quality in range(40, 60))
+    values = values_of(copies, tmp_path)
+    assert len(near(values, values, tmp_path, images=copies)) == 20 * 19
+    monkeypatch.setattr("voyager.derived.near.MOST_CANDIDATES", 5)
+    assert len(near(values, values, tmp_path, images=copies)) == 20 * 5
 
 
 def test_plain_images_are_near_nothing(tmp_path: Path) -> None:
     shades = [Image.new("RGB", (64, 48), (shade, shade, 90)) for shade in range(0, 256, 16)]
+    noise = np.random.default_rng(1).normal(0, 2, (4, 48, 64, 1)) + 120
+    noisy = [Image.fromarray(one.repeat(3, 2).astype(np.uint8)) for one in noise]
     down = Image.linear_gradient("L")
-    slopes = [down.point(lambda level, by=by: level // by) for by in (1, 2, 3)]
-    plain = by_id(encoded(image, quality=quality) for image in (*shades, *slopes)
+    slopes = [down.point(lambda level, by=by: 90 + level // by) for by in (16, 24)]
+    plain = by_id(encoded(image, quality=quality) for image in (*shades, *noisy)
                   for quality in (30, 90))  # fmt: skip
     values = values_of(plain, tmp_path)
     assert featureless(values) == values.ids
-    assert near_pairs(values, values) == []
+    assert near(values, values, tmp_path, images=plain) == []
     assert featureless(values_of(photos(), tmp_path)) == []
+    skies = by_id(encoded(image, quality=quality) for image in slopes for quality in (30, 90))
+    values = values_of(skies, tmp_path)
+    assert near(values, values, tmp_path, images=skies) == []
 
 
 def test_one_drawing_at_many_sizes_is_near_itself(tmp_path: Path) -> None:
     images = by_id(path.read_bytes() for path in sorted(BRIDGE.glob("*.jpg")))
     values = values_of(images, tmp_path)
-    found = {(pair.query, pair.known) for pair in near_pairs(values, values)}
+    pairs = near(values, values, tmp_path, images=images)
+    found = {(pair.query, pair.known) for pair in pairs}
     squares = values.ids[1:]
     assert {(a, b) for a in squares for b in squares if a != b} <= found
 
 
-def test_the_layout_finds_images_of_32_pixels(tmp_path: Path) -> None:
-    small = {data: picture(data).resize((32, 32)) for data in photos().values()}
-    known = by_id(encoded(image, "PNG") for image in small.values())
-    queries = by_id(encoded(image, quality=75) for image in small.values())
-    layouts = [values_of(images, tmp_path, "layout") for images in (queries, known)]
-    expected = dict(zip(queries, known, strict=True))
-    alike = alike_pairs(*layouts)
-    assert {pair.query: pair.known for pair in alike} == expected
-    assert len(alike) == 100
-    assert {(pair.turn, pair.method) for pair in alike} == {("none", "layout 2")}
-    assert max(pair.distance for pair in alike) <= 50
-    hashes = near_pairs(values_of(queries, tmp_path), values_of(known, tmp_path))
-    assert {pair.query: pair.known for pair in hashes} == expected
+def test_images_of_32_pixels_are_found(tmp_path: Path) -> None:
+    small = [picture(data).resize((32, 32)) for data in photos().values()]
+    known = by_id(encoded(image, "PNG") for image in small)
+    queries = by_id(encoded(image, quality=75) for image in small)
+    values = [values_of(images, tmp_path) for images in (queries, known)]
+    found = near(*values, tmp_path, images={**known, **queries})
+    assert [(pair.query, pair.known) for pair in found] == list(zip(queries, known, strict=True))
 
 
-def test_a_mirrored_image_is_alike(tmp_path: Path) -> None:
+def test_a_mirrored_sketch_is_the_sketch_of_the_mirrored_image(tmp_path: Path) -> None:
     flipped = by_id(VARIANTS["mirrored"](picture(data)) for data in photos(20).values())
-    known = values_of(photos(), tmp_path, "layout")
-    found = alike_pairs(values_of(flipped, tmp_path, "layout"), known, least=0.98)
-    assert [(pair.known, pair.turn) for pair in found] == [(key, "mirror") for key in photos(20)]
-    assert alike_pairs(known, known, least=0.98) == []
+    straight, turned = (values_of(one, tmp_path).matrix[:, :32] for one in (photos(20), flipped))
+    differ = np.bitwise_count(sketch.mirrored(straight) ^ turned).sum(axis=1)
+    assert differ.max() <= 12
+    assert np.array_equal(sketch.mirrored(sketch.mirrored(straight)), straight)
 
 
 def test_a_mirrored_layout_is_the_layout_of_the_mirrored_image(tmp_path: Path) -> None:

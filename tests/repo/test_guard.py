@@ -140,7 +140,7 @@ def test_an_import_looks_at_pixels(
     variant(guarded, f"train/{name}", 0, form, **options)
     found = brought(guarded)
     assert words(found) == [(f"train/{name}", kind, action, TEST)]
-    assert found.decisions[0].method == {"pixels": "pixels 1", "near": "phash 2"}[kind]
+    assert found.decisions[0].method == {"pixels": "pixels 1", "near": "near 2"}[kind]
     row = {key: row for _, key, row in found.changes}[f"train/{name}".encode()]
     assert (row is None) == (action == "drop")
 

@@ -84,7 +84,7 @@ def set_policy(
         str | None, typer.Option(metavar="D,…", help="which look: bytes, pixels, near")
     ] = None,
     threshold: Annotated[
-        int | None, typer.Option(metavar="N", help="bits by which near hashes may differ")
+        int | None, typer.Option(metavar="N", help="distance of near images, 0 to 100")
     ] = None,
     protect: Annotated[
         list[str] | None,
@@ -142,7 +142,7 @@ def check(
         str | None, typer.Option(metavar="D,…", help="which look: bytes, pixels, near")
     ] = None,
     threshold: Annotated[
-        int | None, typer.Option(metavar="N", help="bits by which near hashes may differ")
+        int | None, typer.Option(metavar="N", help="distance of near images, 0 to 100")
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page with both pictures of each")

@@ -73,7 +73,7 @@ def policy_lines(policy: GuardPolicy, protected: int | None = None) -> Iterator[
         yield "            no sample is in a protected split: there is nothing to guard"
     single = "".join(f", {name}={action}" for name, action in policy.actions.items())
     yield f"action:     {policy.action or _DEFAULT_ACTION}{single}"
-    near = f" (near: {value['threshold']:g} bits of 256)" if NEAR in value["detectors"] else ""
+    near = f" (near: {value['threshold']:g} of 100)" if NEAR in value["detectors"] else ""
     yield f"detectors:  {', '.join(value['detectors']) or 'none'}{near}"
 
 
@@ -90,19 +90,22 @@ def held_json(one: HeldSample) -> dict[str, Any]:
 
 
 def held_line(one: HeldSample) -> str:
-    """`train/7.jpg: near test/3.jpg (12 bits)`."""
+    """`train/7.jpg: near test/3.jpg (distance 12)`."""
     other = "a protected sample that is gone" if one.protected is None else quoted(one.protected)
-    return f"{quoted(one.key)}: {_like(one.held.kind, other, one.held.distance)}"
+    like = _like(one.held.kind, other, one.held.distance, one.held.method)
+    return f"{quoted(one.key)}: {like}"
 
 
 def finding_line(finding: Finding) -> str:
-    """`leak      train/7.jpg (train): near test/3.jpg (12 bits)`."""
+    """`leak      train/7.jpg (train): near test/3.jpg (distance 12)`."""
     like = _like(finding.kind, quoted(finding.b), finding.distance)
     return f"{finding.state:<8}  {quoted(finding.a)} ({finding.a_split or 'no split'}): {like}"
 
 
-def _like(kind: str, other: str, distance: float) -> str:
-    far = f" ({distance:g} bits)" if kind == NEAR else ""
+def _like(kind: str, other: str, distance: float, method: str = "") -> str:
+    hashed = method.startswith("phash ")  # before images were laid over each other
+    size = f"{distance:g} bits" if hashed else f"distance {distance:g}"
+    far = f" ({size})" if kind == NEAR else ""
     return f"{_KINDS.get(kind, kind)} {other}{far}"
 
 
@@ -128,7 +131,7 @@ def decision_lines(decisions: Sequence[Decision]) -> Iterator[str]:
 
 def _lines(decisions: Sequence[Decision]) -> Iterator[str]:
     for one in decisions[:_MOST]:
-        like = _like(one.kind, quoted(one.protected_key), one.distance)
+        like = _like(one.kind, quoted(one.protected_key), one.distance, one.method)
         group = "" if one.paired else ", by its group"
         yield f"  {quoted(one.key)}: {like}{group}"
     if len(decisions) > _MOST:

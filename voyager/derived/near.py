@@ -1,78 +1,176 @@
-"""Which images are near-duplicates, by their perceptual hashes or their colour layouts."""
+"""Which images are near-duplicates: sketches name candidates, and their alignment tells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voyager.derived import nearest
-from voyager.derived.cache import Values
-from voyager.derived.layout import mirrored, vectors
-from voyager.derived.perceptual_hash import HASH_BYTES, Hashes, turned
+from voyager.derived import alignment, nearest
+from voyager.derived.cache import Progress, Values
+from voyager.derived.sketch import SKETCH_BYTES, mirrored
 
-NEAR_DISTANCE: Final = 40
-"""Bits of 256 in which near-duplicates differ at most (docs/decisions/0015)."""
+NEAR_METHOD: Final = "near 2"
+"""What a decision records; raised whenever a distance would change ("phash 1" came before)."""
 
-LEAST_QUALITY: Final = 10
-"""Images whose hash has less are near nothing: noise of an eighth of this turns its bits."""
+NEAR_DISTANCE: Final = 36
+"""The distance, 0 to 100, up to which images are near-duplicates (docs/decisions/0021)."""
 
-LEAST_LIKENESS: Final = 0.95
-"""The cosine of colour layouts from which images count as alike."""
+CANDIDATE_BITS: Final = 86
+"""Sketches of candidates differ in so many bits of 256 at most."""
 
-_LAYOUTS_AT_ONCE: Final = 8192
+MOST_CANDIDATES: Final = 64
+"""An image is compared with so many that its sketch is nearest to, as it is and mirrored."""
 
-MIRRORED: Final = ("none", "mirror")
+LEAST_QUALITY: Final = 12
+"""Images whose sketch has less are near nothing: there is too little to see."""
+
+TURNS: Final = ("none", "mirror")
+
+_PAIRS_AT_ONCE: Final = 8192
+_AT_ONCE: Final = 256
+"""Queries that a thread looks up, or pairs that it compares, in one go."""
+_MOST_THREADS: Final = 8
+
+Likenesses: TypeAlias = Callable[[Sequence[bytes]], Values]
+"""The likenesses of some images, by id."""
 
 
 @dataclass(frozen=True, slots=True)
 class NearPair:
-    """Two images that look alike: `known`, turned, is at that distance from `query`.
-
-    The distance is in bits for `phash`, and for `layout` what the likeness lacks of 1, in
-    thousandths.
-    """
+    """Two images that look alike: `known`, turned, is at that distance from `query`."""
 
     query: bytes
     known: bytes
     distance: int
     turn: str
-    method: str
+
+
+class NearFound(NamedTuple):
+    """Pairs, by query as given, then by distance, then by known as given.
+
+    `unseen` are images that could not be compared: candidates without a likeness.
+    """
+
+    pairs: list[NearPair]
+    unseen: list[bytes]
+
+
+class _Candidates(NamedTuple):
+    """Rows of two sets to be compared, ordered by query; `turn` says whether one is mirrored."""
+
+    query: NDArray[np.int64]
+    known: NDArray[np.int64]
+    turn: NDArray[np.bool_]
+
+    def at(self, rows: Any) -> _Candidates:
+        return _Candidates(self.query[rows], self.known[rows], self.turn[rows])
+
+
+_NOTHING: Final = _Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool))
 
 
 def near_pairs(
     queries: Values,
     known: Values,
+    likenesses: Likenesses,
     *,
-    most: int = NEAR_DISTANCE,
-    turns: Sequence[str] = MIRRORED,
-) -> list[NearPair]:
-    """Pairs of images whose hashes differ in `most` bits or fewer under one of some turns.
+    most: float = NEAR_DISTANCE,
+    progress: Progress = lambda *_: None,
+) -> NearFound:
+    """Pairs of images at a distance of `most` or less, mirrored or not; none with itself.
 
-    Both are values of `phash`. Each pair is told once, with its nearest turn; an image is not its
-    own pair. Ordered by query as given, then by distance, then by known as given.
+    Both are values of `sketch`. Each pair is told once, with its nearest turn, and its distance is
+    a function of the two images. Calls `progress` with how many candidates are compared.
     """
+    found, unseen = _Found(), set[bytes]()
+    with ThreadPoolExecutor(_threads(), thread_name_prefix="near") as pool:
+        candidates = _candidates(queries, known, pool)
+        total = len(candidates.query)
+        for start in range(0, total, _PAIRS_AT_ONCE):
+            chunk = candidates.at(slice(start, start + _PAIRS_AT_ONCE))
+            seen, distance = _compared(queries, known, chunk, likenesses, pool, unseen)
+            found.take(seen, distance, most)
+            progress(min(start + _PAIRS_AT_ONCE, total), total)
+    ids = dict.fromkeys((*queries.ids, *known.ids))
+    return NearFound(found.pairs(queries, known), [one for one in ids if one in unseen])
+
+
+def _candidates(queries: Values, known: Values, pool: ThreadPoolExecutor) -> _Candidates:
     asked, listed = _usable(queries), _usable(known)
-    found = _Found()
-    for turn in turns:
-        pairs = nearest.hamming(turned(asked.hashes, turn), listed.hashes, most)
-        found.take(asked.rows[pairs.query], listed.rows[pairs.known], pairs.score, turn)
-    return found.pairs(queries, known)
+    own = {blob_id: row for row, blob_id in enumerate(known.ids)}
+    itself = np.array([own.get(queries.ids[row], -1) for row in asked.rows.tolist()], np.int64)
+
+    def search(turned: bool, part: slice) -> _Candidates:
+        sketches = mirrored(asked.sketches[part]) if turned else asked.sketches[part]
+        parts = []
+        for pairs in nearest.iter_hamming(sketches, listed.sketches, CANDIDATE_BITS):
+            query, row = pairs.query + part.start, listed.rows[pairs.known]
+            kept = _nearest(pairs.at(row != itself[query]))
+            parts.append((kept.query + part.start, kept.known))
+        query, row = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return _Candidates(asked.rows[query], listed.rows[row], np.full(len(query), turned))
+
+    todo = [(turned, part) for turned in (False, True) for part in _slices(len(asked.rows))]
+    parts = [_NOTHING, *pool.map(search, *zip(*todo, strict=True))] if todo else [_NOTHING]
+    query, row, turned = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Candidates(query, row, turned).at(np.lexsort((turned, row, query)))
 
 
-def alike_pairs(queries: Values, known: Values, *, least: float = LEAST_LIKENESS) -> list[NearPair]:
-    """As `near_pairs` for values of `layout` whose cosine is `least` or more, mirrored or not."""
-    found = _Found()
-    for turn, layouts in (("none", queries.matrix), ("mirror", mirrored(queries.matrix))):
-        asked = vectors(layouts)
-        for first in range(0, len(known), _LAYOUTS_AT_ONCE):
-            block = vectors(known.matrix[first : first + _LAYOUTS_AT_ONCE])
-            pairs = nearest.cosine(asked, block, least)
-            found.take(pairs.query, pairs.known + first, 1000 * (1 - pairs.score), turn)
-    return found.pairs(queries, known)
+def _nearest(pairs: nearest.Pairs) -> nearest.Pairs:
+    """The nearest few of each query; those that are as near as the last come as known is given."""
+    if len(pairs.query) <= MOST_CANDIDATES:
+        return pairs
+    order = np.lexsort((pairs.known, pairs.score, pairs.query))
+    first = np.searchsorted(pairs.query[order], pairs.query[order])
+    kept = order[np.arange(len(order)) - first < MOST_CANDIDATES]
+    return pairs.at(kept)
+
+
+def _compared(
+    queries: Values,
+    known: Values,
+    chunk: _Candidates,
+    likenesses: Likenesses,
+    pool: ThreadPoolExecutor,
+    unseen: set[bytes],
+) -> tuple[_Candidates, NDArray[np.int64]]:
+    """Those candidates that have a likeness, and their distances.
+
+    The lesser id comes first, so that a distance does not hang on which of the two is new.
+    """
+    asked = [queries.ids[row] for row in chunk.query.tolist()]
+    others = [known.ids[row] for row in chunk.known.tolist()]
+    values = likenesses(list(dict.fromkeys((*asked, *others))))
+    unseen.update((*values.missing, *values.failed))
+    rows = {blob_id: row for row, blob_id in enumerate(values.ids)}
+    ordered = [
+        (rows.get(min(pair), -1), rows.get(max(pair), -1))
+        for pair in zip(asked, others, strict=True)
+    ]
+    places = np.array(ordered, np.int64).reshape(-1, 2)
+    here = (places >= 0).all(axis=1)
+    seen, places = chunk.at(here), places[here]
+    parts = [
+        pool.submit(_distances, values.matrix, places[part], seen.turn[part])
+        for part in _slices(len(places))
+    ]
+    return seen, np.concatenate([np.zeros(0, np.int64), *(part.result() for part in parts)])
+
+
+def _distances(
+    matrix: NDArray[np.uint8], places: NDArray[np.int64], turned: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    return alignment.distances(matrix[places[:, 0]], matrix[places[:, 1]], turned)
+
+
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(at, at + _AT_ONCE) for at in range(0, count, _AT_ONCE))
 
 
 class _Found:
@@ -81,44 +179,41 @@ class _Found:
     def __init__(self) -> None:
         self._nearest: dict[tuple[int, int], tuple[int, str]] = {}
 
-    def take(
-        self,
-        query: NDArray[np.int64],
-        known: NDArray[np.int64],
-        distance: NDArray[np.float32],
-        turn: str,
-    ) -> None:
-        rounded = np.rint(distance).astype(np.int64).tolist()
-        for pair in zip(query.tolist(), known.tolist(), rounded, strict=True):
-            before = self._nearest.get(pair[:2])
-            if before is None or before[0] > pair[2]:
-                self._nearest[pair[:2]] = pair[2], turn
+    def take(self, compared: _Candidates, distance: NDArray[np.int64], most: float) -> None:
+        near = distance <= most
+        columns: list[list[Any]] = [column[near].tolist() for column in (*compared, distance)]
+        for query, known, turned, far in zip(*columns, strict=True):
+            before = self._nearest.get((query, known))
+            if before is None or before[0] > far:
+                self._nearest[query, known] = far, TURNS[turned]
 
     def pairs(self, queries: Values, known: Values) -> list[NearPair]:
         ordered = sorted(
             (query, distance, other, turn)
             for (query, other), (distance, turn) in self._nearest.items()
         )
-        method = str(queries.method)
         return [
-            NearPair(queries.ids[query], known.ids[other], distance, turn, method)
+            NearPair(queries.ids[query], known.ids[other], distance, turn)
             for query, distance, other, turn in ordered
-            if queries.ids[query] != known.ids[other]
         ]
 
 
 def featureless(values: Values) -> list[bytes]:
-    """The images that have too little to see for a perceptual hash."""
-    plain = values.matrix[:, HASH_BYTES] < LEAST_QUALITY
+    """The images that have too little to see for a sketch."""
+    plain = values.matrix[:, SKETCH_BYTES] < LEAST_QUALITY
     return [values.ids[row] for row in np.flatnonzero(plain).tolist()]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Usable:
+class _Usable(NamedTuple):
     rows: NDArray[np.int64]
-    hashes: Hashes
+    sketches: NDArray[np.uint8]
 
 
 def _usable(values: Values) -> _Usable:
-    rows = np.flatnonzero(values.matrix[:, HASH_BYTES] >= LEAST_QUALITY)
-    return _Usable(rows, np.ascontiguousarray(values.matrix[rows, :HASH_BYTES]))
+    rows = np.flatnonzero(values.matrix[:, SKETCH_BYTES] >= LEAST_QUALITY)
+    return _Usable(rows, np.ascontiguousarray(values.matrix[rows, :SKETCH_BYTES]))
+
+
+def _threads() -> int:
+    cores = getattr(os, "sched_getaffinity", None)
+    return min(len(cores(0)) if cores else os.cpu_count() or 1, _MOST_THREADS)

@@ -1,9 +1,9 @@
-"""Exact search for what is near: all pairs of two sets within a distance or above a likeness."""
+"""Exact search for what is near: all pairs of two sets of hashes within a distance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 _BLOCK_PAIRS: Final = 1 << 16
 """Pairs of hashes that are looked at in one go; few enough for a processor's cache."""
 _QUERIES: Final = 8
-
-_BLOCK_VECTORS: Final = 2048
+"""Queries at a time, more where there are few to compare them with."""
 
 
 class Pairs(NamedTuple):
@@ -21,6 +20,10 @@ class Pairs(NamedTuple):
     query: NDArray[np.int64]
     known: NDArray[np.int64]
     score: NDArray[np.float32]
+
+    def at(self, rows: Any) -> Pairs:
+        """Some of them, as a column is indexed."""
+        return Pairs(self.query[rows], self.known[rows], self.score[rows])
 
 
 def hamming(queries: NDArray[np.uint8], known: NDArray[np.uint8], most: int) -> Pairs:
@@ -39,8 +42,9 @@ def iter_hamming(
     asked = np.ascontiguousarray(queries).view(np.uint64)
     words = np.ascontiguousarray(np.ascontiguousarray(known).view(np.uint64).T)
     step = _BLOCK_PAIRS // _QUERIES
-    for first in range(0, len(asked), _QUERIES):
-        block = asked[first : first + _QUERIES]
+    at_once = max(_QUERIES, _BLOCK_PAIRS // max(words.shape[1], 1))
+    for first in range(0, len(asked), at_once):
+        block = asked[first : first + at_once]
         parts = [
             _near_in_block(block, words[:, start : start + step], most, start)
             for start in range(0, words.shape[1], step)
@@ -64,27 +68,6 @@ def _near_in_block(
 def _words_that_tell(most: int) -> int:
     """How many of the four words tell nearly all pairs apart; by chance half of the bits differ."""
     return 2 if most <= 48 else 3 if most <= 72 else 4
-
-
-def cosine(queries: NDArray[np.float32], known: NDArray[np.float32], least: float) -> Pairs:
-    """All pairs of unit vectors (n, d) and (m, d) whose inner product is `least` or more."""
-    parts = []
-    for first in range(0, len(queries), _BLOCK_VECTORS):
-        block = queries[first : first + _BLOCK_VECTORS]
-        found = [
-            _like_in_block(block, known[start : start + _BLOCK_VECTORS], least, start)
-            for start in range(0, len(known), _BLOCK_VECTORS)
-        ]
-        parts.append(_sorted(_joined(found), first))
-    return _joined(parts)
-
-
-def _like_in_block(
-    queries: NDArray[np.float32], known: NDArray[np.float32], least: float, start: int
-) -> Pairs:
-    likeness = queries @ known.T
-    query, row = np.divmod(np.flatnonzero(likeness >= least), len(known))
-    return Pairs(query, row + start, likeness[query, row])
 
 
 def _joined(parts: Iterable[Pairs]) -> Pairs:

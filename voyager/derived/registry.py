@@ -13,8 +13,10 @@ from typing import Any, Final, Literal, TypeAlias
 from voyager.derived import (
     headers,
     layout,
+    likeness,
     perceptual_hash,
     renditions,
+    sketch,
     statistics,
     thumbnails,
 )
@@ -101,6 +103,8 @@ _METHODS: Final = (
     Method("probe", 1, "cheap", headers.header_of, headers.encoded_headers, headers.BYTES),
     Method("pixels", 1, "decode", hash_pixels, hashes_of, PIXEL_HASH_BYTES),
     Method("phash", 2, "decode", square_of, perceptual_hash.hash_squares, perceptual_hash.BYTES),
+    Method("sketch", 1, "decode", square_of, sketch.sketch_squares, sketch.BYTES),
+    Method("likeness", 1, "decode", square_of, likeness.likeness_squares, likeness.BYTES),
     Method("layout", 2, "decode", square_of, layout.layout_squares, layout.BYTES),
     Method(
         "statistics",

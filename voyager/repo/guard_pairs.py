@@ -1,4 +1,4 @@
-"""Finding pairs of a copy and a protected image: by equal bytes, equal pixels, or a near hash."""
+"""Finding pairs of a copy and a protected image: by equal bytes, equal pixels, or their looks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from voyager.errors import NotFoundError
+from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.guard_images import Seen
-from voyager.repo.promised import elsewhere
 from voyager.repo.repository import Progress, Repository
 from voyager.schema.guard import BYTES, NEAR, PIXELS, GuardPolicy
-from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 BYTES_METHOD: Final = "bytes 1"
 
-_METHOD_OF: Final = {PIXELS: "pixels", NEAR: "phash"}
+_METHOD_OF: Final = {PIXELS: "pixels", NEAR: "sketch"}
 """What a detector looks at, by its name in `derived.registry`."""
 
 
@@ -55,7 +53,7 @@ def bytes_pairs(
 
 
 class PixelPairs:
-    """Pairs that only pixels tell: `pixels`, whose pixels are equal, and `near`, of near hashes.
+    """Pairs that only pixels tell: `pixels`, whose pixels are equal, and `near`, that look alike.
 
     What is derived from the images comes from the cache of the repository, or is kept there.
     `unchecked` gathers the keys of images that are not here, or cannot be decoded. With `kept_only`
@@ -73,8 +71,8 @@ class PixelPairs:
         threshold: float | None = None,
         kept_only: bool = False,
     ) -> None:
-        self._folder = repo.folder / "cache" / "derived"
-        self._objects = objects
+        self._repo = repo
+        self._read = image_reader(objects)
         self._policy = policy
         self._detectors = [name for name in detectors if name in _METHOD_OF]
         self._threshold = policy.thresholds.get(NEAR) if threshold is None else threshold
@@ -92,39 +90,52 @@ class PixelPairs:
             for a, b in _equal(values[PIXELS], copies, kept):
                 yield from self._pairs(copies[a], kept[b], PIXELS, 0.0, str(values[PIXELS].method))
         if NEAR in values:
-            method = str(values[NEAR].method)
-            for a, b, distance in _near(values[NEAR], copies, kept, self._threshold):
-                yield from self._pairs(copies[a], kept[b], NEAR, distance, method)
+            yield from self._near(values[NEAR], copies, kept)
+
+    def _near(self, values: Values, copies: _Images, kept: _Images) -> Iterator[Pair]:
+        from voyager.derived.near import NEAR_DISTANCE, NEAR_METHOD, featureless, near_pairs
+
+        plain = set(featureless(values))
+        for blob in copies:
+            if blob in kept and blob not in plain:
+                yield from self._pairs(copies[blob], kept[blob], NEAR, 0.0, NEAR_METHOD)
+        most = NEAR_DISTANCE if self._threshold is None else self._threshold
+        found = near_pairs(_of(values, copies), _of(values, kept), self._likenesses, most=most)
+        for pair in found.pairs:
+            a, b = copies[pair.query], kept[pair.known]
+            yield from self._pairs(a, b, NEAR, float(pair.distance), NEAR_METHOD)
+        unseen = (seen.key for blob in found.unseen for seen in _all(blob, copies, kept))
+        self.unchecked.update(unseen)
+
+    def _likenesses(self, blobs: Sequence[bytes]) -> Values:
+        from voyager.derived.registry import METHODS
+
+        method = METHODS["likeness"]
+        if self._kept_only:
+            return derived_cache(self._repo).known(method, blobs)
+        return derived_cache(self._repo).compute(method, blobs, self._read)
 
     def _values(self, blobs: Sequence[bytes], images: Iterable[Seen]) -> dict[str, Values]:
         """The values of each detector; images without one are noted as unchecked."""
-        from voyager.derived.cache import DerivedCache
         from voyager.derived.registry import METHODS
 
         methods = {name: METHODS[_METHOD_OF[name]] for name in self._detectors}
-        cache = DerivedCache(self._folder)
         if self._kept_only:
-            values = {name: cache.known(method, blobs) for name, method in methods.items()}
+            values = {
+                name: derived_cache(self._repo).known(method, blobs)
+                for name, method in methods.items()
+            }
         else:
             wanted = list(methods.values())
-            found = cache.compute_all(wanted, blobs, self._read, progress=self._progress)
+            found = derived_cache(self._repo).compute_all(
+                wanted, blobs, self._read, progress=self._progress
+            )
             values = {name: found[method.name] for name, method in methods.items()}
         lacking = {blob for one in values.values() for blob in (*one.missing, *one.failed)}
         self.unchecked.update(
             seen.key for seen in images if seen.blob is None or seen.blob in lacking
         )
         return values
-
-    def _read(self, ids: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
-        promised = elsewhere(self._objects, ids)
-        for blob in ids:
-            if blob in promised:
-                yield blob, None
-                continue
-            try:
-                yield blob, self._objects.get(blob, Kind.BLOB)
-            except NotFoundError:
-                yield blob, None  # purged, or elsewhere
 
     def _pairs(
         self, copies: Sequence[Seen], kept: Sequence[Seen], kind: str, distance: float, method: str
@@ -176,24 +187,8 @@ def _blobs_by_value(values: Values, wanted: NDArray[np.bool_]) -> dict[bytes, li
     return found
 
 
-def _near(
-    values: Values, copies: _Images, kept: _Images, threshold: float | None
-) -> Iterator[tuple[bytes, bytes, float]]:
-    """The same with their distance, of hashes that are near, as they are or mirrored."""
-    from voyager.derived.near import NEAR_DISTANCE, featureless, near_pairs
-
-    plain = set(featureless(values))
-    for blob in copies:
-        if blob in kept and blob not in plain:
-            yield blob, blob, 0.0
-    most = NEAR_DISTANCE if threshold is None else int(threshold)
-    asked, known = _of(values, copies), _of(values, kept)
-    if len(asked) <= len(known):
-        for pair in near_pairs(asked, known, most=most):
-            yield pair.query, pair.known, float(pair.distance)
-    else:  # a mirror works both ways, and few queries are quicker than many
-        for pair in near_pairs(known, asked, most=most):
-            yield pair.known, pair.query, float(pair.distance)
+def _all(blob: bytes, *sides: _Images) -> Iterator[Seen]:
+    return (seen for side in sides for seen in side.get(blob, ()))
 
 
 def _of(values: Values, images: _Images) -> Values:

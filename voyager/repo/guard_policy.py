@@ -27,7 +27,7 @@ from voyager.schema.guard_rows import (
 from voyager.schema.values import BadValueError
 
 DEFAULT_POLICY = GuardPolicy()
-_HASH_BITS = 256
+_FARTHEST = 100
 
 
 def read_policy(version: Dataset) -> GuardPolicy:
@@ -106,10 +106,10 @@ def _check(
 
 
 def check_threshold(number: float) -> None:
-    """UsageError for a number of bits that a hash has not."""
-    if not 0 <= number <= _HASH_BITS:
+    """UsageError for a distance that no two images are at."""
+    if not 0 <= number <= _FARTHEST:
         raise UsageError(
-            f"a threshold is a number of bits from 0 to {_HASH_BITS}, not {number:g}",
+            f"a threshold is a distance from 0 to {_FARTHEST}, not {number:g}",
             hint="vgr guard show says which holds",
         )
 
