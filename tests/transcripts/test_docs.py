@@ -16,7 +16,7 @@ import voyager
 from voyager import cli, errors
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("tutorial", "for-git-users", "guard", "merge", "remotes")]
+PAGES = [DOCS / f"{name}.md" for name in ("tutorial", "for-git-users", "guard", "merge", "remotes", "tables")]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 

@@ -199,11 +199,16 @@ class _Query:
         return UsageError(f"{reason_of(fault)}{at} the query", hint=self._meant(fault))
 
     def _meant(self, fault: Fault) -> str:
+        """What may have been meant, or where to look."""
+        if fault.kind == "Permission":
+            return f"a query reads {', '.join(TABLES)}, and predictions('NAME')"
         if fault.name is None:
             return _HINT
-        columns = [column.name for table in TABLES.values() for column in table.columns]
-        names = [name for name in columns if not name.startswith("__")]
-        known = [*fault.near, *TABLES, *FUNCTIONS, *names, *self._sources.version.vocabulary.tasks]
+        known: list[str] = [*TABLES, *FUNCTIONS]
+        if "column" in fault.message:
+            columns = (column.name for table in TABLES.values() for column in table.columns)
+            names = [name for name in columns if not name.startswith("__")]
+            known = [*fault.near, *names, *self._sources.version.vocabulary.tasks]
         near = near_names(fault.name, known)
         return f"did you mean {' or '.join(near)}? {_HINT}" if near else _HINT
 
