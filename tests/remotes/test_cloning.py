@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from faulty import Faulty, Killed, at, nothing
 from published import PHOTOS, assert_same, assert_whole, publish, save, say, seal
 
+import voyager
 from voyager.errors import ExistsError, NotFoundError, RemoteError, UsageError
 from voyager.remotes.cloning import clone
 from voyager.remotes.config import Upstream, find_remote, upstream_of
@@ -168,3 +170,27 @@ def test_a_clone_killed_while_files_are_laid_out(there: Repository, tmp_path: Pa
         continue_switch(repo)
         assert status(repo).clean
         assert repo.head.commit == there.head.commit
+
+
+@pytest.mark.parametrize("only", [(), ("hat",)])
+def test_the_same_command_lays_out_the_rest(
+    there: Repository, tmp_path: Path, only: tuple[str, ...]
+) -> None:
+    publish(there, MemoryStorage("laying"))
+    full = [True]
+
+    def progress(label: str):  # type: ignore[no-untyped-def]
+        if label == "writing" and full.pop():
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return lambda _done, _total: None
+
+    with pytest.raises(OSError, match="no space"):
+        clone("memory://laying", tmp_path / "mine", only=only, progress=progress)
+    with pytest.raises(ExistsError):
+        clone("memory://another", tmp_path / "mine")
+    full.append(False)
+    done = clone("memory://laying", tmp_path / "mine", only=only, progress=progress)
+    assert done.commit == there.head.commit
+    with voyager.open(tmp_path / "mine") as repo:
+        assert status(repo).clean
+        assert (repo.tree() / "hat/1.jpg").exists()

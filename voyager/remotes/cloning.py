@@ -1,7 +1,7 @@
 """Cloning: a new repository of what a remote has.
 
-It is made as `.vgr.part` and gets its name when all is in it. Killed before that, the same command
-goes on with it; killed later, `vgr checkout --continue` lays out the rest of the files.
+It is made as `.vgr.part` and gets its name when all is in it. Killed before that or later, the same
+command goes on with it; so does `vgr checkout --continue` with files that are to be laid out.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from voyager.store.refs import HEADS, TAGS, Head, iter_refs, move_head, move_ref
 from voyager.wire import object_ref
 
 _PART = ".part"
+_CLONE = "clone"
+"""The kind of its operations."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,9 @@ def clone(
     folder = (folder or Path(remote.url.rstrip("/").rpartition("/")[2] or "clone")).absolute()
     store = folder if bare else folder / FOLDER
     part = store.with_name(store.name + _PART)
+    done = Cloned(folder)
+    if _waits_for_files(store, remote):
+        return _lay_out(store, done, limit, progress)
     _refuse_taken(folder, part)
     if opener is None:
         opener = partial(open_storage, options=StorageOptions(limit=limit))
@@ -104,7 +109,6 @@ def clone(
         # Before a folder is made, so that a wrong URL leaves none.
         root = read_root(catalogue_in(storage, part), Remote("", remote.url))
         head = _first(root, branch, remote)
-        done = Cloned(folder)
         if dry_run:
             _estimate(storage, root, done, lazy=lazy)
             return done
@@ -116,7 +120,7 @@ def clone(
                 remote,
                 depth=None if depth is None else Depth(depth),
                 root=root,
-                kind="clone",
+                kind=_CLONE,
                 progress=progress("receiving"),
             )
             _settle(repo, remote, head, bare=bare)
@@ -125,9 +129,26 @@ def clone(
                 done.unmatched = choose(version, only).unmatched
     files.rename(part, store)
     files.sync_folder(store.parent)
+    return _lay_out(store, done, limit, progress)
+
+
+def _waits_for_files(store: Path, remote: Remote) -> bool:
+    """Whether a clone of this remote lies there whose files are not all laid out."""
+    if not (store / "SPEC").exists():
+        return False
     with Repository.open(store) as repo:
+        running = repo.store.value(RUNNING)
+        urls = {each.name: each.url for each in remotes_of(repo)}
+    return running is not None and running["kind"] == _CLONE and urls.get(remote.name) == remote.url
+
+
+def _lay_out(
+    store: Path, done: Cloned, limit: int | None, progress: Callable[[str], Progress]
+) -> Cloned:
+    """Write the files, with the images that a lazy clone wants."""
+    with Repository.open(store) as repo:
+        attach(repo)
         if repo.store.value(RUNNING) is not None:
-            attach(repo)
             done.updated = continue_switch(repo, progress=progress("writing"))
         done.got = get_only(repo, limit=limit, progress=progress("receiving")) or Got()
         done.branch, done.commit = repo.head.branch, repo.head.commit
@@ -168,10 +189,10 @@ def _begun(part: Path, remote: Remote, lazy: dict[str, list[str]] | None) -> Ite
         files.make_folder(part.parent)
         repo = Repository.init(part, bare=True)
     with repo:
-        set_remote(repo, remote, kind="clone")
+        set_remote(repo, remote, kind=_CLONE)
         old = repo.store.value(LAZY + remote.name)
         if lazy != old:
-            with repo.transaction("clone", remote.name) as txn:
+            with repo.transaction(_CLONE, remote.name) as txn:
                 txn.move(LAZY + remote.name, lazy, old=old)
                 txn.commit()
         yield repo
@@ -214,7 +235,7 @@ def _settle(repo: Repository, remote: Remote, head: str | None, *, bare: bool) -
     there = Head(branch, tip)
     staging = repo.staging
     snapshot = read_commit(repo.store, tip).snapshot_id
-    with repo.transaction("clone", remote.url) as txn:
+    with repo.transaction(_CLONE, remote.url) as txn:
         if branch is not None:
             set_upstream(txn, branch, Upstream(remote.name, branch), old=None)
         if bare:
@@ -229,7 +250,7 @@ def _settle(repo: Repository, remote: Remote, head: str | None, *, bare: bool) -
                 "force": False,
                 "from": object_ref(fold_staging(txn, staging)),
                 "goal": Goal(there, tip, snapshot, ref).as_value(),
-                "kind": "clone",
+                "kind": _CLONE,
                 "message": remote.url,
             }
             txn.move(RUNNING, running, old=None)
