@@ -134,3 +134,13 @@ def test_embeddings_runs_and_tells_quality() -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert "70 training photographs, 30 of test" in done.stdout
     assert "| default | 256 |" in done.stdout
+
+
+def test_derive_runs_and_tells_shares_and_times() -> None:
+    program = [sys.executable, BENCHMARKS / "derive.py"]
+    done = subprocess.run(
+        [*program, "--count", "40", "--rounds", "2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| one pass, all of them |" in done.stdout
+    assert "| on another branch |" in done.stdout

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from voyager.derived import jpeg
 from voyager.derived.decode import quietly, sound_header
 from voyager.derived.jpeg import plain_pixels
 from voyager.derived.perceptual_hash import HASH_BYTES, TURNS, turned
@@ -93,16 +94,30 @@ def test_an_unknown_method_is_named() -> None:
 # --- pixels ---
 
 
-@pytest.mark.parametrize("size", [(400, 300), (401, 303), (17, 9), (2, 3), (1, 1), (1, 40)])
+def by_pillow(data: bytes, scale: int) -> np.ndarray:
+    image = Image.open(io.BytesIO(data))
+    if scale > 1:
+        image.draft("RGB", (image.width // scale, image.height // scale))
+    return np.asarray(image.convert("RGB"))
+
+
+def by_simplejpeg(data: bytes, scale: int) -> np.ndarray | None:
+    info = sound_header(data)
+    return None if info is None else plain_pixels(data, info, scale)
+
+
+@pytest.mark.parametrize("size", [(400, 300), (401, 303), (77, 33), (17, 9), (2, 3), (1, 40)])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_simplejpeg_and_pillow_decode_to_the_same_pixels(size: tuple[int, int], mode: str) -> None:
     image = picture(next(iter(photos().values()))).resize(size).convert(mode)
     for subsampling in (0, 1, 2):
         for progressive in (False, True):
             data = encoded(image, subsampling=subsampling, progressive=progressive)
-            found = plain_pixels(data, *size)
-            assert found is not None
-            assert np.array_equal(found, np.asarray(picture(data)))
+            for scale in (1, 2, 4, 8):
+                if scale == 1 or min(size) >= 2 * scale:
+                    found = by_simplejpeg(data, scale)
+                    assert found is not None
+                    assert np.array_equal(found, by_pillow(data, scale))
 
 
 @given(st.data())
@@ -111,11 +126,19 @@ def test_what_simplejpeg_decodes_of_damaged_bytes_pillow_decodes_alike(data: st.
     content = bytearray(next(iter(photos().values())))
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(2, len(content) - 1))] = data.draw(st.integers(0, 255))
-    info = sound_header(bytes(content))
-    found = None if info is None else plain_pixels(bytes(content), info.width, info.height)
+    scale = data.draw(st.sampled_from([1, 2, 4, 8]))
+    found = by_simplejpeg(bytes(content), scale)
     if found is not None:
         with quietly():
-            assert np.array_equal(found, np.asarray(picture(bytes(content))))
+            assert np.array_equal(found, by_pillow(bytes(content), scale))
+
+
+def test_values_are_the_same_without_simplejpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = list(photos(12).values())
+    methods = list(METHODS.values())
+    expected = run(methods, data)
+    monkeypatch.setattr(jpeg, "_library", lambda: None)
+    assert run(methods, data) == expected
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
