@@ -166,7 +166,7 @@ def test_refspecs(repo: Repository, storage: MemoryStorage) -> None:
     for bad in ("a:b:c", ":", "main:", "nosuch", "main:refs/stash/1", "main:refs/remotes/o/x"):
         with pytest.raises((UsageError, NotFoundError)):
             push(repo, storage, [bad], remote=ORIGIN)
-    with pytest.raises(NotFoundError, match="has no 'old'"):
+    with pytest.raises(NotFoundError, match="has no branch or tag 'old'"):
         push(repo, storage, [":old"], remote=ORIGIN)
 
 

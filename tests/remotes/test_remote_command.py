@@ -67,3 +67,19 @@ def test_pushing_to_a_place_that_ignores_conditions_warns_and_works(world: World
     assert "does not keep the conditions of writes: a lease object guards pushes" in first.err
     nothing_new = world.vgr("push", url, "main")
     assert (nothing_new.code, nothing_new.err) == (0, "")
+
+
+def test_a_url_is_checked_from_anywhere(world: World, s3: str) -> None:
+    shown = world.vgr("remote", "check", f"{new_bucket()}/data")
+    assert shown.code == 0
+    assert "holds:       no dataset yet" in shown.out
+
+
+def test_a_remote_that_cannot_be_asked_is_listed(world: World, s3: str) -> None:
+    world.vgr("init", "-q")
+    world.vgr("remote", "add", "gone", "s3://no-such-bucket/data")
+    world.vgr("remote", "add", "disk", "../disk")
+    shown = world.vgr("remote", "ls", "-v")
+    assert shown.code == 0
+    assert "warning: 'gone' was not asked what it protects: there is no bucket" in shown.err
+    assert "disk  /world/disk" in shown.out

@@ -12,6 +12,7 @@ from voyager.remotes.config import (
     Upstream,
     add_remote,
     find_remote,
+    named_remote,
     only_remote,
     remotes_of,
     remove_remote,
@@ -146,3 +147,28 @@ def test_bad_urls_are_refused(url: str) -> None:
     with pytest.raises(UsageError) as refused:
         normal_url(url)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("s3:/shoes/data", "s3://shoes/data"),
+        ("gs:shoes", "gs://shoes"),
+        ("ann@gpu1:srv/shoes", "ssh://ann@gpu1/srv/shoes"),
+    ],
+)
+def test_slips_in_urls(empty_repo: Repository, text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as told:
+        find_remote(empty_repo, text)
+    assert told.value.hint == hint
+
+
+def test_a_near_miss_of_a_name(empty_repo: Repository) -> None:
+    add_remote(empty_repo, "origin", "/srv/shoes")
+    for find in (find_remote, named_remote):
+        with pytest.raises(NotFoundError, match="no remote 'orgin'") as told:
+            find(empty_repo, "orgin")
+        assert told.value.hint == "did you mean 'origin'?"
+    with pytest.raises(NotFoundError) as told:
+        named_remote(empty_repo, "/srv/shoes")
+    assert told.value.hint == "vgr remote ls"

@@ -142,7 +142,7 @@ def _there(repo: Repository, remote: Remote, branch: str | None, fetched: Fetche
         return _There("FETCH_HEAD", repo.resolve("FETCH_HEAD"), f"'{name}' of {remote}")
     there = Upstream(remote.name, str(branch))
     if repo.store.value(there.ref) is None:
-        raise StateError(f"{remote} has no branch '{branch}'", hint="vgr branch -a")
+        raise StateError(f"'{remote}' has no branch '{branch}'", hint="vgr branch -a")
     return _There(str(there), repo.resolve(there.ref), f"'{branch}' of {remote}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voyager.commands.context import Context
 from voyager.commands.storages import storage_of
-from voyager.errors import NotFoundError, RemoteError, UsageError
+from voyager.errors import MissingExtraError, NotFoundError, RemoteError, UsageError
+from voyager.repo.layout import find
 from voyager.repo.repository import Repository
 
 if TYPE_CHECKING:
@@ -77,14 +79,18 @@ def _quoted(texts: list[str]) -> str:
 
 
 def _protected(ctx: Context, repo: Repository, remote: Remote) -> list[str] | None:
-    """The globs of its protected branches, None where nothing was pushed yet."""
+    """The globs of its protected branches, None where nothing was pushed yet, and where nobody can
+    be asked."""
     from voyager.remotes.policy import protected
 
-    with storage_of(ctx, repo, remote) as (_, storage):
-        try:
+    try:
+        with storage_of(ctx, repo, remote) as (_, storage):
             return protected(storage)
-        except NotFoundError:
-            return None
+    except NotFoundError:
+        return None
+    except (RemoteError, MissingExtraError) as error:
+        ctx.warn(f"'{remote}' was not asked what it protects: {error.message}")
+        return None
 
 
 @app.command()
@@ -148,7 +154,7 @@ def check(
 
     Small objects are written and removed again. Services that do not keep the conditions of writes
     can be used all the same: a lease object tells apart who pushes at once, which is slower.
-    Exits with 8 when something is refused.
+    Exits with 8 when something is refused. A URL can be checked from anywhere.
 
     JSON: {"name", "url", "found", "permissions": {"read", "write", "list", "delete"},
     "conditional_writes": {"create_refused", "tag_accepted", "stale_refused"}, "locking":
@@ -159,11 +165,21 @@ def check(
       $ vgr remote check
       $ vgr remote check s3://shoes/dataset
     """
-    from voyager.remotes import probe
+    from contextlib import closing
 
-    repo = ctx.open_repository()
-    with storage_of(ctx, repo, name) as (remote, storage):
-        found = probe.check(storage, repo.folder / "cache" / "remotes")
+    from voyager.remotes import probe
+    from voyager.remotes.config import Remote
+    from voyager.remotes.registry import open_storage
+    from voyager.remotes.urls import is_url_or_path, normal_url
+
+    if name is not None and is_url_or_path(name) and not _in_repository():
+        remote = Remote("", normal_url(name))
+        with closing(open_storage(remote.url)) as storage:
+            found = probe.check(storage)
+    else:
+        repo = ctx.open_repository()
+        with storage_of(ctx, repo, name) as (remote, storage):
+            found = probe.check(storage, repo.folder / "cache" / "remotes")
     if ctx.json:
         ctx.emit({"name": remote.name or None, **found.as_json()})
     _show(ctx, remote, found)
@@ -245,6 +261,14 @@ def only(
     if ctx.json:
         ctx.emit({"only": found})
     ctx.show(f"of {name} come {_quoted(found)}" if found else f"of {name} no images come at once")
+
+
+def _in_repository() -> bool:
+    try:
+        find(Path.cwd())
+    except NotFoundError:
+        return False
+    return True
 
 
 def _tell(ctx: Context, remote: Remote, words: str) -> None:

@@ -3,6 +3,7 @@ operation log see them. Credentials are no part of them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ __all__ = [
 
 VALUES: Final = "remotes/"
 DEFAULT: Final = "origin"
+_ONE_SLASH = re.compile(r"(s3|gs|az|https?|ssh|sftp):/?([^/].*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +68,31 @@ def find_remote(repo: Repository, name_or_url: str) -> Remote:
     value = repo.store.value(VALUES + name_or_url)
     if value is not None:
         return Remote(name_or_url, value["url"])
-    if is_url_or_path(name_or_url):
+    if (slip := _ONE_SLASH.fullmatch(name_or_url)) is not None:
+        raise UsageError(
+            f"'{mask(name_or_url)}' is neither the name of a remote nor a URL",
+            hint=f"{slip[1]}://{mask(slip[2])}",
+        )
+    if is_url_or_path(name_or_url) or ":" in name_or_url:  # which no name has
         return Remote("", normal_url(name_or_url))
+    raise _unknown(repo, name_or_url, f"vgr remote add {name_or_url} URL")
+
+
+def _unknown(repo: Repository, name: str, otherwise: str) -> NotFoundError:
+    """What to say of a name that no remote has, with a near miss or another hint."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name_or_url, [remote.name for remote in remotes_of(repo)], 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"vgr remote add {name_or_url} URL"
-    raise NotFoundError(f"no remote '{mask(name_or_url)}'", hint=hint)
+    near = get_close_matches(name, [remote.name for remote in remotes_of(repo)], 1)
+    hint = f"did you mean '{near[0]}'?" if near else otherwise
+    return NotFoundError(f"no remote '{mask(name)}'", hint=hint)
 
 
 def named_remote(repo: Repository, name: str) -> Remote:
     """The remote of a name; NotFoundError with a near miss where there is none."""
-    remote = find_remote(repo, name)
-    if not remote.name:
-        raise NotFoundError(f"no remote is named '{mask(name)}'", hint="vgr remote ls")
-    return remote
+    value = repo.store.value(VALUES + name)
+    if value is None:
+        raise _unknown(repo, name, "vgr remote ls")
+    return Remote(name, value["url"])
 
 
 def only_remote(repo: Repository) -> Remote:

@@ -53,7 +53,7 @@ def moves_on(root: Root, rules: Rules, updates: Sequence[Update]) -> list[Pushed
             old = root.ref(name)
             if old is None:
                 raise NotFoundError(
-                    f"{rules.remote} has no '{short_name(update.name)}'",
+                    f"'{rules.remote}' has no branch or tag '{short_name(update.name)}'",
                     hint=f"vgr fetch {rules.remote}",
                 )
         if old == update.new:

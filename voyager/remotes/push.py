@@ -101,9 +101,14 @@ def push(
     Raises RefMoved for what would not go forward, StateError for a protected branch, and for
     commits whose images are not here.
     """
-    if storage.read_only:
-        raise StateError(f"{storage.url} can only be read", hint="vgr remote set-url NAME URL")
     remote = remote or Remote("", storage.url)
+    if storage.read_only:
+        raise StateError(
+            f"{storage.url} can only be read",
+            hint=f"vgr remote set-url {remote.name} s3://BUCKET/FOLDER"
+            if remote.name
+            else "vgr push s3://BUCKET/FOLDER",
+        )
     updates = updates_of(
         repo,
         refspecs,

@@ -312,13 +312,13 @@ def _connection(scheme: str, timeout: float) -> dict[str, Any]:
 
 
 def _not_installed(scheme: str, error: ImportError) -> MissingExtraError:
-    package = _package(str(error))
+    package = _package(str(error)) or f"'fsspec[{scheme}]'"
     return MissingExtraError(f"{scheme}:// remotes need {package}", hint=f"pip install {package}")
 
 
-def _package(text: str) -> str:
+def _package(text: str) -> str | None:
     found = _INSTALL.search(text) or _MODULE.search(text)
-    return "another package" if found is None else found[1]
+    return None if found is None else found[1]
 
 
 def _modified(info: dict[str, Any]) -> float:
