@@ -157,6 +157,7 @@ def test_refusals_from_any_request_on_are_told(
         else:
             break
         assert len(line.proxy.failed) < 10
+        _end_leases(line.direct(f"{number}"), wait=False)
         line.proxy.begin()
         push(empty_repo, line.open(f"{number}"), ["main"])
         is_whole(line.direct(f"{number}"), tip)
@@ -250,7 +251,7 @@ def _clone(line: Line, folder: Path, name: str = "shared") -> None:
 
 
 def _end_leases(place: Storage, *, wait: bool) -> bool:
-    """Whether the killed one held a lease. It lasts a minute; all but one end here at once."""
+    """Whether one that failed left a lease. It lasts a minute; all but one end here at once."""
     left = [each.name for each in place.list(LOCKS)]
     if not wait:
         place.delete(left)
