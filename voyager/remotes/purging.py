@@ -16,6 +16,7 @@ import msgspec
 from voyager.remotes.base import Listed, Storage
 from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.counted import Counted
+from voyager.remotes.derived import FOLDER as DERIVED
 from voyager.remotes.fetching import catalogue_of
 from voyager.remotes.garbage import delete, find_due, list_all
 from voyager.remotes.metadata import Scratch
@@ -116,6 +117,8 @@ class _Purge:
     def delete(self, root: Root) -> None:
         """Delete the packs that nothing names; the bytes are in one of them."""
         garbage = self._garbage(root)
+        if self.done.blobs:  # thumbnails of them may be among these
+            garbage += self.storage.list(DERIVED)
         delete(self.storage, garbage)
         self.done.deleted = len(garbage)
 

@@ -6,6 +6,7 @@ goes on where it was, and gc collects what nobody came back for within its hour.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -16,7 +17,8 @@ from voyager.errors import CorruptError, StateError
 from voyager.remotes.base import Storage
 from voyager.remotes.catalogue import in_parallel
 from voyager.remotes.root import Packed
-from voyager.repo.repository import Progress
+from voyager.remotes.telling import told_again
+from voyager.repo.repository import Progress, no_progress
 from voyager.store import files
 from voyager.store.entry import HEADER_BYTES, decode_header
 from voyager.store.fsck.objects import inspect
@@ -53,6 +55,8 @@ class Receiver:
         self._total = 0
         self._done = 0
         self._lock = threading.Lock()
+        self._coming: set[Path] = set()
+        """Files that grow now."""
 
     def receive(
         self, packs: Sequence[Packed], *, only: Container[bytes] | None = None
@@ -68,7 +72,8 @@ class Receiver:
         self._total += sum(pack.size for pack in packs)
         # The largest first, so that none of them is alone at the end.
         order = sorted(packs, key=lambda pack: -pack.size)
-        found = in_parallel(lambda pack: self._receive(pack, only), order, at_once=AT_ONCE)
+        with self._watched():
+            found = in_parallel(lambda pack: self._receive(pack, only), order, at_once=AT_ONCE)
         files.sync_folder(self.store.root / "packs")
         return [pack for pack in found if pack is not None]
 
@@ -99,12 +104,22 @@ class Receiver:
         check = self._check_kept(path, pack) or self._fetch(path, pack)
         with self._lock:
             self._done += pack.size
-            self._progress(self._done, self._total)
+            self._coming.discard(_temporary(path))
+        self._tell()
         gone = self._unwanted(path, check, only)
         if gone:
             return self._without(gone, path, check)
         content = Content.BLOBS if check.holds_blobs else Content.METADATA
         return SealedPack(pack.name.hex(), content, check.placed, check.size)
+
+    def _watched(self) -> contextlib.AbstractContextManager[None]:
+        """Tell how far it is also while packs come in, which takes long on slow networks."""
+        return contextlib.nullcontext() if self._progress is no_progress else told_again(self._tell)
+
+    def _tell(self) -> None:
+        with self._lock:
+            done = self._done + sum(map(_size_of, self._coming))
+            self._progress(min(done, self._total), self._total)
 
     def _unwanted(self, path: Path, check: PackCheck, only: Container[bytes] | None) -> set[bytes]:
         """The entries of a pack that are not to be kept; its dictionary is none."""
@@ -127,8 +142,10 @@ class Receiver:
             return None
 
     def _fetch(self, path: Path, pack: Packed) -> PackCheck:
-        temporary = path.with_name(f"tmp-{os.getpid()}-{threading.get_ident()}")
+        temporary = _temporary(path)
         files.remove(temporary)
+        with self._lock:
+            self._coming.add(temporary)
         try:
             self.storage.fetch(pack.pack_path, temporary, size=pack.size)
             check = self._check(temporary, pack)
@@ -177,6 +194,18 @@ class Receiver:
             source.close()
             files.remove(path)
             files.remove(path.with_suffix(".idx"))
+
+
+def _temporary(path: Path) -> Path:
+    """Where this thread lets a pack come in."""
+    return path.with_name(f"tmp-{os.getpid()}-{threading.get_ident()}")
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _begins_with_dictionary(path: Path) -> bool:

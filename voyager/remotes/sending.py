@@ -18,6 +18,7 @@ from types import TracebackType
 from voyager.remotes.base import Storage
 from voyager.remotes.negotiate import Lacking
 from voyager.remotes.root import Packed
+from voyager.remotes.telling import told_again
 from voyager.store import files
 from voyager.store.entry import HEADER_BYTES
 from voyager.store.objectstore import Store
@@ -180,11 +181,12 @@ class Sender:
     def send(self, plan: Plan) -> list[Packed]:
         """Send what is planned; the packs as a catalogue lists them. The first error ends it."""
         self._total = plan.size
-        for use in plan.whole:
-            self._submit(self.store.pack_path(use.name), use.content, made=False)
-        for copy in plan.copies:
-            self._submit(self._make(copy), copy.content, made=True)
-        self.packs += [future.result() for future in self._futures]
+        with told_again(self._tell):
+            for use in plan.whole:
+                self._submit(self.store.pack_path(use.name), use.content, made=False)
+            for copy in plan.copies:
+                self._submit(self._make(copy), copy.content, made=True)
+            self.packs += [future.result() for future in self._futures]
         self._futures = []
         return self.packs
 
@@ -237,7 +239,7 @@ class Sender:
             return
         self.storage.put(name, data)
 
-    def _tell(self, size: int) -> None:
+    def _tell(self, size: int = 0) -> None:
         with self._lock:
             self._done += size
             if self._progress is not None:
