@@ -16,7 +16,10 @@ import voyager
 from voyager import cli, errors
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("tutorial", "for-git-users", "guard", "merge", "remotes", "tables")]
+PAGES = [
+    DOCS / f"{name}.md"
+    for name in ("tutorial", "for-git-users", "guard", "duplicates", "merge", "remotes", "tables")
+]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 

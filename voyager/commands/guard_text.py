@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from voyager.repo.guard_offers import Offer
 
 _MOST = 10
-_KINDS = {BYTES: "same bytes as", PIXELS: "same pixels as", NEAR: "near"}
+_KINDS = {BYTES: "same bytes as", PIXELS: "same pixels as", NEAR: "near", "semantic": "like"}
 _DONE: Sequence[tuple[GuardAction, str]] = (
     ("drop", "dropped"),
     ("move", "moved into the protected split"),
@@ -92,20 +92,21 @@ def held_json(one: HeldSample) -> dict[str, Any]:
 def held_line(one: HeldSample) -> str:
     """`train/7.jpg: near test/3.jpg (distance 12)`."""
     other = "a protected sample that is gone" if one.protected is None else quoted(one.protected)
-    like = _like(one.held.kind, other, one.held.distance, one.held.method)
+    like = like_text(one.held.kind, other, one.held.distance, one.held.method)
     return f"{quoted(one.key)}: {like}"
 
 
 def finding_line(finding: Finding) -> str:
     """`leak      train/7.jpg (train): near test/3.jpg (distance 12)`."""
-    like = _like(finding.kind, quoted(finding.b), finding.distance)
+    like = like_text(finding.kind, quoted(finding.b), finding.distance)
     return f"{finding.state:<8}  {quoted(finding.a)} ({finding.a_split or 'no split'}): {like}"
 
 
-def _like(kind: str, other: str, distance: float, method: str = "") -> str:
+def like_text(kind: str, other: str, distance: float, method: str = "") -> str:
+    """`near test/3.jpg (distance 12)`."""
     hashed = method.startswith("phash ")  # before images were laid over each other
     size = f"{distance:g} bits" if hashed else f"distance {distance:g}"
-    far = f" ({size})" if kind == NEAR else ""
+    far = "" if kind in (BYTES, PIXELS) else f" ({size})"
     return f"{_KINDS.get(kind, kind)} {other}{far}"
 
 
@@ -131,7 +132,7 @@ def decision_lines(decisions: Sequence[Decision]) -> Iterator[str]:
 
 def _lines(decisions: Sequence[Decision]) -> Iterator[str]:
     for one in decisions[:_MOST]:
-        like = _like(one.kind, quoted(one.protected_key), one.distance, one.method)
+        like = like_text(one.kind, quoted(one.protected_key), one.distance, one.method)
         group = "" if one.paired else ", by its group"
         yield f"  {quoted(one.key)}: {like}{group}"
     if len(decisions) > _MOST:
@@ -139,15 +140,15 @@ def _lines(decisions: Sequence[Decision]) -> Iterator[str]:
 
 
 def offer_lines(
-    vocabulary: Vocabulary, offers: Mapping[str, Offer], *, took: bool
+    vocabulary: Vocabulary, offers: Mapping[str, Offer], *, took: bool, flag: str = "--take-labels"
 ) -> Iterator[str]:
-    """What dropped copies say that the protected samples do not."""
+    """What copies say that the samples that are kept do not; `flag` is what takes it."""
     for key, offer in list(offers.items())[:_MOST]:
         parts = [f"{label.task}={_word(vocabulary, label)}" for label in offer.labels]
         parts += [counted(len(offer.regions), "region")] if offer.regions else []
         parts += [f"{name}={value}" for name, value in offer.meta.items()]
         if parts:
-            verb = "took" if took else "not taken (--take-labels)"
+            verb = "took" if took else f"not taken ({flag})"
             yield f"{verb} of {quoted(key)}: {', '.join(parts)}"
         for theirs, ours in offer.contradicting:
             said, kept = _word(vocabulary, theirs), _word(vocabulary, ours)

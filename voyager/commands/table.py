@@ -54,6 +54,7 @@ COMMANDS: dict[str, Entry] = {
     "show": Entry(_LOOK, "Show a commit, or a sample with its labels", "revisions"),
     "ls": Entry(_LOOK, "List the samples of a version", "revisions"),
     "sql": Entry(_LOOK, "Ask questions of versions in SQL"),
+    "duplicates": Entry(_LOOK, "Find images that are there twice, and take them out", "revisions"),
     "derive": Entry(_LOOK, "Compute what is derived from images, ahead of time", "revisions"),
     "cat": Entry(_LOOK, "Write the bytes of an image or the content of an object", "revisions"),
     "du": Entry(_LOOK, "Say how much space a version and the store take", "revisions"),

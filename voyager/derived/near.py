@@ -88,9 +88,34 @@ def near_pairs(
     Both are values of `sketch`. Each pair is told once, with its nearest turn, and its distance is
     a function of the two images. Calls `progress` with how many candidates are compared.
     """
+    return _near(queries, known, likenesses, most, progress, once=False)
+
+
+def near_within(
+    images: Values,
+    likenesses: Likenesses,
+    *,
+    most: float = NEAR_DISTANCE,
+    progress: Progress = lambda *_: None,
+) -> NearFound:
+    """As `near_pairs` of a set with itself, each pair once: `query` is the earlier of the two."""
+    return _near(images, images, likenesses, most, progress, once=True)
+
+
+def _near(
+    queries: Values,
+    known: Values,
+    likenesses: Likenesses,
+    most: float,
+    progress: Progress,
+    *,
+    once: bool,
+) -> NearFound:
     found, unseen = _Found(), set[bytes]()
     with ThreadPoolExecutor(_threads(), thread_name_prefix="near") as pool:
         candidates = _candidates(queries, known, pool)
+        if once:
+            candidates = _each_once(candidates)
         total = len(candidates.query)
         for start in range(0, total, _PAIRS_AT_ONCE):
             chunk = candidates.at(slice(start, start + _PAIRS_AT_ONCE))
@@ -99,6 +124,13 @@ def near_pairs(
             progress(min(start + _PAIRS_AT_ONCE, total), total)
     ids = dict.fromkeys((*queries.ids, *known.ids))
     return NearFound(found.pairs(queries, known), [one for one in ids if one in unseen])
+
+
+def _each_once(candidates: _Candidates) -> _Candidates:
+    """Pairs of rows of one set, the lesser row first."""
+    rows = np.sort(np.stack((candidates.query, candidates.known), axis=1), axis=1)
+    kept = np.unique(np.column_stack((rows, candidates.turn)), axis=0).astype(np.int64)
+    return _Candidates(kept[:, 0], kept[:, 1], kept[:, 2].astype(bool))
 
 
 def _candidates(queries: Values, known: Values, pool: ThreadPoolExecutor) -> _Candidates:

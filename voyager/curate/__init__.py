@@ -1,0 +1,1 @@
+"""Looking after a dataset: what is in it twice."""
