@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyager.errors import UsageError
-from voyager.search import approximate, vectors
+from voyager.search import approximate, planning, vectors
 from voyager.search.compaction import FAN, run_to_merge
 from voyager.search.vectors import Found, VectorStore
 from voyager.store import files
@@ -128,6 +128,18 @@ def test_every_plan_gives_the_same_scores_and_ties_go_by_id(tmp_path: Path) -> N
     assert str(together.plan) == "exact over 266 of 400 vectors"
 
 
+@pytest.mark.parametrize("count", [200, 3000])
+def test_very_many_equal_vectors_are_told_apart_by_id(tmp_path: Path, count: int) -> None:
+    store = opened(tmp_path)
+    numbers = range(0, 50 * count, 50)
+    store.add(names(numbers), matrix(numbers))
+    most = store.members(names(numbers[1:]))
+    for members, expected in ((store.all(), numbers), (most, numbers[1:])):
+        assert hits(store.search(QUERY, 3, members=members)) == plain(QUERY, 3, expected)
+    zeros = np.zeros(DIMS)
+    assert hits(store.search(zeros, 3, members=most)) == plain(zeros, 3, numbers[1:])
+
+
 @contextmanager
 def changed(module: Any, **values: Any) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -144,6 +156,10 @@ def test_a_filter_asked_again_finds_its_vectors_gathered(tmp_path: Path) -> None
         segment.unlink()
     assert first.plan.gathered
     assert str(first.plan) == "exact over 10 of 400 vectors, gathered"
+    with changed(planning, _GATHERED_AT_ONCE=5):
+        more = store.members(names(range(0, 400, 20)))
+        plans = [store.search(QUERY, 3, members=more).plan for _ in range(3)]
+        assert [plan.gathered for plan in plans] == [False, True, True]
     again = opened(tmp_path).members(names(range(0, 400, 40)))
     assert again.count == 0
     assert hits(store.search(QUERY, 3, members=few)) == hits(first)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from voyager.search.membership import Membership, View
+from voyager.search.membership import Mask, Membership, View
 from voyager.search.recent import Recent
 from voyager.search.segment import STRETCH, Floats, Rows, Segment
 
@@ -24,6 +24,10 @@ _QUERIES: Final = 16
 """Queries that are compared with a block in one go."""
 _BATCH: Final = 4096
 """Candidates whose scores are told apart in one go."""
+_ASKED: Final = 256
+"""Filters that are remembered, to see that one comes again."""
+_SPARE: Final = 4
+"""Candidates for each hit from which on they are thinned out."""
 _ROUNDING: Final = 2.0**-23
 _LEAST: Final = float(np.finfo(np.float32).min)
 
@@ -54,10 +58,15 @@ class Memory:
         self._stretches: Recent[Floats] = Recent(most_bytes)
         self._gathered: Recent[Block] = Recent(most_bytes // 4)
         self._penalties: Recent[Floats] = Recent(most_bytes // 16)
+        self._asked: dict[bytes, None] = {}
 
-    def holds(self, segment: Segment) -> bool:
-        """Whether a segment is at hand as float32."""
-        return (segment.name, 0) in self._stretches
+    def was_asked(self, members: Membership) -> bool:
+        """Whether this was asked of the same members lately; from now on it was."""
+        before = members.digest in self._asked
+        self._asked[members.digest] = None
+        if len(self._asked) > _ASKED:
+            self._asked.pop(next(iter(self._asked)))
+        return before
 
     def has_gathered(self, members: Membership) -> bool:
         """Whether the vectors of members lie side by side already."""
@@ -76,7 +85,7 @@ class Memory:
                 target = vectors[done : done + len(some)]
                 if (part.segment.name, number) in self._stretches:
                     block = self._stretch(part.segment, number)
-                    np.take(block, some - number * STRETCH, axis=0, out=target)
+                    np.take(block, some - number * STRETCH, axis=0, out=target, mode="clip")
                 else:
                     target[:] = part.segment.take(some)
                 done += len(some)
@@ -84,26 +93,29 @@ class Memory:
 
     def blocks(self, members: Membership) -> Iterator[Block]:
         """All vectors of the stretches that have members, those of others with a penalty."""
-        penalty = self._penalties.get(members.digest, lambda: _penalty(members))
+        penalty = self._penalties.get(members.digest, lambda: _penalty(members.mask))
         for part in members.view.parts:
             for start in range(0, part.segment.count, STRETCH):
                 first, end = part.first + start, min(part.first + start + STRETCH, part.end)
                 inside = np.count_nonzero(members.mask[first:end])
                 if inside:
-                    yield Block(
-                        first,
-                        self._stretch(part.segment, start // STRETCH),
-                        None if inside == end - first else penalty[first:end],
-                    )
+                    vectors = self._stretch(part.segment, start // STRETCH)
+                    is_all = inside == end - first
+                    yield Block(first, vectors, None if is_all else penalty[first:end])
+
+    def block(self, segment: Segment, number: int, first: int, mask: Mask | None) -> Block:
+        """One stretch whose places begin at `first`, with those alone that a mask has."""
+        vectors = segment.stretch(number).astype(np.float32)
+        return Block(first, vectors, None if mask is None else _penalty(mask))
 
     def _stretch(self, segment: Segment, number: int) -> Floats:
         key = (segment.name, number)
         return self._stretches.get(key, lambda: segment.stretch(number).astype(np.float32))
 
 
-def _penalty(members: Membership) -> Floats:
-    penalty = np.zeros(len(members.mask), np.float32)
-    penalty[~members.mask] = -np.inf
+def _penalty(mask: Mask) -> Floats:
+    penalty = np.zeros(len(mask), np.float32)
+    penalty[~mask] = -np.inf
     return penalty
 
 
@@ -118,9 +130,7 @@ def _by_stretch(rows: Rows) -> Iterator[tuple[int, Rows]]:
 
 def near_best(queries: Floats, k: int, view: View, blocks: Iterable[Block]) -> list[Rows]:
     """Places among which are the k best of all blocks for each query; a few more than k."""
-    longest = max((part.segment.longest for part in view.parts), default=0.0)
-    margins = np.linalg.norm(queries, axis=1) * longest * (queries.shape[1] + 2) * _ROUNDING
-    found = [_Candidates(k, float(margin)) for margin in margins]
+    found = [_Candidates(k, margin_of(query, view)) for query in queries]
     for block in blocks:
         for first in range(0, len(queries), _QUERIES):
             some = queries[first : first + _QUERIES]
@@ -128,6 +138,12 @@ def near_best(queries: Floats, k: int, view: View, blocks: Iterable[Block]) -> l
             for one, row in zip(found[first:], np.atleast_2d(scores), strict=False):
                 one.offer(row if block.penalty is None else row + block.penalty, block.places)
     return [candidates.places for candidates in found]
+
+
+def margin_of(query: Floats, view: View) -> float:
+    """How far a score in float32 may be from one that is as good: twice the error of a product."""
+    longest = max((part.segment.longest for part in view.parts), default=0.0)
+    return float(np.linalg.norm(query)) * longest * (len(query) + 2) * _ROUNDING
 
 
 @dataclass(slots=True)
@@ -142,16 +158,17 @@ class _Candidates:
 
     def offer(self, scores: Floats, places: Rows | int) -> None:
         """Take in the scores of more vectors."""
-        self.limit = max(self.limit, _kth(_lane_tops(scores, self.k), self.k))
+        self.limit = max(self.limit, kth(_lane_tops(scores, self.k), self.k))
         near = np.flatnonzero(scores >= self.limit - self.margin)
         if not len(near):
             return
         more = near + places if isinstance(places, int) else places[near]
         self.places = np.concatenate([self.places, more])
         self.scores = np.concatenate([self.scores, scores[near]])
-        self.limit = max(self.limit, _kth(self.scores, self.k))
-        kept = self.scores >= self.limit - self.margin
-        self.places, self.scores = self.places[kept], self.scores[kept]
+        if len(self.scores) > _SPARE * self.k:
+            self.limit = max(self.limit, kth(self.scores, self.k))
+            kept = self.scores >= self.limit - self.margin
+            self.places, self.scores = self.places[kept], self.scores[kept]
 
 
 def _lane_tops(scores: Floats, k: int) -> Floats:
@@ -161,7 +178,8 @@ def _lane_tops(scores: Floats, k: int) -> Floats:
     return tops if lanes >= 4 * k else scores
 
 
-def _kth(scores: Floats, k: int) -> float:
+def kth(scores: Floats, k: int) -> float:
+    """The k-th largest score; the least of all numbers where there are fewer."""
     if len(scores) < k:
         return _LEAST
     return max(_LEAST, float(np.partition(scores, len(scores) - k)[len(scores) - k]))
@@ -171,7 +189,7 @@ def ranked(query: Floats, k: int, view: View, places: Rows) -> list[Hit]:
     """The k best of the vectors at some places: best first, equal ones in the order of ids."""
     places = np.sort(places)
     scores = _true_scores(query, view, places)
-    chosen = np.flatnonzero(scores >= _kth(scores, k))
+    chosen = np.flatnonzero(scores >= kth(scores, k))
     hits = map(Hit, view.ids_at(places[chosen]), scores[chosen].tolist())
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
 

@@ -23,6 +23,7 @@ from voyager.repo.snapshot import SAMPLES
 from voyager.schema.measures import bounds
 from voyager.schema.partial import partial_decoder
 from voyager.search.membership import Membership
+from voyager.search.text_document import REJECTED
 from voyager.search.vectors import Progress, VectorStore
 from voyager.search.version_file import Had, VersionFiles, Waiting
 from voyager.store.bulk import paused_gc
@@ -48,6 +49,7 @@ _FIELDS: Mapping[Of, tuple[str, ...]] = {
         "regions.geometries",
         "regions.primary",
         "regions.id",
+        "regions.state",
     ),
 }
 
@@ -111,7 +113,7 @@ class VersionVectors:
             return
         width, height = sample.image.width, sample.image.height
         for region in sample.regions if width and height else ():
-            around = _bounds(region, version)
+            around = None if region.state == REJECTED else _bounds(region, version)
             if around is not None:
                 crop = crop_of(blob_id, around, width, height)
                 yield region.id, crop.id, crop

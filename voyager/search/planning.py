@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from voyager.search.approximate import has_faiss
 from voyager.search.exact import Memory
 from voyager.search.membership import Membership
 
@@ -13,8 +14,8 @@ APPROXIMATE_FROM: Final = 50_000
 
 _GATHERED_SHARE: Final = 8
 """Up to one member in so many vectors, gathering them is quicker than to compare with all."""
-_GATHERED_SHARE_UNREAD: Final = 2
-"""The same where vectors are not at hand as float32 yet."""
+_GATHERED_AT_ONCE: Final = 1 << 10
+"""So few members are gathered when they are first asked for, more when asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,10 @@ class Plan:
 
 
 def gathers(members: Membership, memory: Memory) -> bool:
-    """Whether to gather members rather than to scan all vectors."""
+    """Whether to gather members rather than to scan the vectors as they lie."""
     if memory.has_gathered(members):
         return True
-    at_hand = all(memory.holds(part.segment) for part in members.view.parts)
-    share = _GATHERED_SHARE if at_hand else _GATHERED_SHARE_UNREAD
-    return members.count * share <= members.view.size
+    if members.count * _GATHERED_SHARE > members.view.size:
+        return members.count <= _GATHERED_AT_ONCE // _GATHERED_SHARE
+    asked_before = memory.was_asked(members)
+    return asked_before or members.count <= _GATHERED_AT_ONCE or not has_faiss()

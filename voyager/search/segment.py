@@ -179,8 +179,10 @@ class Segment:
 
     def take(self, rows: Rows) -> Halves:
         """The vectors of some rows."""
-        for number in np.unique(rows // STRETCH).tolist():
-            self.stretch(number)
+        numbers = rows // STRETCH
+        if not self._sound[numbers].all():
+            for number in np.unique(numbers).tolist():
+                self.stretch(number)
         if self.dims % 4:
             return self._vectors[rows]
         wide = self._vectors.view(np.float64)  # fewer and wider things to copy: twice as fast

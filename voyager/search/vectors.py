@@ -22,6 +22,7 @@ from voyager.search import approximate, manifest
 from voyager.search.approximate import INDEXED_ROWS, Lists
 from voyager.search.compaction import run_to_merge
 from voyager.search.exact import Hit, Memory, near_best, ranked
+from voyager.search.halves import MOST_QUERIES, HalfScans
 from voyager.search.manifest import Listed, Manifest
 from voyager.search.membership import IndexFile, Membership, Placed, View
 from voyager.search.planning import APPROXIMATE_FROM, Plan, gathers
@@ -78,6 +79,7 @@ class VectorStore:
         self._segments = folder / "segments"
         self._manifest_path = folder / "manifest"
         self._memory = Memory(memory_bytes)
+        self._scans = HalfScans(memory_bytes)
         self._manifest: Manifest | None = None
         self._view = View(b"")
         self._unsaved: list[Segment] = []
@@ -402,8 +404,7 @@ class VectorStore:
                 _extend(places, self._by_lists(queries, k, part, probes, members))
         gathered = bool(rest.count) and gathers(rest, self._memory)
         if rest.count:
-            blocks = [self._memory.gathered(rest)] if gathered else self._memory.blocks(rest)
-            _extend(places, near_best(queries, k, members.view, blocks))
+            _extend(places, self._exactly(queries, k, rest, gathered=gathered))
         plan = Plan(
             members=members.count + lost,
             vectors=members.view.size,
@@ -414,6 +415,15 @@ class VectorStore:
         )
         pairs = zip(queries, places, strict=True)
         return Found([ranked(q, k, members.view, _joined(found)) for q, found in pairs], plan)
+
+    def _exactly(
+        self, queries: Floats, k: int, members: Membership, *, gathered: bool
+    ) -> list[Rows]:
+        if gathered:
+            return near_best(queries, k, members.view, [self._memory.gathered(members)])
+        if len(queries) <= MOST_QUERIES and approximate.has_faiss():
+            return [self._scans.near_best(one, k, members, self._memory) for one in queries]
+        return near_best(queries, k, members.view, self._memory.blocks(members))
 
     def _probes(self, part: Placed, members: Membership, *, forced: bool) -> int:
         """How many lists of a segment to read; 0 where exact search is to be used."""
