@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from voyager.repo.table_answers import Answered, Answers, read_labels
 from voyager.repo.table_types import column_array, plain_text
 from voyager.schema import Label
-from voyager.schema.encoded_geometry import measure_all, part_count, shape_name
+from voyager.schema.encoded_geometry import measure_maps, open_map, part_count, shape_name
 from voyager.schema.rle import Load
 from voyager.schema.task import Answer
 
@@ -187,21 +187,29 @@ class RegionRows(_Answering):
 
     @cached_property
     def roles(self) -> list[str | None]:
-        return [region.primary or next(iter(region.geometries), None) for region in self.regions]
+        pairs = zip(self.regions, self._maps, strict=True)
+        return [region.primary or next(iter(found), None) for region, found in pairs]
+
+    @cached_property
+    def _maps(self) -> list[Mapping[str, Any]]:
+        """The geometries of each region, by role."""
+        return [open_map(region.geometries) for region in self.regions]
 
     @cached_property
     def shapes(self) -> list[Any]:
         """The primary geometry of each region, encoded, None where there is none."""
-        return [
-            next(iter(region.geometries.values()))
-            if len(region.geometries) == 1
-            else region.geometries.get(region.primary)
-            for region in self.regions
-        ]
+        pairs = zip(self._maps, self.roles, strict=True)
+        return [None if role is None else found[role] for found, role in pairs]
+
+    def _shape(self, at: int) -> Any:
+        region = self.regions[at]
+        found = open_map(region.geometries)
+        return found[region.primary] if region.primary else next(iter(found.values()), None)
 
     @cached_property
     def measures(self) -> NDArray[Any]:
-        return measure_all(self.shapes, self._load)
+        maps = [region.geometries for region in self.regions]
+        return measure_maps(maps, self._shape, self._load)
 
     def of_shapes(self, measure: Callable[[Any], Any]) -> list[Any]:
         return [None if shape is None else measure(shape) for shape in self.shapes]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 STRETCH_SAMPLES = 4096
 _STRETCH_BYTES = 8 << 20
+_FEW = 32
+"""Samples that are read before their bytes are counted."""
+
 _RAW = frozenset(("regions.geometries", "labels", "regions.labels"))
 """What stays bytes: it is measured, or looked up, as such."""
 
@@ -53,9 +56,10 @@ def loader(version: Dataset) -> Load:
 def _some_rows(rows: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     part: list[tuple[bytes, bytes]] = []
     size = 0
-    for key, row in islice(rows, STRETCH_SAMPLES):
-        part.append((key, row))
-        size += len(row)
-        if size > _STRETCH_BYTES:
+    while len(part) < STRETCH_SAMPLES and size <= _STRETCH_BYTES:
+        few = list(islice(rows, min(_FEW, STRETCH_SAMPLES - len(part))))
+        if not few:
             break
+        part += few
+        size += sum(len(row) for _, row in few)
     return part

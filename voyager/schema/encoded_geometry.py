@@ -8,12 +8,12 @@ numbers of a ring stand nine bytes apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Raw
 
-from voyager.schema.codec import decode_geometry
+from voyager.schema.codec import RowKind, decode_as, decode_geometry
 from voyager.schema.geometry import GEOMETRIES, Geometry, Polygon
 from voyager.schema.measures import area, bounds
 from voyager.schema.rle import Load
@@ -29,6 +29,9 @@ X0, Y0, X1, Y1, AREA = range(5)
 """The columns of `measure_all`."""
 
 _NUMBER = 9
+_ONE_ENTRY, _SHORT_TEXT = 0x81, 0xA0
+"""First bytes of a map of one entry, and of a text: its length is added."""
+
 _BOX = b"\x95\x01"
 _BOX_BYTES = len(_BOX) + 4 * _NUMBER
 _POLYGON = b"\x92\x03"
@@ -57,6 +60,36 @@ def part_count(shape: Encoded) -> int | None:
     return len(shape.parts) if isinstance(shape, Polygon) else None
 
 
+def open_map(geometries: Raw | Mapping[str, Geometry]) -> Mapping[str, Encoded]:
+    """Geometries by role, as a partial decoder leaves them."""
+    return decode_as(bytes(geometries), _MAP) if isinstance(geometries, Raw) else geometries
+
+
+_MAP: RowKind[dict[str, Raw]] = RowKind(dict[str, Raw], "geometries")
+
+
+def measure_maps(
+    maps: Sequence[Raw | Mapping[str, Geometry]],
+    primary: Callable[[int], Encoded | None],
+    load: Load | None = None,
+) -> NDArray[Any]:
+    """As `measure_all` of the primary geometry of each map; `primary` gives that at a place.
+
+    Boxes that are alone in their map are measured without opening it.
+    """
+    import numpy as np
+
+    encoded = [bytes(found) if isinstance(found, Raw) else b"" for found in maps]
+    boxes, numbers = _find_boxes(encoded, in_maps=True)
+    measured = np.full((len(maps), 5), np.nan)
+    if boxes.any():
+        measured[boxes] = _measure_boxes(numbers)
+    others = np.flatnonzero(~boxes)
+    if len(others):
+        measured[others] = measure_all([primary(at) for at in others.tolist()], load)
+    return measured
+
+
 def measure_all(shapes: Sequence[Encoded | None], load: Load | None = None) -> NDArray[Any]:
     """Bounds and area of each shape as rows (x0, y0, x1, y1, area); NaN where there is none."""
     import numpy as np
@@ -78,18 +111,25 @@ def measure_all(shapes: Sequence[Encoded | None], load: Load | None = None) -> N
     return measured
 
 
-def _find_boxes(encoded: Sequence[bytes]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Which shapes are boxes, and the bytes of their numbers, a box a row."""
+def _find_boxes(
+    encoded: Sequence[bytes], *, in_maps: bool = False
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which shapes are boxes, or maps of one box, and the bytes of their numbers, a box a row."""
     import numpy as np
 
     data = np.frombuffer(b"".join(encoded), np.uint8)
     sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
     starts = np.cumsum(sizes) - sizes
-    boxes = sizes == _BOX_BYTES
+    boxes = sizes >= _BOX_BYTES
+    if in_maps:
+        boxes[boxes] = data[starts[boxes]] == _ONE_ENTRY
+        role = np.where(boxes, data[np.where(boxes, starts + 1, 0)], 0) if len(data) else sizes
+        boxes &= (role >= _SHORT_TEXT) & (role < _SHORT_TEXT + 32)
+        head = np.where(boxes, 2 + role.astype(np.int64) - _SHORT_TEXT, 0)
+        starts, sizes = starts + head, sizes - head
+    boxes &= sizes == _BOX_BYTES
     for place, byte in enumerate(_BOX):
         boxes[boxes] = data[starts[boxes] + place] == byte
-    if boxes.all():
-        return boxes, data.reshape(-1, _BOX_BYTES)[:, len(_BOX) :]
     return boxes, data[starts[boxes, None] + np.arange(len(_BOX), _BOX_BYTES)]
 
 

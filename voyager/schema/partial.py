@@ -28,8 +28,8 @@ def partial_decoder(
 ) -> Callable[[bytes], Any]:
     """The decoder of sample rows that makes these fields, dotted as in `regions.labels`.
 
-    Lists in `raw`, and the values of maps in it, stay undecoded bytes (`msgspec.Raw`), except in a
-    row that only the whole decoder can read.
+    Fields in `raw` stay undecoded bytes (`msgspec.Raw`), except where they are absent, and in a row
+    that only the whole decoder can read.
     """
     tree = _tree([*wanted, *raw])
     decode = msgspec.msgpack.Decoder(_narrow(Sample, tree, "", frozenset(raw))).decode
@@ -54,7 +54,7 @@ def _tree(paths: Iterable[str]) -> _Tree:
 def _narrow(kind: Any, tree: _Tree, path: str, raw: Collection[str]) -> Any:
     """A declared type with the structs in it cut down to the tree."""
     if path in raw:
-        return Raw if get_origin(kind) is tuple else dict[str, Raw]
+        return Raw
     if not tree:
         return kind
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
