@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.fetch_text import fetched_lines
-from voyager.commands.storages import LimitOption, limit_of
+from voyager.commands.fetch_text import derived_line, fetched_lines
+from voyager.commands.storages import LimitOption, limit_of, storage_of
 from voyager.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def run(
     unshallow: Annotated[
         bool, typer.Option("--unshallow", help="bring all history that was left out")
     ] = False,
+    derived: Annotated[
+        bool, typer.Option("--derived", help="what others have derived of images too")
+    ] = False,
     limit_rate: LimitOption = None,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only say what would come, at most")
@@ -56,8 +59,12 @@ def run(
     From a URL that is no remote's one branch comes, by default the one that a clone begins with;
     FETCH_HEAD names it until the next time.
 
+    With --derived the thumbnails, hashes and embeddings that somebody has sent (vgr push --derived)
+    come too, so that they need not be computed here.
+
     JSON: {"refs": [{"name", "old", "new"}], "objects", "bytes", "requests", "kept": tags that are
-    others here, "purged": how many blobs}.
+    others here, "purged": how many blobs}, with --derived also "derived": {"methods", "values",
+    "parts", "bytes", "requests"}.
 
     Example:
       $ vgr fetch
@@ -83,10 +90,19 @@ def run(
         limit=limit_of(limit_rate),
         progress=ctx.progress("receiving", sizes=True),
     )
+    values = None
+    if derived and not dry_run:
+        from voyager.remotes.derived import fetch_derived
+
+        with storage_of(ctx, repo, found, limit=limit_of(limit_rate)) as (_, storage):
+            values = fetch_derived(repo, storage, progress=ctx.progress("receiving", sizes=True))
     if ctx.json:
-        ctx.emit(done.as_json())
+        more = {} if values is None else {"derived": values.as_json()}
+        ctx.emit(done.as_json() | more)
     for line in fetched_lines(done, found, dry_run=dry_run):
         ctx.say(line)
+    if values is not None:
+        ctx.say(derived_line(values, f"from {found}"))
     for name in done.kept:
         ctx.warn(f"tag '{name}' is another here than at {found}, and stays")
 

@@ -11,6 +11,7 @@ from voyager.store.refs import FETCH_HEAD, REMOTES, TAGS
 
 if TYPE_CHECKING:
     from voyager.remotes.config import Remote
+    from voyager.remotes.derived import Moved
     from voyager.remotes.fetch_plan import Fetched, RefMove
     from voyager.remotes.lazy import Got
 
@@ -34,6 +35,13 @@ def fetched_lines(done: Fetched, remote: Remote, *, dry_run: bool = False) -> It
         yield f"{counted(done.objects, 'object')} {came} ({size_text(done.bytes)})"
     if done.purged:
         yield f"{counted(done.purged, 'image')} purged there, and here"
+
+
+def derived_line(moved: Moved, where: str) -> str:
+    """How many derived values went somewhere, or came."""
+    if not moved.values:
+        return "no derived values are lacking"
+    return f"{counted(moved.values, 'derived value')} {where}, {size_text(moved.bytes)}"
 
 
 def got_line(done: Got, *, dry_run: bool = False) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
+from voyager.commands.fetch_text import derived_line
 from voyager.commands.sizes import counted, size_text
 from voyager.commands.storages import LimitOption, limit_of, storage_of
 from voyager.errors import NotFoundError, UsageError
@@ -48,6 +49,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only say what would be sent")
     ] = False,
+    derived: Annotated[
+        bool, typer.Option("--derived", help="what vgr derive has computed too")
+    ] = False,
     limit_rate: LimitOption = None,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="go past the pre-push hook")
@@ -62,8 +66,11 @@ def run(
     Protected branches of the remote take no conflicts and no leaks that the guard finds; this
     client checks that, not the remote. .vgr/hooks/pre-push runs first and may refuse.
 
+    With --derived the thumbnails, hashes and embeddings that are kept here go there too, for others
+    to take with vgr fetch --derived.
+
     JSON: {"refs": [{"name", "old", "new", "forced"}], "objects", "blobs", "packs", "bytes",
-    "requests"}.
+    "requests"}, with --derived also "derived": {"methods", "values", "parts", "bytes", "requests"}.
 
     Example:
       $ vgr push -u origin main
@@ -94,10 +101,18 @@ def run(
             progress=ctx.progress("sending", sizes=True),
             checking=ctx.progress("looking at images"),
         )
+        values = None
+        if derived and not dry_run:
+            from voyager.remotes.derived import push_derived
+
+            values = push_derived(repo, storage, progress=ctx.progress("sending", sizes=True))
     if ctx.json:
-        ctx.emit(done.as_json())
+        more = {} if values is None else {"derived": values.as_json()}
+        ctx.emit(done.as_json() | more)
     for line in _told(done, there, dry_run=dry_run):
         ctx.say(line)
+    if values is not None:
+        ctx.say(derived_line(values, f"to {there}"))
 
 
 def _remote(repo: Repository, name: str | None) -> Remote:

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from voyager.derived import value_batches
 from voyager.derived.computing import Read, iter_computed
 from voyager.derived.reader import Reader
 from voyager.derived.registry import Method
@@ -28,6 +29,9 @@ __all__ = ["DerivedCache", "Filled", "Progress", "Read", "Values"]
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 
+_PART_BYTES: Final = 8 << 20
+_KEPT_IN_A_PART: Final = 1 << 17
+"""What a batch for another cache has at most, about; the values of one image are never parted."""
 _KEEP_EVERY: Final = 2048
 _KEEP_BYTES: Final = 16 << 20
 """Images and bytes between two writes: what a kill costs."""
@@ -211,6 +215,50 @@ class DerivedCache:
         """What is kept, by name."""
         return sorted(iter_kept(self._folder), key=lambda one: (one.name, one.version))
 
+    # -- trading values with other caches ----------------------------------------------------------
+
+    def ids_of(self, name: str, version: int, size: int | None) -> set[bytes]:
+        """All ids of which something is known by a method, given as name, version and size."""
+        file = self._file_of(name, version, size)
+        file.refresh()
+        return set(file.ids())
+
+    def take(
+        self,
+        name: str,
+        version: int,
+        size: int | None,
+        values: Sequence[tuple[bytes, bytes | None]],
+    ) -> None:
+        """Keep values that were computed elsewhere."""
+        remove_older(self._folder, name, version)
+        file = self._file_of(name, version, size)
+        file.add([one for one, _ in values], [value for _, value in values])
+
+    def batches(
+        self, kept: Kept, *, without: Container[bytes]
+    ) -> tuple[int, Iterator[tuple[list[bytes], bytes]]]:
+        """The size of a method's values (0: it varies), and (ids, bytes) of batches of them.
+
+        The same values make the same batches, in the order of their ids.
+        """
+        size = kept.value_bytes()
+        return size or 0, self._iter_batches(kept, size, without)
+
+    def _iter_batches(
+        self, kept: Kept, size: int | None, without: Container[bytes]
+    ) -> Iterator[tuple[list[bytes], bytes]]:
+        file = self._file_of(kept.name, kept.version, size)
+        with file.opened():
+            ids = sorted(one for one in file.ids() if one not in without)
+            each = kept.bytes // max(1, len(ids)) + 1
+            step = max(1, min(_KEPT_IN_A_PART, _PART_BYTES // each))
+            for at in range(0, len(ids), step):
+                pairs = file.pairs(ids[at : at + step])
+                if pairs:
+                    some, values = [one for one, _ in pairs], [value for _, value in pairs]
+                    yield some, value_batches.encode(some, values, varying=size is None)
+
     def drop(self, method: Method | str | None = None) -> None:
         """Delete all values of a method, in this version or by name, or all of every method."""
         if method is None:
@@ -236,9 +284,12 @@ class DerivedCache:
         return file
 
     def _file(self, method: Method) -> ValueFile:
-        key = self._path(method).name
+        return self._file_of(method.name, method.version, method.size)
+
+    def _file_of(self, name: str, version: int, size: int | None) -> ValueFile:
+        key = f"{name}-{version}"
         if key not in self._files:
-            self._files[key] = ValueFile(self._path(method), method.size)
+            self._files[key] = ValueFile(self._folder / key, size)
         return self._files[key]
 
     def _path(self, method: Method) -> Path:

@@ -39,6 +39,17 @@ class Kept:
     bytes: int
     used: float
 
+    def value_bytes(self) -> int | None:
+        """The length of every value, None where it varies or there is none."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return value_batches.value_bytes(fd)
+        finally:
+            os.close(fd)
+
     def count(self) -> int:
         """How many images have an entry."""
         try:

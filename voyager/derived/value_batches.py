@@ -115,10 +115,51 @@ def read(fd: int, start: int, size: int, *, varying: bool) -> Batch | None:
     return Batch(ids, lengths, np.frombuffer(sums, "<u8"), body_at, body_length)
 
 
+def ids_place(count: int) -> tuple[int, int]:
+    """Where the ids of a batch of so many lie, and how many bytes they have."""
+    return _HEAD.size + _SUM_BYTES, count * ID_BYTES
+
+
+def decode(data: bytes, *, varying: bool) -> list[tuple[bytes, bytes | None]] | None:
+    """Every (id, value) of a batch by its bytes; None where anything in it is damaged."""
+    if len(data) < _HEAD.size + _SUM_BYTES or not data.startswith(_MAGIC):
+        return None
+    _, count, body_length, body_sum = _HEAD.unpack_from(data)
+    start, ids_length = ids_place(count)
+    lengths_at = start + ids_length
+    sums_at = lengths_at + 4 * count
+    body_at = sums_at + (count * _SUM_BYTES if varying else 0)
+    if body_at + body_length != len(data):
+        return None
+    if checksum(data[: _HEAD.size] + data[start:sums_at]) != data[_HEAD.size : start]:
+        return None
+    if checksum(data[sums_at:body_at] if varying else data[body_at:]) != body_sum:
+        return None
+    found: list[tuple[bytes, bytes | None]] = []
+    at = body_at
+    for number, length in enumerate(np.frombuffer(data[lengths_at:sums_at], "<u4").tolist()):
+        blob = data[start + number * ID_BYTES : start + (number + 1) * ID_BYTES]
+        value = None if length == NO_VALUE else data[at : at + length]
+        at += 0 if value is None else length
+        found.append((blob, value))
+    return found if at == len(data) else None
+
+
 def iter_starts(fd: int) -> Iterator[int]:
     """Where each batch of a file begins, and where the last one ends."""
     for start, _ in _iter_heads(fd):
         yield start
+
+
+def value_bytes(fd: int) -> int | None:
+    """The length of every value of a file, None where it varies or no image has a value."""
+    if kind_of(os.pread(fd, FILE_HEAD_BYTES, 0)) is not False:
+        return None
+    for start, entries in _iter_heads(fd):
+        batch = read(fd, start, os.fstat(fd).st_size, varying=False) if entries else None
+        if batch is not None and (batch.lengths != NO_VALUE).any():
+            return int(batch.lengths[batch.lengths != NO_VALUE][0])
+    return None
 
 
 def count(fd: int) -> int:

@@ -108,6 +108,24 @@ class ValueFile:
             found[[one in self._damaged for one in ids]] = -1
         return found
 
+    def ids(self) -> list[bytes]:
+        """All ids of which something is known, each once, in the order of the file."""
+        every = b"".join(batch.ids for batch in self._all)
+        steps = range(0, len(every), ID_BYTES)
+        return list(dict.fromkeys(every[at : at + ID_BYTES] for at in steps))
+
+    def pairs(self, ids: Sequence[bytes]) -> list[tuple[bytes, bytes | None]]:
+        """(id, value) of those that are known and sound, None for what has no value."""
+        entries = self.find(ids)
+        listed = [(one, at) for one, at in zip(ids, entries.tolist(), strict=True) if at >= 0]
+        sound = self.has_value(np.array([at for _, at in listed], np.int64)).tolist()
+        found: list[tuple[bytes, bytes | None]] = []
+        for (one, at), has_value in zip(listed, sound, strict=True):
+            value = self.value(at) if has_value else None
+            if value is not None or not has_value:
+                found.append((one, value))
+        return found
+
     def missing(self, ids: Sequence[bytes]) -> list[bytes]:
         """Those of the ids of which nothing is known."""
         return list(compress(ids, (self.find(ids) < 0).tolist()))

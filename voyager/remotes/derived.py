@@ -25,6 +25,7 @@ from voyager.derived.room import Kept
 from voyager.errors import CorruptError, NotFoundError, RefMoved, RemoteError, StateError
 from voyager.remotes.base import PreconditionFailed, Storage
 from voyager.remotes.counted import Counted
+from voyager.remotes.garbage import DERIVED
 from voyager.remotes.root import ROOT, decode_root
 from voyager.remotes.urls import mask_url
 from voyager.repo.deriving import derived_cache
@@ -32,7 +33,6 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
 from voyager.store.apply import TOMBSTONES
 
-FOLDER: Final = "derived/"
 _FORMAT: Final = 1
 _MOST_SWAPS: Final = 50
 _LONGEST_PAUSE: Final = 1.0
@@ -107,8 +107,8 @@ class _Derived:
 
     def methods(self) -> Iterator[tuple[str, int]]:
         """The methods of which there are values, by name and version."""
-        for listed in self._storage.list(FOLDER):
-            folder, _, last = listed.name.removeprefix(FOLDER).partition("/")
+        for listed in self._storage.list(DERIVED):
+            folder, _, last = listed.name.removeprefix(DERIVED).partition("/")
             name, _, version = folder.rpartition("-")
             if last == "list" and _METHOD.fullmatch(name) and version.isdecimal():
                 yield name, int(version)
@@ -116,7 +116,7 @@ class _Derived:
     # -- there -----------------------------------------------------------------------------------
 
     def push(self, kept: Kept) -> None:
-        folder = f"{FOLDER}{kept.name}-{kept.version}/"
+        folder = f"{DERIVED}{kept.name}-{kept.version}/"
         parts, tag = self._read(folder)
         known = set(self._purged)
         for part in parts.parts:
@@ -153,7 +153,7 @@ class _Derived:
     # -- here ------------------------------------------------------------------------------------
 
     def fetch(self, name: str, version: int, progress: Progress) -> None:
-        folder = f"{FOLDER}{name}-{version}/"
+        folder = f"{DERIVED}{name}-{version}/"
         parts, _ = self._read(folder)
         size = parts.bytes or None
         here = self._cache.ids_of(name, version, size) | self._purged

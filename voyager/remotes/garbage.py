@@ -20,6 +20,8 @@ from voyager.remotes.probe import PROBES
 from voyager.remotes.root import Packed, decode_segment, encode_segment, segment_path
 
 NOTES = "unlisted/"
+DERIVED = "derived/"
+"""A cache of its own (`derived`), which a collection leaves alone."""
 _FOLDERS = ("packs/", "catalogue/", PROBES, NOTES)
 _AT_ONCE = 500
 

@@ -16,9 +16,8 @@ import msgspec
 from voyager.remotes.base import Listed, Storage
 from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.counted import Counted
-from voyager.remotes.derived import FOLDER as DERIVED
 from voyager.remotes.fetching import catalogue_of
-from voyager.remotes.garbage import delete, find_due, list_all
+from voyager.remotes.garbage import DERIVED, delete, find_due, list_all
 from voyager.remotes.metadata import Scratch
 from voyager.remotes.rewriting import Rewriter
 from voyager.remotes.root import Packed, Root, encode_segment, segment_path

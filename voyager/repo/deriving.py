@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset, tracked_row
+from voyager.repo.layout import derived_folder
 from voyager.repo.promised import elsewhere
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
@@ -44,7 +45,7 @@ def derived_cache(repo: Repository) -> DerivedCache:
     from voyager.derived.cache import DerivedCache
 
     limit = repo.config.get_int(LIMIT) * _MEGABYTE
-    return DerivedCache(repo.folder / "cache" / "derived", limit)
+    return DerivedCache(derived_folder(repo.folder), limit)
 
 
 def derive(

@@ -30,3 +30,8 @@ def cached_blob(folder: Path, blob: bytes) -> Path:
     """Where a lazy clone keeps the bytes of an image that was looked at."""
     name = blob.hex()
     return folder / "cache" / "blobs" / name[:2] / name
+
+
+def derived_folder(folder: Path) -> Path:
+    """Where the values lie that are derived from images, thumbnails among them."""
+    return folder / "cache" / "derived"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from voyager.repo.dataset import decode_row
 from voyager.repo.intake import hash_file
-from voyager.repo.layout import cached_blob
+from voyager.repo.layout import cached_blob, derived_folder
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import TRACKED
 from voyager.schema import FileRow
@@ -45,6 +45,8 @@ def purge_blobs(
     )
     for blob in blobs:
         files.remove(cached_blob(repo.folder, blob))
+    if blobs:
+        files.remove_tree(derived_folder(repo.folder))  # thumbnails; the others are made again
     removed = []
     for key in named:
         path = repo.tree() / key
