@@ -144,3 +144,17 @@ def test_derive_runs_and_tells_shares_and_times() -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert "| one pass, all of them |" in done.stdout
     assert "| on another branch |" in done.stdout
+
+
+@pytest.mark.deep
+def test_vector_search_runs_and_tells_times_and_recall() -> None:
+    program = [sys.executable, BENCHMARKS / "vector_search.py"]
+    done = subprocess.run(
+        [*program, "--vectors", "4000", "--rounds", "3"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert "| exact and faiss Flat agree on 100.0% of the queries | pass |" in done.stdout
+    assert "| a new branch, 1,000 of 4,000 images changed | bytes | seconds |" in done.stdout

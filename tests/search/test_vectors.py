@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,7 @@ def test_two_processes_add_at_once(tmp_path: Path) -> None:
 # -- large segments ------------------------------------------------------------------------------
 
 
+@cache
 def real_vectors(count: int) -> np.ndarray:
     """Unit vectors of crops of the sample photos."""
     from PIL import Image
@@ -386,11 +388,11 @@ def real_vectors(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorStore]:
-    """8,000 real vectors, indexed as if they were many."""
+    """4,000 real vectors, indexed as if they were many."""
     folder = tmp_path_factory.mktemp("large")
     store = VectorStore(folder, MODEL, 32)
     with changed(vectors, INDEXED_ROWS=1000):
-        store.add(names(range(8000)), real_vectors(8000))
+        store.add(names(range(4000)), real_vectors(4500)[:4000])
         seen: list[tuple[int, int | None]] = []
         store.settle(lambda done, total: seen.append((done, total)))
         assert seen == [(0, 1), (1, 1)]
@@ -403,8 +405,8 @@ def recall(found: Found, true: Found) -> float:
 
 
 def test_an_index_finds_what_exact_search_finds(large: VectorStore) -> None:
-    queries = real_vectors(9000)[8000:8200].astype(np.float32)
-    half = large.members(names(range(0, 8000, 2)))
+    queries = real_vectors(4500)[4000:4200].astype(np.float32)
+    half = large.members(names(range(0, 4000, 2)))
     for members in (large.all(), half):
         true = large.search(queries, 10, members=members, exact=True)
         found = large.search(queries, 10, members=members, exact=False)
@@ -425,7 +427,7 @@ def test_an_index_finds_what_exact_search_finds(large: VectorStore) -> None:
 def test_vectors_behind_an_index_are_found_too(large: VectorStore, tmp_path: Path) -> None:
     shutil.copytree(large.folder, tmp_path / "copy")
     store = VectorStore(tmp_path / "copy", MODEL, 32)
-    new = real_vectors(9000)[8200]
+    new = real_vectors(4500)[4200]
     store.add([name(9999)], [new])
     found = store.search(new.astype(np.float32), 1, members=store.all(), exact=False)
     assert found.ids == [[name(9999)]]
@@ -443,7 +445,7 @@ def test_a_damaged_index_is_made_again_and_until_then_search_is_exact(
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     store = VectorStore(folder, MODEL, 32)
-    query = real_vectors(9000)[8300].astype(np.float32)
+    query = real_vectors(4500)[4300].astype(np.float32)
     found = store.search(query, 5, members=store.all(), exact=False)
     assert found.plan.kind == "exact"
     with changed(vectors, INDEXED_ROWS=1000):
@@ -452,7 +454,7 @@ def test_a_damaged_index_is_made_again_and_until_then_search_is_exact(
 
 
 def test_without_faiss_search_is_exact(large: VectorStore) -> None:
-    query = real_vectors(9000)[8300].astype(np.float32)
+    query = real_vectors(4500)[4300].astype(np.float32)
     with changed(approximate, has_faiss=lambda: False):
         found = large.search(query, 5, members=large.all(), exact=False)
     assert found.plan.kind == "exact"
