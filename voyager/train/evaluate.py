@@ -1,0 +1,158 @@
+"""Evaluating a run: what its network says of a split, how good that is, and where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voyager.errors import InvalidDataError, NotFoundError
+from voyager.models.checkpoint import ModelCard, load_network
+from voyager.models.network import Network
+from voyager.repo.dataset import Dataset
+from voyager.repo.predictions import put_predictions
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.schema import Box, Image, Label, Region, Sample
+from voyager.store import files
+from voyager.train.loader import Loader, PackSource
+from voyager.train.metrics import Measures, measure
+from voyager.train.predict import Said, predict, probabilities
+from voyager.train.record import WEIGHTS, Run
+from voyager.train.view import Question, Target, View, open_view
+
+_LEAST: Final = 0.5
+"""The chance from which a class of a task with many answers is predicted to be there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a network says of the rows of a view, and how good it is."""
+
+    view: View
+    said: Said
+    measures: Measures
+    unreadable: list[str] = field(default_factory=list)
+    """Rows whose picture could not be read: they are in no measure."""
+
+
+def open_network(repo: Repository, run: Run) -> tuple[Network, ModelCard]:
+    """The network of a run; NotFoundError where its weights are not kept."""
+    if WEIGHTS not in run.files:
+        raise NotFoundError(f"run {run.id} has no weights", hint=f"vgr runs show {run.id}")
+    with TemporaryDirectory(prefix="vgr-") as folder:
+        path = Path(folder) / WEIGHTS
+        files.create_from(path, repo.store.iter_blob(run.files[WEIGHTS]))
+        return load_network(path)
+
+
+def evaluate(
+    repo: Repository,
+    version: Dataset,
+    network: Network,
+    card: ModelCard,
+    *,
+    split: str | None,
+    where: str | None = None,
+    scope: Any = None,
+    batch: int = 64,
+    vectors: bool = False,
+    device: torch.device,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Ask a network about the rows of a version that have answers, protected or not."""
+    classes = {
+        task.task: tuple(bytes.fromhex(node) for node, _ in task.classes)
+        for task in card.tasks
+        if task.classes
+    }
+    tasks = tuple(task.task for task in card.tasks)
+    question = Question(tasks, split, scope, where, classes)
+    view = open_view(repo, version, question, for_evaluation=True)
+    _check_kinds(card, view)
+    source = PackSource(version.objects, view)
+    loader = Loader(source, view, size=card.size, batch=batch, evaluate=True)
+    said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
+    unreadable = [view.name(row) for row in np.flatnonzero(~said.valid).tolist()]
+    return Evaluation(view, said, measure(view, said), unreadable)
+
+
+def _check_kinds(card: ModelCard, view: View) -> None:
+    for task in card.tasks:
+        if view.targets[task.task].kind != task.kind:
+            raise InvalidDataError(
+                f"task '{task.task}' wants {view.targets[task.task].kind} here, and the network"
+                f" answers {task.kind}"
+            )
+
+
+# -- what it says, as labels -----------------------------------------------------------------------
+
+
+def predicted_samples(found: Evaluation, source: str) -> list[Sample]:
+    """What a network says as samples of a prediction set: labels with scores, by uid."""
+    view = found.view
+    labels: dict[int, list[Label]] = {}
+    for task, target in view.targets.items():
+        chances = probabilities(target.kind, found.said.logits[task])
+        for row in np.flatnonzero(found.said.valid).tolist():
+            labels.setdefault(row, []).extend(_labels(target, chances[row], source))
+    samples: dict[bytes, list[int]] = {}
+    for row in labels:
+        samples.setdefault(bytes(view.uids[row]), []).append(row)
+    return [
+        Sample(uid=uid, image=Image(), labels=tuple(labels[rows[0]]))
+        if view.regions is None
+        else Sample(uid=uid, image=Image(), regions=_regions(view, rows, labels))
+        for uid, rows in samples.items()
+    ]
+
+
+def _regions(view: View, rows: Sequence[int], labels: Mapping[int, list[Label]]) -> Any:
+    assert view.regions is not None
+    assert view.boxes is not None
+    return tuple(
+        Region(
+            id=bytes(view.regions[row]),
+            geometries={"box": Box(*view.boxes[row].tolist())},
+            labels=tuple(labels[row]),
+        )
+        for row in rows
+    )
+
+
+def _labels(target: Target, chances: NDArray[Any], source: str) -> list[Label]:
+    if target.kind == "number":
+        return [Label(task=target.task, value=float(chances[0]), source=source)]
+    if target.kind == "bool":
+        yes = bool(chances[0] >= _LEAST)
+        score = float(chances[0] if yes else 1 - chances[0])
+        return [Label(task=target.task, value=yes, source=source, score=score)]
+    if target.kind == "one":
+        best = int(chances.argmax())
+        return [_class_label(target, best, chances, source)]
+    places = np.flatnonzero(chances >= _LEAST).tolist()
+    return [_class_label(target, place, chances, source) for place in places]
+
+
+def _class_label(target: Target, place: int, chances: NDArray[Any], source: str) -> Label:
+    return Label(
+        task=target.task, node=target.nodes[place], source=source, score=float(chances[place])
+    )
+
+
+def keep_predictions(
+    repo: Repository, run: Run, found: Evaluation, *, name: str | None = None
+) -> bytes:
+    """Put what the network says into the run's prediction set; the id of the set's commit."""
+    samples = predicted_samples(found, f"model:{run.record.name or run.id}")
+    with repo.transaction("predict", run.id) as txn:
+        said = f"What run {run.id} says of {len(samples)} samples"
+        made = put_predictions(txn, repo, name or run.id, samples, said)
+        txn.commit()
+    return made
