@@ -6,15 +6,30 @@ from typing import Annotated
 
 import typer
 
-from voyager.commands.choosing import WhereOption, chosen_samples
+from voyager.commands.choosing import Target, WhereOption, chosen_samples
 from voyager.commands.context import Context
 from voyager.commands.labels import chosen_targets, is_key, state_of, tell_changed, voice_of
+from voyager.commands.search_options import (
+    DEFAULT_COUNT,
+    CountOption,
+    ImageOption,
+    LikeOption,
+    ModelOption,
+    UnlikeOption,
+    query_of,
+    run_query,
+    show_hits,
+)
 from voyager.errors import UsageError
 from voyager.repo import label_edits
 from voyager.repo.assignments import known_task, part_words, read_assignments, written_paths
 from voyager.repo.repository import Repository
 from voyager.repo.staged_edit import StagedEdit
 from voyager.schema import State
+from voyager.search.query import Of, Query
+
+_SEARCH = "model:search"
+"""Who says it of what a search found, unless somebody else does."""
 
 
 def run(
@@ -47,6 +62,15 @@ def run(
             help="take what a prediction set says, as proposed",
         ),
     ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--from-search", metavar="TEXT", help="what vgr search finds for these words"),
+    ] = None,
+    image: ImageOption = None,
+    like: LikeOption = None,
+    unlike: UnlikeOption = None,
+    k: CountOption = DEFAULT_COUNT,
+    model: ModelOption = None,
     create: Annotated[bool, typer.Option("--create", help="make classes not yet there")] = False,
     dry_run: Annotated[
         bool, typer.Option("-n", "--dry-run", help="only tell what would change")
@@ -60,6 +84,9 @@ def run(
     assignment is given to the labels that are there, and to the regions named; what was rejected is
     neither accepted nor verified so: say it anew, or --state proposed first.
 
+    --from-search, --image and --like mean the best that vgr search finds, -n shows it first. What
+    is said so is said by model:search unless --source says otherwise.
+
     JSON: {"samples", "regions", "labels", "keys"}.
 
     Example:
@@ -68,14 +95,21 @@ def run(
       $ vgr label train/1.jpg#2 --verify
       $ vgr label --regions --where "category = 'chair' and area < 100" category=stool
       $ vgr label --from-predictions detector --where "split = 'train'"
+      $ vgr label --from-search "red shoes" -k 20 -n color=red
+      $ vgr label --like kitchen/1.jpg#2 --where "split = 'train'" category=couch
     """
     repo = ctx.open_repository()
     if predictions is not None:
         _take_predictions(ctx, repo, predictions, words, where, dry_run=dry_run)
         return
     now = state_of(state, accept=accept, verify=verify, reject=reject)
-    voice = voice_of(source, score, now)
+    query = None
+    if search is not None or image or like:
+        of: Of | None = "regions" if regions else None
+        query = query_of(repo, search, image, like, unlike, of=of, where=where, k=k)
+    voice = voice_of(source or (None if query is None else _SEARCH), score, now)
     message = " ".join([*(words or ()), *([now] if now else ())])
+    message += "" if query is None else f" from search: {query}"
     with StagedEdit(repo, "label", message, dry_run=dry_run) as edit:
         keys, said = part_words(
             words or [],
@@ -85,7 +119,10 @@ def run(
         )
         if not said and now is None:
             raise UsageError("nothing is said", hint="vgr label KEY TASK=CLASS, or --verify")
-        targets = chosen_targets(ctx, repo, edit.version, keys, where, regions=regions)
+        if query is None:
+            targets = chosen_targets(ctx, repo, edit.version, keys, where, regions=regions)
+        else:
+            targets = _found_targets(ctx, edit, query, keys, model, dry_run=dry_run)
         if said:
             assignments = read_assignments(edit.draft, said, voice, create=create)
             done = label_edits.label(edit, edit.draft, targets, assignments)
@@ -96,6 +133,27 @@ def run(
                 known_task(edit.draft.tasks, task)
             done = label_edits.put_state(edit, targets, now, task=task, source=source)
     tell_changed(ctx, done, dry_run=dry_run, resolved=edit.resolved)
+
+
+def _found_targets(
+    ctx: Context,
+    edit: StagedEdit,
+    query: Query,
+    keys: list[str],
+    model: str | None,
+    *,
+    dry_run: bool,
+) -> list[Target]:
+    """What a search finds in the staged version, shown where nothing is to be done yet."""
+    if keys:
+        raise UsageError(
+            f"'{keys[0]}' is one choice and the search another", hint="--where chooses in a search"
+        )
+    found = run_query(ctx, edit.repo, edit.version, query, model)
+    if dry_run:
+        show_hits(ctx, edit.version, found)
+    are_regions = found.of == "regions"
+    return [Target(hit.key, hit.region if are_regions else None) for hit in found]
 
 
 def _take_predictions(

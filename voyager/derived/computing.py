@@ -85,21 +85,32 @@ def _run(
 
 
 def _chunks(images: Iterable[tuple[bytes, Source | None]]) -> Iterator[tuple[_Chunk, int]]:
-    """Images by chunks, with how many were not there; the last chunk is empty."""
+    """Images by chunks, with how many were not there; the last chunk is empty.
+
+    Parts of one picture that follow each other stay together: it is for one thread at a time.
+    """
     chunk: _Chunk = []
     size = absent = 0
     for image_id, image in images:
         if image is None:
             absent += 1
             continue
-        chunk.append((image_id, image))
-        size += len(image.data if isinstance(image, Picture) else image)
-        if len(chunk) == _CHUNK_IMAGES or size >= _CHUNK_BYTES:
+        is_part = bool(chunk) and _same_picture(chunk[-1][1], image)
+        if not is_part and (len(chunk) >= _CHUNK_IMAGES or size >= _CHUNK_BYTES):
             yield chunk, absent
             chunk, size, absent = [], 0, 0
+        chunk.append((image_id, image))
+        size += 0 if is_part else len(image.data if isinstance(image, Picture) else image)
     if chunk:
-        yield chunk, 0
+        yield chunk, absent
+        absent = 0
     yield [], absent
+
+
+def _same_picture(one: Source, other: Source) -> bool:
+    if not isinstance(one, Picture) or not isinstance(other, Picture):
+        return False
+    return one.whole is not None and one.whole is other.whole
 
 
 def _threads() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,13 +23,12 @@ from voyager.repo.snapshot import SAMPLES
 from voyager.schema.measures import bounds
 from voyager.schema.partial import partial_decoder
 from voyager.search.membership import Membership
+from voyager.search.query import Of
 from voyager.search.text_document import REJECTED
 from voyager.search.vectors import Progress, VectorStore
 from voyager.search.version_file import Had, VersionFiles, Waiting
 from voyager.store.bulk import paused_gc
 from voyager.store.ids import Kind
-
-Of: TypeAlias = Literal["images", "regions"]
 
 Thing: TypeAlias = Crop | bytes
 """What has a vector: a region's crop, or an image by the id of its blob."""

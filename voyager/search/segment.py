@@ -111,9 +111,9 @@ class Segment:
         return cls(head, vectors.reshape(head.count, head.dims))
 
     def write(self, folder: Path) -> None:
-        """Write the file of this segment, unless it is there."""
+        """Write the file of this segment, unless it is there and sound."""
         path = folder / self.name
-        if path.exists():
+        if path.exists() and _is_sound(path):
             return
         spare = path.with_name(f"{self.name}.{os.getpid()}.tmp")
         files.remove(spare)
@@ -187,6 +187,15 @@ class Segment:
             return self._vectors[rows]
         wide = self._vectors.view(np.float64)  # fewer and wider things to copy: twice as fast
         return wide.take(rows, axis=0).view(np.float16)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file is what its name says, as far as its head tells."""
+    try:
+        Segment.open(path)
+    except (DamagedSegment, OSError):
+        return False
+    return True
 
 
 def id_words(ids: Sequence[bytes]) -> NDArray[np.uint64]:

@@ -26,7 +26,7 @@ from voyager.schema.vocabulary import Vocabulary
 from voyager.search.class_words import ClassWords
 from voyager.search.text_document import Document, identities, key_hashes, read_document
 from voyager.search.text_query import parse_text_query
-from voyager.search.text_ranking import Ranked, rank
+from voyager.search.text_ranking import Ranked, rank, unwanted
 from voyager.search.text_segment import MOST_DOCUMENTS, DamagedTextError, Segment, spans
 from voyager.search.text_store import TextStore
 from voyager.search.text_why import explain
@@ -101,6 +101,20 @@ class TextIndex:
         kept = None if keep is None else self._with_keys(keep)
         found = rank(self._store.segments, self._split(members), query, classes, k, kept)
         return self._hits(version, found)
+
+    def unwanted(self, version: Dataset, text: str, keys: Collection[str]) -> set[str]:
+        """Those of some keys whose samples have a word that the text excludes."""
+        query = parse_text_query(text)
+        if not query.without or not keys:
+            return set()
+        here = self._split(self._members_of(version))
+        found = unwanted(self._store.segments, query, self._class_words(version.vocabulary))
+        asked = self._with_keys(keys)
+        return {
+            segment.key(document)
+            for segment, *masks in zip(self._store.segments, here, found, asked, strict=True)
+            for document in np.flatnonzero(np.logical_and.reduce(masks)).tolist()
+        }
 
     def _class_words(self, vocabulary: Vocabulary) -> ClassWords:
         if self._classes is None or self._classes[0] is not vocabulary:

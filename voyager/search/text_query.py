@@ -78,6 +78,12 @@ def parse_text_query(text: str) -> TextQuery:
     return TextQuery(tuple(dict.fromkeys(rare or terms)), tuple(dict.fromkeys(without)))
 
 
+def spoken(text: str) -> str:
+    """A typed query as a sentence, for a model that knows words: without exclusions and marks."""
+    items = [item for item in _ITEM.finditer(text) if not item["minus"]]
+    return " ".join((item["phrase"] or item["word"] or "").strip("*~ ") for item in items).strip()
+
+
 def _term(phrase: str | None, word: str | None) -> Term | None:
     typed = phrase if phrase is not None else word or ""
     words = words_of(typed)

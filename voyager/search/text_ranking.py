@@ -67,11 +67,21 @@ def rank(
         for at, point in enumerate(points):
             allowed[at] &= point > 0
             scores[at] += point * worth
-    for term in query.without:
-        unwanted = Meant(term, classes.find(term))
-        for at, segment in enumerate(segments):
-            allowed[at] &= _points(segment, unwanted) == 0
+    for at, mask in enumerate(unwanted(segments, query, classes)):
+        allowed[at] &= ~mask
     return Ranked(*_best(scores, allowed, k), meant)
+
+
+def unwanted(segments: Sequence[Segment], query: TextQuery, classes: ClassWords) -> list[Mask]:
+    """The documents of each segment that have a term which the query excludes."""
+    terms = [Meant(term, classes.find(term)) for term in query.without]
+    masks = []
+    for segment in segments:
+        mask = np.zeros(len(segment), np.bool_)
+        for meant in terms:
+            mask |= _points(segment, meant) > 0
+        masks.append(mask)
+    return masks
 
 
 def _taken(
