@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyager.errors import UsageError
-from voyager.search import approximate, planning, vectors
+from voyager.search import approximate, exact, halves, planning, segment, vectors
 from voyager.search.compaction import FAN, run_to_merge
 from voyager.search.vectors import Found, VectorStore
 from voyager.store import files
@@ -131,14 +131,16 @@ def test_every_plan_gives_the_same_scores_and_ties_go_by_id(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("count", [200, 3000])
 def test_very_many_equal_vectors_are_told_apart_by_id(tmp_path: Path, count: int) -> None:
-    store = opened(tmp_path)
     numbers = range(0, 50 * count, 50)
-    store.add(names(numbers), matrix(numbers))
-    most = store.members(names(numbers[1:]))
-    for members, expected in ((store.all(), numbers), (most, numbers[1:])):
-        assert hits(store.search(QUERY, 3, members=members)) == plain(QUERY, 3, expected)
+    with changed(segment, STRETCH=128), changed(exact, STRETCH=128), changed(halves, STRETCH=128):
+        store = opened(tmp_path)
+        store.add(names(numbers), matrix(numbers))
+        most = store.members(names(numbers[1:]))
+        for members, expected in ((store.all(), numbers), (most, numbers[1:])):
+            assert hits(store.search(QUERY, 3, members=members)) == plain(QUERY, 3, expected)
     zeros = np.zeros(DIMS)
-    assert hits(store.search(zeros, 3, members=most)) == plain(zeros, 3, numbers[1:])
+    with changed(segment, STRETCH=128), changed(exact, STRETCH=128), changed(halves, STRETCH=128):
+        assert hits(store.search(zeros, 3, members=most)) == plain(zeros, 3, numbers[1:])
 
 
 @contextmanager
@@ -153,8 +155,8 @@ def test_a_filter_asked_again_finds_its_vectors_gathered(tmp_path: Path) -> None
     store = filled(tmp_path, 400)
     few = store.members(names(range(0, 400, 40)))
     first = store.search(QUERY, 3, members=few)
-    for segment in (tmp_path / "segments").iterdir():
-        segment.unlink()
+    for path in (tmp_path / "segments").iterdir():
+        path.unlink()
     assert first.plan.gathered
     assert str(first.plan) == "exact over 10 of 400 vectors, gathered"
     with changed(planning, _GATHERED_AT_ONCE=5):

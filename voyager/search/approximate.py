@@ -25,7 +25,7 @@ from voyager.store import files
 INDEXED_ROWS: Final = 1 << 16
 """Segments with fewer rows are always searched exactly."""
 
-_RECALL: Final = 0.996
+_RECALL: Final = 0.994
 """Of the ten best for vectors of the segment itself, the share to be found."""
 _LISTS_PER_ROOT: Final = 4
 _TRAINING: Final = 40
@@ -104,7 +104,7 @@ def _sample(segment: Segment, count: int, *, seed: int) -> Floats:
 
 
 def _probes_needed(segment: Segment, index: Any) -> int:
-    """The fewest lists, of powers of two, with which vectors of the segment find their like."""
+    """The fewest lists with which vectors of the segment find their like, within two fifths."""
     queries = _sample(segment, _TRIALS, seed=2)
     true = _true_best(segment, queries)
     probes = 1
@@ -113,7 +113,7 @@ def _probes_needed(segment: Segment, index: Any) -> int:
         hits = sum(len(np.intersect1d(a, b)) for a, b in zip(true, found, strict=True))
         if hits >= _RECALL * true.size:
             break
-        probes = min(2 * probes, index.nlist)
+        probes = min(probes * 7 // 5 + 1, index.nlist)
     return probes
 
 

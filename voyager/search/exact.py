@@ -103,14 +103,15 @@ class Memory:
                     is_all = inside == end - first
                     yield Block(first, vectors, None if is_all else penalty[first:end])
 
-    def block(self, segment: Segment, number: int, first: int, mask: Mask | None) -> Block:
-        """One stretch whose places begin at `first`, with those alone that a mask has."""
-        vectors = segment.stretch(number).astype(np.float32)
-        return Block(first, vectors, None if mask is None else _penalty(mask))
-
     def _stretch(self, segment: Segment, number: int) -> Floats:
         key = (segment.name, number)
         return self._stretches.get(key, lambda: segment.stretch(number).astype(np.float32))
+
+
+def block_of(segment: Segment, number: int, first: int, mask: Mask | None) -> Block:
+    """One stretch whose places begin at `first`, with those alone that a mask has."""
+    vectors = segment.stretch(number).astype(np.float32)
+    return Block(first, vectors, None if mask is None else _penalty(mask))
 
 
 def _penalty(mask: Mask) -> Floats:

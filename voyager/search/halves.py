@@ -1,6 +1,6 @@
 """Scans of float16 vectors as they are, by faiss: half the bytes of float32, and none to convert.
 
-One thread scans a stretch, several stretches are scanned at once. For more queries than a few a
+One thread scans a few stretches, others scan others. For more queries than a few a
 product of matrices (`exact.near_best`) is quicker.
 """
 
@@ -15,33 +15,43 @@ from typing import Any, Final
 
 import numpy as np
 
-from voyager.search.exact import Memory, kth, margin_of, near_best
+from voyager.search.exact import Block, block_of, kth, margin_of, near_best
 from voyager.search.membership import Mask, Membership
 from voyager.search.recent import Recent
-from voyager.search.segment import STRETCH, Floats, Halves, Rows, Segment
+from voyager.search.segment import STRETCH, Floats, Rows, Segment
 
 MOST_QUERIES: Final = 3
 _SPARE: Final = 16
-"""A stretch is asked for so many more than k, since the last bits of scores do not count."""
+"""A unit is asked for so many more than k, since the last bits of scores do not count."""
+_UNIT: Final = 4
+"""Stretches that one thread scans in one go."""
 _MOST_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Codes:
-    """A stretch as faiss wants it."""
+    """A few stretches as faiss wants them."""
 
     index: Any
     nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
-    """A stretch with members: where it is, who of it counts, all where that is None."""
+class _Unit:
+    """A few stretches: the first of them, its first place, who counts (all where that is None)."""
 
     segment: Segment
     number: int
     first: int
     mask: Mask | None
+
+    def blocks(self) -> Iterator[Block]:
+        """The same for a product of matrices."""
+        for at in range(
+            0, min(_UNIT * STRETCH, self.segment.count - self.number * STRETCH), STRETCH
+        ):
+            mask = None if self.mask is None else self.mask[at : at + STRETCH]
+            yield block_of(self.segment, self.number + at // STRETCH, self.first + at, mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,14 @@ class _Best:
 
 
 class HalfScans:
-    """Scans members with all their stretches kept as they are stored."""
+    """Scans members, with all their stretches kept as they are stored."""
 
     def __init__(self, most_bytes: int) -> None:
         self._codes: Recent[_Codes] = Recent(most_bytes)
 
-    def near_best(self, query: Floats, k: int, members: Membership, memory: Memory) -> Rows:
+    def near_best(self, query: Floats, k: int, members: Membership) -> Rows:
         """Places among which are the k best members for a query; a few more than k."""
-        todo = list(_stretches(members))
+        todo = list(_units(members))
         codes = [self._codes_of(one.segment, one.number) for one in todo]
         found = list(_pool().map(partial(_scan, query, k + _SPARE), codes, todo))
         scores = np.concatenate([best.scores for best in found])
@@ -67,8 +77,7 @@ class HalfScans:
         places = []
         for best, one in zip(found, todo, strict=True):
             if not best.is_all and best.scores[-1] >= limit:  # very many are equally good
-                block = memory.block(one.segment, one.number, one.first, one.mask)
-                places += near_best(query[None], k, members.view, [block])
+                places += near_best(query[None], k, members.view, one.blocks())
             else:
                 places.append(best.rows[best.scores >= limit] + one.first)
         return np.concatenate(places)
@@ -78,34 +87,34 @@ class HalfScans:
         return self._codes.get((segment.name, number), made).index
 
 
-def _stretches(members: Membership) -> Iterator[_Stretch]:
+def _units(members: Membership) -> Iterator[_Unit]:
     for part in members.view.parts:
-        for first in range(part.first, part.end, STRETCH):
-            mask = members.mask[first : min(first + STRETCH, part.end)]
+        for first in range(part.first, part.end, _UNIT * STRETCH):
+            mask = members.mask[first : min(first + _UNIT * STRETCH, part.end)]
             inside = np.count_nonzero(mask)
             if inside:
                 number = (first - part.first) // STRETCH
-                yield _Stretch(part.segment, number, first, None if inside == len(mask) else mask)
+                yield _Unit(part.segment, number, first, None if inside == len(mask) else mask)
 
 
 def _codes(segment: Segment, number: int) -> _Codes:
     import faiss
 
-    halves: Halves = segment.stretch(number)
     quantizer, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     index: Any = faiss.IndexScalarQuantizer(segment.dims, quantizer, metric)
     index.is_trained = True  # float16 has nothing to learn
-    index.add_sa_codes(halves.view(np.uint8))
-    return _Codes(index, halves.nbytes)
+    for one in range(number, min(number + _UNIT, -(-segment.count // STRETCH))):
+        index.add_sa_codes(segment.stretch(one).view(np.uint8))
+    return _Codes(index, index.ntotal * 2 * segment.dims)
 
 
-def _scan(query: Floats, wanted: int, index: Any, stretch: _Stretch) -> _Best:
+def _scan(query: Floats, wanted: int, index: Any, unit: _Unit) -> _Best:
     import faiss
 
     options = {}
-    if stretch.mask is not None:
+    if unit.mask is not None:
         selector: Any = faiss.IDSelectorBitmap
-        options["sel"] = selector(np.packbits(stretch.mask, bitorder="little"))
+        options["sel"] = selector(np.packbits(unit.mask, bitorder="little"))
     parameters = faiss.SearchParameters(**options)
     scores, rows = index.search(query[None], min(wanted, index.ntotal), params=parameters)
     there = rows[0] >= 0

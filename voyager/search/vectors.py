@@ -422,7 +422,7 @@ class VectorStore:
         if gathered:
             return near_best(queries, k, members.view, [self._memory.gathered(members)])
         if len(queries) <= MOST_QUERIES and approximate.has_faiss():
-            return [self._scans.near_best(one, k, members, self._memory) for one in queries]
+            return [self._scans.near_best(one, k, members) for one in queries]
         return near_best(queries, k, members.view, self._memory.blocks(members))
 
     def _probes(self, part: Placed, members: Membership, *, forced: bool) -> int:
