@@ -226,6 +226,25 @@ def test_the_cache_may_go_at_any_time(repo: Repository, loss: str) -> None:
     assert vectors_of(repo, maker).members(child).ids() == members.ids()
 
 
+def test_damaged_vectors_are_made_again_before_the_answer(repo: Repository) -> None:
+    maker = Maker()
+    version = save(repo, {f"{n}": n for n in range(20)})
+    vectors = vectors_of(repo, maker)
+    query = np.ones(DIMS)
+    expected = vectors.search(version, query, 5).hits
+    [path] = (vectors.store.folder / "segments").iterdir()
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 8
+    path.write_bytes(data)
+    found = vectors_of(repo, maker).search(version, query, 5)
+    assert found.hits == expected
+    assert found.plan.lost == 0
+    assert maker.counts() == [20, 20]
+    few = vectors_of(repo, maker).search(version, query, 5, keys=["1", "2", "none"], exact=True)
+    assert sorted(few.ids[0]) == sorted([blob(1), blob(2)])
+    assert few.plan.members == 2
+
+
 def test_a_damaged_file_of_a_version_acts_absent(repo: Repository) -> None:
     maker = Maker()
     version = save(repo, {f"{n}": n for n in range(20)})

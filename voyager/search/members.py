@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ from voyager.schema.partial import partial_decoder
 from voyager.search.membership import Membership
 from voyager.search.query import Of
 from voyager.search.text_document import REJECTED
-from voyager.search.vectors import Progress, VectorStore
+from voyager.search.vectors import Found, Progress, VectorStore
 from voyager.search.version_file import Had, VersionFiles, Waiting
 from voyager.store.bulk import paused_gc
 from voyager.store.ids import Kind
@@ -86,6 +86,28 @@ class VersionVectors:
                 if had.token == view.token:
                     return Membership(view, had.mask)
         raise StateError(f"the vectors in {self.store.folder} are changed by others all the time")
+
+    def search(
+        self,
+        version: Dataset,
+        queries: ArrayLike,
+        k: int,
+        *,
+        keys: Collection[str] | None = None,
+        exact: bool | None = None,
+    ) -> Found:
+        """The k best of a version, or of the samples at some keys, for each query.
+
+        Vectors that turn out to be damaged are made again first.
+        """
+        for _ in range(_TRIES):
+            members = self.members(version)
+            if keys is not None:
+                members &= self.of_keys(version, keys)
+            found = self.store.search(queries, k, members=members, exact=exact)
+            if not found.plan.lost:
+                break
+        return found
 
     def of_keys(self, version: Dataset, keys: Iterable[str]) -> Membership:
         """The vectors that the samples at some keys have, where they are known."""
