@@ -95,20 +95,28 @@ def render_to(page: Page, cards: Iterable[Card], write: Write) -> int:
     return count
 
 
+def render_body(title: str, subtitle: str, body: str, style: str) -> str:
+    """A page of the same looks that holds HTML which is escaped already, and no script."""
+    head = _start(title, subtitle, f"{_source('page.css')}\n{style}", "script-src 'none'")
+    return f"{head}<main>\n{body}</main>\n</body>\n</html>\n"
+
+
 def _head(page: Page) -> str:
-    style, script = _style(page.colours.values()), _source("page.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'"
-    )
-    subtitle = f'<p class="subtitle">{_text(page.subtitle)}</p>\n' if page.subtitle else ""
+    script = f"script-src '{_digest(_source('page.js'))}'"
+    head = _start(page.title, page.subtitle, _style(page.colours.values()), script)
+    return f'{head}{_summary(page)}<div class="filters" hidden></div>\n<main>\n'
+
+
+def _start(title: str, subtitle: str, style: str, script: str) -> str:
+    """A page up to the end of its heading; its policy allows this style, and what `script` says."""
+    policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; {script}"
+    below = f'<p class="subtitle">{_text(subtitle)}</p>\n' if subtitle else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(page.title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<header>\n<h1>{_text(page.title)}</h1>\n{subtitle}</header>\n"
-        f'{_summary(page)}<div class="filters" hidden></div>\n<main>\n'
+        f"<title>{_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<header>\n<h1>{_text(title)}</h1>\n{below}</header>\n"
     )
 
 
