@@ -107,7 +107,7 @@ def _show(ctx: Context, version: Dataset, found: Results, *, reasons: bool) -> N
     if ctx.json:
         ctx.emit(list(map(_as_json, found)))
         return
-    show_hits(ctx, version, found, reasons=reasons or ctx.verbose)
+    show_hits(ctx, version, found, reasons=reasons)
     if not found.hits:
         ctx.say("nothing found")
 
