@@ -18,7 +18,8 @@ FACE = [
     "MissingExtraError", "Node", "NotFoundError", "Points", "Polygon", "Polyline", "RefMoved",
     "Region", "RemoteError", "Repository", "RotatedBox", "Sample", "StateError", "Task", "Taxonomy",
     "UsageError", "Vocabulary", "VoyagerError", "__version__", "commit", "conflicts", "export",
-    "import_labels", "init", "merge", "open", "resolve", "sql",
+    "import_labels", "init", "merge", "open", "resolve", "search",
+    "sql",
 ]  # fmt: skip
 """Adding a name is a promise to keep it: change this list on purpose."""
 

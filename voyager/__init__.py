@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from voyager.schema.task import Task
     from voyager.schema.taxonomy import Node, Taxonomy
     from voyager.schema.vocabulary import Vocabulary
+    from voyager.search import search
 
 __all__ = [
     "Asset",
@@ -125,6 +126,7 @@ __all__ = [
     "merge",
     "open",
     "resolve",
+    "search",
     "sql",
 ]
 
@@ -149,6 +151,7 @@ _FROM = {
     "voyager.schema.taxonomy": "Node Taxonomy",
     "voyager.schema.vocabulary": "Vocabulary",
 }
+_CALLED = ("merge", "search")
 _HOME = {name: module for module, names in _FROM.items() for name in names.split()}
 
 
@@ -352,7 +355,7 @@ def sql(version: Dataset, query: str) -> pa.Table:
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used."""
-    if name == "merge":  # a package that can be called
+    if name in _CALLED:  # a package that can be called
         return _package(name)
     module = _HOME.get(name)
     if module is None:
@@ -370,4 +373,4 @@ def _package(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, "merge"})
+    return sorted({*globals(), *_HOME, *_CALLED})
