@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyager.errors import UsageError
-from voyager.search import approximate, exact, halves, planning, segment, vectors
+from voyager.search import approximate, exact, halves, segment, vectors
 from voyager.search.compaction import FAN, run_to_merge
 from voyager.search.vectors import Found, VectorStore
 from voyager.store import files
@@ -120,7 +120,7 @@ def test_every_plan_gives_the_same_scores_and_ties_go_by_id(tmp_path: Path) -> N
     together = store.search(queries, 7, members=members)
     assert [[tuple(hit) for hit in one] for one in together.hits] == expected
     for gathered in (True, False):
-        with changed(vectors, gathers=lambda *_, yes=gathered: yes):
+        with changed(vectors, gathers=lambda *_, yes=gathered, **__: yes):
             for query, wanted in zip(queries, expected, strict=True):
                 found = store.search(query, 7, members=members)
                 assert hits(found) == wanted
@@ -159,10 +159,10 @@ def test_a_filter_asked_again_finds_its_vectors_gathered(tmp_path: Path) -> None
         path.unlink()
     assert first.plan.gathered
     assert str(first.plan) == "exact over 10 of 400 vectors, gathered"
-    with changed(planning, _GATHERED_AT_ONCE=5):
-        more = store.members(names(range(0, 400, 20)))
-        plans = [store.search(QUERY, 3, members=more).plan for _ in range(3)]
-        assert [plan.gathered for plan in plans] == [False, True, True]
+    more = store.members(names(range(0, 400, 10)))
+    found = [store.search(QUERY, 3, members=more) for _ in range(3)]
+    assert [one.plan.gathered for one in found] == [False, True, True]
+    assert hits(found[0]) == hits(found[1]) == hits(found[2])
     again = opened(tmp_path).members(names(range(0, 400, 40)))
     assert again.count == 0
     assert hits(store.search(QUERY, 3, members=few)) == hits(first)

@@ -68,10 +68,6 @@ class Memory:
             self._asked.pop(next(iter(self._asked)))
         return before
 
-    def has_gathered(self, members: Membership) -> bool:
-        """Whether the vectors of members lie side by side already."""
-        return members.digest in self._gathered
-
     def gathered(self, members: Membership) -> Block:
         """The vectors of members alone."""
         return self._gathered.get(members.digest, lambda: self._gather(members))

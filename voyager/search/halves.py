@@ -7,7 +7,7 @@ product of matrices (`exact.near_best`) is quicker.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,7 +18,7 @@ import numpy as np
 from voyager.search.exact import Block, block_of, kth, margin_of, near_best
 from voyager.search.membership import Mask, Membership
 from voyager.search.recent import Recent
-from voyager.search.segment import STRETCH, Floats, Rows, Segment
+from voyager.search.segment import STRETCH, Floats, Halves, Rows, Segment
 
 MOST_QUERIES: Final = 3
 _SPARE: Final = 16
@@ -30,10 +30,14 @@ _MOST_THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class _Codes:
-    """A few stretches as faiss wants them."""
+    """Vectors as faiss wants them; their places, where they do not lie in a row."""
 
     index: Any
-    nbytes: int
+    places: Rows | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.index.ntotal * self.index.sa_code_size())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,25 @@ class HalfScans:
 
     def __init__(self, most_bytes: int) -> None:
         self._codes: Recent[_Codes] = Recent(most_bytes)
+        self._gathered: Recent[_Codes] = Recent(most_bytes // 4)
+
+    def near_best_gathered(self, query: Floats, k: int, members: Membership) -> Rows:
+        """As `near_best`, the members alone laid side by side and kept."""
+        codes = self._gathered.get(members.digest, partial(_gather, members))
+        found = _scan(query, k + _SPARE, codes.index, None)
+        limit = kth(found.scores, k) - margin_of(query, members.view)
+        assert codes.places is not None
+        if not found.is_all and found.scores[-1] >= limit:  # very many are equally good
+            return codes.places
+        return codes.places[found.rows[found.scores >= limit]]
 
     def near_best(self, query: Floats, k: int, members: Membership) -> Rows:
         """Places among which are the k best members for a query; a few more than k."""
         todo = list(_units(members))
         codes = [self._codes_of(one.segment, one.number) for one in todo]
-        found = list(_pool().map(partial(_scan, query, k + _SPARE), codes, todo))
+        found = list(
+            _pool().map(partial(_scan, query, k + _SPARE), codes, (one.mask for one in todo))
+        )
         scores = np.concatenate([best.scores for best in found])
         limit = kth(scores, k) - margin_of(query, members.view)
         places = []
@@ -98,23 +115,34 @@ def _units(members: Membership) -> Iterator[_Unit]:
 
 
 def _codes(segment: Segment, number: int) -> _Codes:
+    last = min(number + _UNIT, -(-segment.count // STRETCH))
+    return _Codes(_index_of(segment.dims, map(segment.stretch, range(number, last))))
+
+
+def _gather(members: Membership) -> _Codes:
+    parts = list(members.view.split(members.places))
+    vectors = (part.segment.take(rows) for part, rows in parts)
+    return _Codes(_index_of(parts[0][0].segment.dims, vectors), members.places)
+
+
+def _index_of(dims: int, vectors: Iterable[Halves]) -> Any:
     import faiss
 
     quantizer, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    index: Any = faiss.IndexScalarQuantizer(segment.dims, quantizer, metric)
+    index: Any = faiss.IndexScalarQuantizer(dims, quantizer, metric)
     index.is_trained = True  # float16 has nothing to learn
-    for one in range(number, min(number + _UNIT, -(-segment.count // STRETCH))):
-        index.add_sa_codes(segment.stretch(one).view(np.uint8))
-    return _Codes(index, index.ntotal * 2 * segment.dims)
+    for some in vectors:
+        index.add_sa_codes(some.view(np.uint8))
+    return index
 
 
-def _scan(query: Floats, wanted: int, index: Any, unit: _Unit) -> _Best:
+def _scan(query: Floats, wanted: int, index: Any, mask: Mask | None) -> _Best:
     import faiss
 
     options = {}
-    if unit.mask is not None:
+    if mask is not None:
         selector: Any = faiss.IDSelectorBitmap
-        options["sel"] = selector(np.packbits(unit.mask, bitorder="little"))
+        options["sel"] = selector(np.packbits(mask, bitorder="little"))
     parameters = faiss.SearchParameters(**options)
     scores, rows = index.search(query[None], min(wanted, index.ntotal), params=parameters)
     there = rows[0] >= 0

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from voyager.search.approximate import has_faiss
-from voyager.search.exact import Memory
 from voyager.search.membership import Membership
 
 APPROXIMATE_FROM: Final = 50_000
 """Members of a segment from which on its index is used; fewer are compared in a few ms."""
 
 _GATHERED_SHARE: Final = 8
-"""Up to one member in so many vectors, gathering them is quicker than to compare with all."""
-_GATHERED_AT_ONCE: Final = 1 << 10
-"""So few members are gathered when they are first asked for, more when asked for again."""
+"""Up to one member in so many vectors, those of members are laid side by side when asked again."""
+_GATHERED_AT_ONCE: Final = 32
+"""Up to one in so many, at once: to scan past the others costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,7 @@ class Plan:
         }
 
 
-def gathers(members: Membership, memory: Memory) -> bool:
-    """Whether to gather members rather than to scan the vectors as they lie."""
-    if memory.has_gathered(members):
-        return True
-    if members.count * _GATHERED_SHARE > members.view.size:
-        return members.count <= _GATHERED_AT_ONCE // _GATHERED_SHARE
-    asked_before = memory.was_asked(members)
-    return asked_before or members.count <= _GATHERED_AT_ONCE or not has_faiss()
+def gathers(members: Membership, *, was_asked: bool) -> bool:
+    """Whether to lay the vectors of members side by side rather than to scan all as they lie."""
+    share = _GATHERED_SHARE if was_asked else _GATHERED_AT_ONCE
+    return members.count * share <= members.view.size

@@ -402,7 +402,8 @@ class VectorStore:
             if probes:
                 rest, lists = rest.without_segment(part.segment.name), lists + probes
                 _extend(places, self._by_lists(queries, k, part, probes, members))
-        gathered = bool(rest.count) and gathers(rest, self._memory)
+        was_asked = bool(rest.count) and self._memory.was_asked(rest)
+        gathered = bool(rest.count) and gathers(rest, was_asked=was_asked)
         if rest.count:
             _extend(places, self._exactly(queries, k, rest, gathered=gathered))
         plan = Plan(
@@ -419,11 +420,12 @@ class VectorStore:
     def _exactly(
         self, queries: Floats, k: int, members: Membership, *, gathered: bool
     ) -> list[Rows]:
-        if gathered:
-            return near_best(queries, k, members.view, [self._memory.gathered(members)])
         if len(queries) <= MOST_QUERIES and approximate.has_faiss():
-            return [self._scans.near_best(one, k, members) for one in queries]
-        return near_best(queries, k, members.view, self._memory.blocks(members))
+            scan = self._scans.near_best_gathered if gathered else self._scans.near_best
+            return [scan(one, k, members) for one in queries]
+        memory = self._memory
+        blocks = [memory.gathered(members)] if gathered else memory.blocks(members)
+        return near_best(queries, k, members.view, blocks)
 
     def _probes(self, part: Placed, members: Membership, *, forced: bool) -> int:
         """How many lists of a segment to read; 0 where exact search is to be used."""
