@@ -27,8 +27,6 @@ _OUTSIDE: Final = 1.0
 """Pixels by which a region may lie outside of its image."""
 _LONG: Final = 20.0
 _DARK, _BRIGHT, _FLAT, _BLURRED = 0.1, 0.9, 0.03, 10.0
-_ODD: Final = 0x9E3779B97F4A7C15
-"""A number that mixes bits well: 2⁶⁴ divided by the golden ratio."""
 _APART: Final = 0.1
 """Share of answers by which a split may differ from the whole."""
 
@@ -203,13 +201,12 @@ def _twice(columns: Columns, shapes: Shapes) -> Any:
     """Of each region whether an earlier one of its image has its corners and its classes."""
     import numpy as np
 
-    odd = np.uint64(_ODD)
-    mixed = columns.owners.astype(np.uint64)
     classes = columns.pairs(REGIONS, "classes")
     said = np.zeros(columns.regions, np.uint64)
-    np.add.at(said, classes.rows, (classes.codes.astype(np.uint64) + 1) * odd)
+    np.add.at(said, classes.rows, _scrambled(classes.codes.astype(np.uint64)))
+    mixed = _scrambled(columns.owners.astype(np.uint64))
     for part in (said, *(side.view(np.uint64) for side in _corners(shapes))):
-        mixed = (mixed ^ (mixed >> np.uint64(29))) * odd + part
+        mixed = _scrambled(mixed + part)
     found = np.zeros(columns.regions, bool)
     ordered = np.sort(mixed)
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
@@ -220,6 +217,16 @@ def _twice(columns: Columns, shapes: Shapes) -> Any:
         found[rows[later]] = True
     boxes = [code for code, word in enumerate(shapes.kinds.words) if word == "box"]
     return found & np.isin(shapes.kinds.codes, boxes)
+
+
+def _scrambled(values: Any) -> Any:
+    """Other numbers for all 64-bit numbers, near ones far apart (splitmix64, Steele 2014)."""
+    import numpy as np
+
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _corners(shapes: Shapes) -> Iterator[Any]:

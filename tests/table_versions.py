@@ -30,7 +30,7 @@ from voyager.schema.vocabulary import Draft, Vocabulary
 from voyager.store.objects import MemoryObjects
 from voyager.wire import blob_ref
 
-BCCD = Path(__file__).parents[1] / "data" / "bccd" / "boxes.csv"
+BCCD = Path(__file__).parent / "data" / "bccd" / "boxes.csv"
 
 
 def version_of(samples: Iterable[tuple[str, Sample]], draft: Draft | None = None) -> Dataset:
