@@ -19,6 +19,7 @@ from voyager.errors import InvalidDataError, NotFoundError, UsageError
 from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
+from voyager.repo.taxonomies import move_classes
 from voyager.samples import BOXES, CLOTHING, copy_photos
 from voyager.schema import Label
 from voyager.search.fusion import fused
@@ -256,6 +257,25 @@ def test_crops_of_one_image_share_its_decode(
     found = find(repo, like=(f"{SANDALS}#1",))
     assert found.computed == 33
     assert len(opened) <= 2 * 30 + 1  # at two scales where regions are small, and the example
+
+
+def test_columns_that_are_kept_say_the_same_as_rows(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_rows = [find(repo, like=(name,), k=50).hits for name in (HAT, f"{HAT}#1")]
+    monkeypatch.setattr("voyager.search.holders._MANY", 0)
+    monkeypatch.setattr("voyager.search.holders._in_rows", None)
+    assert [find(repo, like=(name,), k=50).hits for name in (HAT, f"{HAT}#1")] == by_rows
+
+
+def test_a_renamed_class_is_asked_for_by_its_new_name(repo: Repository) -> None:
+    searcher = Searcher(repo)
+    query = Query(like=(SANDALS,), class_="hat", k=99)
+    assert len(searcher.search(repo.at("HEAD"), query)) == 10
+    move_classes(repo, ["category/hat"], "category/headwear")
+    with pytest.raises(UsageError, match="no class 'hat'"):
+        searcher.search(repo.staged(), query)
+    assert len(searcher.search(repo.staged(), Query("headwear", class_="headwear"))) == 10
 
 
 def test_the_plan_is_told(repo: Repository) -> None:

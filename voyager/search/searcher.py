@@ -53,6 +53,8 @@ def _no_bars(_: str) -> Progress:
 class Searcher:
     """Searches versions of a repository; what it has read stays at hand for the next search.
 
+    So does what a filter has left of the same `Dataset`.
+
     `model` is "default", the folder of a transformers model or an `Embedder`; by default what the
     setting search.model says.
     """
@@ -62,7 +64,7 @@ class Searcher:
         self._model = model
         self.cache = derived_cache(repo)
         self.words = TextIndex(repo)
-        self._kept: tuple[tuple[object, ...], Kept] | None = None
+        self._kept: tuple[Dataset, tuple[object, ...], Kept] | None = None
         self._kept_members: tuple[Kept, bytes, Membership] | None = None
 
     @cached_property
@@ -89,11 +91,12 @@ class Searcher:
             return None
         since = query.changed_since
         before = None if since is None else self.repo.at(since)
-        asked = (version.token, of, query.where, query.split, query.class_, before and before.token)
-        if self._kept is None or self._kept[0] != asked:
+        token = None if before is None else before.token
+        asked = (of, query.where, query.split, query.class_, token)
+        if self._kept is None or self._kept[:2] != (version, asked):
             bar = bars("choosing what to search")
-            self._kept = (asked, kept_of(version, query, of, before, bar))
-        return self._kept[1]
+            self._kept = (version, asked, kept_of(version, query, of, before, bar))
+        return self._kept[2]
 
     def members_kept(self, places: VersionVectors, version: Dataset, kept: Kept) -> Membership:
         """The vectors of what is kept."""
