@@ -245,6 +245,7 @@ def _check(
     ctx: Context, repo: Repository, plan: _Plan, *, leak: bool, unchecked: bool, dirty: bool
 ) -> None:
     from voyager.train.checks import refuse_unfit
+    from voyager.train.ranks import speaks
 
     warnings = refuse_unfit(
         repo,
@@ -254,7 +255,7 @@ def _check(
         allow_dirty=dirty or plan.resume is not None or plan.repeats is not None,
         progress=ctx.progress("checking"),
     )
-    for warning in warnings:
+    for warning in warnings if speaks() else ():
         ctx.warn(warning)
 
 
@@ -325,7 +326,11 @@ def _told_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 def _tell(ctx: Context, plan: _Plan, done: Outcome, *, kept: bool) -> int:
+    from voyager.train.ranks import speaks
+
     record = done.record
+    if not speaks():
+        return EXIT_INTERRUPTED if record.state == "stopped" else 0
     repeats = None if plan.repeats is None else record.weights == plan.repeats.weights
     if ctx.json:
         said = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,10 @@ class Ranks:
         from torch.nn.parallel import DistributedDataParallel
 
         places = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=places, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            # What replaces `broadcast_buffers` has no way yet to say the same.
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(network, device_ids=places, broadcast_buffers=False)
 
     def share_buffers(self, network: nn.Module) -> None:
         """Give every process the running means of the first."""
@@ -68,6 +72,11 @@ class Ranks:
             said = said.cuda()
         distributed.all_reduce(said)
         return bool(said.item())
+
+
+def speaks() -> bool:
+    """Whether this process is the one that speaks, before the processes have joined."""
+    return foreign_variable("RANK") in ("", "0")
 
 
 @contextmanager

@@ -327,6 +327,7 @@ class Training:
     def _trained(self) -> Trained:
         progress, view = self.progress, self.material.view
         ended = progress.done >= self.steps or self._gave_up()
+        self.ranks.share_buffers(self.network)
         network = self._shown()
         if self._best is not None:
             network = copy.deepcopy(network)
