@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voyager.errors import NotFoundError
 from voyager.remotes.base import Storage
-from voyager.remotes.root import ROOT, Packed, Root, decode_root, decode_segment, segment_path
+from voyager.remotes.root import Packed, Root, decode_segment, get_root, segment_path
 from voyager.store.entry import Damage
 from voyager.store.ids import Kind, id_of
 from voyager.store.pack import PackFiles, index_copy, scan_pack
@@ -19,7 +19,7 @@ Content = dict[bytes, tuple[Kind, bytes]]
 def root_of(storage: Storage) -> Root:
     """The root, an empty one where nothing was pushed."""
     try:
-        return decode_root(storage.get(ROOT))
+        return get_root(storage)[0]
     except NotFoundError:
         return Root()
 

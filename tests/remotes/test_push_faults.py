@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faulty import Fault, Faulty, Killed, at, randomly
+from faulty import Fault, Faulty, Killed, at, on, randomly
 from remote_content import content_of, reached, root_of
 from small_stores import in_processes, some_bytes
 
-from voyager.errors import RefMoved, RemoteError
+from voyager.errors import CorruptError, RefMoved, RemoteError
 from voyager.remotes.base import Storage
+from voyager.remotes.cloning import clone
 from voyager.remotes.push import push
 from voyager.remotes.retrying import Patience, Retrying
 from voyager.remotes.storages.file import FileStorage
@@ -124,6 +125,21 @@ def test_storms(tmp_path: Path, seed: int) -> None:
             push(repo, stormy)
         assert is_whole(storage, tip) == tip
     assert root_of(storage).generation == 20
+
+
+def test_half_a_root_is_read_again(tmp_path: Path) -> None:
+    """As a reader sees it for a moment where a service overwrites in place."""
+    storage = MemoryStorage()
+    with Repository.init(tmp_path / "repo", worktree=False) as repo:
+        grow(repo, "main", "first")
+        push(repo, storage)
+        tip = grow(repo, "main", "second")
+        push(repo, Faulty(storage, on("truncate", "get_tagged", "root", times=3)))
+        is_whole(storage, tip)
+        with pytest.raises(CorruptError, match="the root of the remote does not decode"):
+            push(repo, Faulty(storage, on("truncate", "get_tagged", "root", times=100)))
+    torn = Faulty(storage, on("truncate", "get", "root", times=3))
+    clone("memory://x", tmp_path / "clone", bare=True, opener=lambda _: torn)
 
 
 def test_faults_that_do_not_end(tmp_path: Path) -> None:

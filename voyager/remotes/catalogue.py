@@ -30,6 +30,7 @@ from voyager.remotes.root import (
     decode_segment,
     encode_root,
     segment_path,
+    settled,
 )
 from voyager.store import files
 from voyager.store.entry import HEADER_BYTES
@@ -157,10 +158,9 @@ class Catalogue:
         Raises InvalidDataError for refs that cannot be ones.
         """
         try:
-            data = self.storage.get(ROOT)
+            return settled(lambda: _checked(self.storage.get(ROOT)))
         except NotFoundError:
             return None
-        return _checked(data)
 
     def keep_root(self, root: Root) -> None:
         """Remember a root that was read: what it lists is promised from now on."""

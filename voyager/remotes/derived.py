@@ -26,7 +26,7 @@ from voyager.errors import CorruptError, NotFoundError, RefMoved, RemoteError, S
 from voyager.remotes.base import PreconditionFailed, Storage
 from voyager.remotes.counted import Counted
 from voyager.remotes.garbage import DERIVED
-from voyager.remotes.root import ROOT, decode_root
+from voyager.remotes.root import ROOT, decode_root, settled
 from voyager.remotes.urls import mask_url
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -231,6 +231,6 @@ class _Derived:
 
 def _tombstones(storage: Storage) -> list[str]:
     try:
-        return list(decode_root(storage.get(ROOT)).tombstones)
+        return list(settled(lambda: decode_root(storage.get(ROOT))).tombstones)
     except NotFoundError:
         return []

@@ -34,9 +34,9 @@ from voyager.remotes.root import (
     Packed,
     Policy,
     Root,
-    decode_root,
     encode_root,
     encode_segment,
+    get_root,
     segment_path,
 )
 from voyager.remotes.sending import Plan, Sender, plan_packs
@@ -193,10 +193,9 @@ class _Push:
 
     def _read_root(self) -> tuple[Root, str | None]:
         try:
-            data, tag = self.storage.get_tagged(ROOT)
+            return get_root(self.storage)
         except NotFoundError:
             return Root(), None
-        return decode_root(data), tag
 
     def _swap(self, moves: Sequence[PushedRef], tag: str | None) -> bool:
         """Try to move the root; False when that failed, or its reply was lost."""

@@ -11,8 +11,9 @@ reads the new root can come to rely on a name that is about to go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from voyager import wire
 from voyager.errors import CorruptError
-from voyager.remotes.base import MOST_BYTES
+from voyager.remotes.base import MOST_BYTES, Storage
 from voyager.wire import Ext, object_ref
 
 ROOT = "root"
@@ -29,6 +30,10 @@ MOST_MOVES = 64
 """So many last moves are kept, for those whose reply was lost."""
 MOST_SEGMENTS = 16
 """The next push joins the segments when there are more."""
+
+_SETTLING = (0.01, 0.02, 0.04)
+"""Seconds to wait before a root that is damaged is read again."""
+_T = TypeVar("_T")
 
 
 class Move(Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +152,27 @@ def encode_root(root: Root) -> bytes:
     if root.policy == _NO_POLICY:  # msgspec leaves out a struct that is the default, not an equal
         root = msgspec.structs.replace(root, policy=_NO_POLICY)
     return wire.encode(root)
+
+
+def get_root(storage: Storage) -> tuple[Root, str]:
+    """The root and its tag; NotFoundError where nothing was pushed yet."""
+
+    def read() -> tuple[Root, str]:
+        data, tag = storage.get_tagged(ROOT)
+        return decode_root(data), tag
+
+    return settled(read)
+
+
+def settled(read: Callable[[], _T]) -> _T:
+    """What a reader of the root returns, asked again where it meets damage: services that overwrite
+    in place let one see half of a root for a moment."""
+    for pause in _SETTLING:
+        try:
+            return read()
+        except CorruptError:
+            time.sleep(pause)
+    return read()
 
 
 def decode_root(data: bytes) -> Root:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from voyager.errors import NotFoundError, RefMoved, RemoteError, StateError
 from voyager.remotes.base import PreconditionFailed, Storage
-from voyager.remotes.root import ROOT, Move, Root, decode_root, encode_root
+from voyager.remotes.root import ROOT, Move, Root, encode_root, get_root
 from voyager.remotes.urls import mask_url
 from voyager.repo.repository import Repository
 
@@ -57,9 +57,8 @@ def change_root(repo: Repository, storage: Storage, change: Change) -> Root:
 def read_tagged(storage: Storage) -> tuple[Root, str]:
     """The root and its tag; NotFoundError where nothing was pushed yet."""
     try:
-        data, tag = storage.get_tagged(ROOT)
+        return get_root(storage)
     except NotFoundError:
         raise NotFoundError(
             f"nothing was pushed to {mask_url(storage.url)} yet", hint="vgr push REMOTE main"
         ) from None
-    return decode_root(data), tag
