@@ -356,3 +356,38 @@ def test_documented_expressions(expression: str) -> None:
     sample = Sample(uid=bytes(16), image=Image(uri="x"), meta=meta)
     keys_where(version_of([("kitchen/1234.jpg", sample)], draft), expression)
     assert len(documented()) > 20
+
+
+# -- kept columns ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "split = 'train' and meta.price > 2",
+        "has('furniture') or has_region('person')",
+        "key in (select key from regions where area > 50)",
+        "uid in (select uid from answers where disagree)",
+        "answers.indoor or answers.\"Width\" = 'wide' or width = 100",
+        "list_contains(negatives, 'person') or conflicted or state = 'purged'",
+    ],
+)
+def test_kept_columns_choose_the_same(expression: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large versions keep their columns; these here are small."""
+    found = keys_where(shop(), expression)
+    assert found
+    monkeypatch.setattr("voyager.repo.tables.LEAST_KEPT", 0)
+    assert keys_where(shop(), expression) == found
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["has('chair') or area = 100", "sample.split = 'val'", "meta.price > 2 and width = 9"],
+)
+def test_kept_columns_choose_the_same_regions(
+    expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = regions_where(shop(), expression)
+    assert found
+    monkeypatch.setattr("voyager.repo.tables.LEAST_KEPT", 0)
+    assert regions_where(shop(), expression) == found

@@ -62,7 +62,10 @@ def part_count(shape: Encoded) -> int | None:
 
 def open_map(geometries: Raw | Mapping[str, Geometry]) -> Mapping[str, Encoded]:
     """Geometries by role, as a partial decoder leaves them."""
-    return decode_as(bytes(geometries), _MAP) if isinstance(geometries, Raw) else geometries
+    if not isinstance(geometries, Raw):
+        return geometries
+    found: dict[str, Raw] = decode_as(bytes(geometries), _MAP)
+    return found
 
 
 _MAP: RowKind[dict[str, Raw]] = RowKind(dict[str, Raw], "geometries")
