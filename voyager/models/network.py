@@ -59,7 +59,12 @@ class Network(nn.Module):
 
         `chosen` are the classes to compare of tasks whose softmax is subsampled (`choose_classes`).
         """
-        vectors = self.vectors(pixels)
+        return self.answers(self.vectors(pixels), chosen)
+
+    def answers(
+        self, vectors: Tensor, chosen: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Logits by task, of what the trunk makes of images."""
         logits = {task: found.float() for task, found in self.heads(vectors).items()}
         if self.embedding is not None:
             unit = self.embedding(vectors)
@@ -75,7 +80,10 @@ class Network(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Unit vectors: of the embedding head where there is one, else of the trunk."""
-        vectors = self.vectors(pixels)
+        return self.unit(self.vectors(pixels))
+
+    def unit(self, vectors: Tensor) -> Tensor:
+        """The same, of what the trunk makes of images."""
         if self.embedding is not None:
             unit: Tensor = self.embedding(vectors)
             return unit

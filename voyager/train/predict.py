@@ -47,10 +47,11 @@ def predict(
     unit = np.zeros((count, network.embedding_dims), np.float32) if vectors else None
     for batch in loader.epoch(0):
         pixels = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2)
-        for task, found in network(pixels).items():
-            logits[task][batch.rows] = found.float().cpu().numpy()
+        of_trunk = network.vectors(pixels)
+        for task, found in network.answers(of_trunk).items():
+            logits[task][batch.rows] = found.cpu().numpy()
         if unit is not None:
-            unit[batch.rows] = network.embed(pixels).float().cpu().numpy()
+            unit[batch.rows] = network.unit(of_trunk).float().cpu().numpy()
         valid[batch.rows] = batch.valid
         progress(int(batch.rows[-1]) + 1, count)
     return Said(logits, valid, unit)
