@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 import sys
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,8 +19,10 @@ import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from sealed_world import World
 from table_versions import blood, shop, version_of
 
+import voyager
 from voyager.commands.bars import bar, heights
 from voyager.curate.comparison import compare
 from voyager.curate.figures import ClassCount, Stats
@@ -519,6 +524,38 @@ def test_what_one_version_has_alone_is_nothing_of_the_other() -> None:
     assert found["split", "train"].before == 0
     assert found["class of category", "RBC"].after == 0
     assert found["all", "samples"].share_after is None
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def test_json_and_pages_of_hostile_names(world: World) -> None:
+    name = "<script>alert(1)</script>"
+    assert not world.run("vgr init -q").code
+    with voyager.open(world.cwd) as repo:
+        for split in ("train", f"{name}x"):
+            with repo.edit(message="boxes") as edit:
+                node = edit.vocabulary.mint_path("category", name.replace("/", "-"))
+                edit.vocabulary.define("category")
+                label = Label(task="category", node=node)
+                edit[f"{name}.jpg"] = sample("k", region(1, Box(5, 5, 5, 5), label), split=split)
+    found = json.loads(world.run("vgr stats HEAD --compare HEAD~1 --json").out)
+    assert set(found) == {"version", "stats", "compared_version", "compared", "differences"}
+    assert {each["name"]: each["change"] for each in found["differences"]}["train"] == -1
+    notes = {each["kind"]: each["examples"] for each in found["stats"]["notes"]}
+    assert notes["empty"] == [f"{name}.jpg"]
+    assert not world.run("vgr stats HEAD --html one.html").code
+    assert not world.run("vgr stats HEAD --compare HEAD~1 --html two.html").code
+    for page in ("one.html", "two.html"):
+        text = world.path(page).read_text()
+        (style,) = re.findall(r"<style>(.*?)</style>", text, re.S)
+        digest = b64encode(sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'; script-src 'none'" in text
+        assert "<script" not in text
+        assert " style=" not in text
+        assert "http" not in text.replace("http-equiv", "")
+        inside = text.partition("<main>")[2].partition("</main>")[0]
+        ElementTree.fromstring(f"<main>{inside}</main>")
 
 
 # -- drawing --------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def write_comparison(
 ) -> None:
     """Write the page of two versions: what differs, and histograms beside each other."""
     drawn = {one.told for stats in both for one in stats.measures}
-    apart = [one for one in differences if one.change and one.section not in drawn]
+    apart = [one for one in differences if one.is_apart and one.section not in drawn]
     body = _differences(names, apart) + _measures(tuple(zip(names, both, strict=True)))
     told = "; ".join(f"{name}: {headline(stats)}" for name, stats in zip(names, both, strict=True))
     _write(path, f"Statistics: {names[0]} and {names[1]}", told, body)
@@ -69,7 +69,7 @@ def _section(title: str, inside: str) -> str:
 def _notes(stats: Stats) -> str:
     items = []
     for note in stats.notes:
-        look = f"<br><code>{_text(note.look)}</code>" if note.look else ""
+        look = f"<br/><code>{_text(note.look)}</code>" if note.look else ""
         items.append(f"<li>{_text(note_text(note))}{look}</li>")
     found = _panel("Worth a look", f"<ul>{''.join(items)}</ul>") if items else ""
     return _section("Overview", found)

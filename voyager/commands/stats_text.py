@@ -261,7 +261,7 @@ def difference_lines(
     ctx: Context, names: tuple[str, str], differences: Sequence[Difference]
 ) -> Iterator[str]:
     """A table of what differs between two versions, a block for each section."""
-    apart = [one for one in differences if one.change]
+    apart = [one for one in differences if one.is_apart]
     if not apart:
         yield f"{names[0]} and {names[1]} have the same statistics"
         return

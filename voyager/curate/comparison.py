@@ -42,6 +42,11 @@ class Difference:
             return None
         return self.share_after - self.share_before
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether the versions differ in it, and not only in being all there is in both."""
+        return bool(self.change) and not self.share_before == self.share_after == 1
+
     def as_dict(self) -> dict[str, Any]:
         """The shape that `--json` prints."""
         return {**asdict(self), "change": self.change}
