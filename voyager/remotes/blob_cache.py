@@ -52,6 +52,10 @@ class BlobCache:
             return None
         return data
 
+    def has(self, entry_id: bytes) -> bool:
+        """Whether there is a file for a blob; its bytes are not looked at."""
+        return cached_blob(self._folder, entry_id).exists()
+
     def put(self, entry_id: bytes, data: bytes) -> None:
         """Keep the bytes of a blob, in the place of those that were not used for longest."""
         path = cached_blob(self._folder, entry_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,18 @@ class RemoteLender:
                 return data
         return None
 
+    def bring(self, blob_ids: Iterable[bytes]) -> None:
+        """Put into the cache what is promised of some blobs and not in it yet, several at once.
+
+        Raises RemoteError when they cannot be had now.
+        """
+        left = {blob for blob in blob_ids if not self.cache.has(blob)}
+        left -= tombstones(self._repo.store)
+        for shelf in self._open():
+            for blob, data in shelf.iter_read(left):
+                self.cache.put(blob, data)
+                left.discard(blob)
+
     def _open(self) -> list[_Shelf]:
         with self._lock:
             if self._pid != os.getpid():  # connections do not outlive a fork
@@ -159,6 +171,14 @@ class _Shelf:
             f"{self._remote} lists {blob_id.hex()[:12]} and has it no more",
             hint="vgr fsck --remote",
         )
+
+    def iter_read(self, blob_ids: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Those of some blobs that are listed, but for those that went away meanwhile."""
+        reader = self._read()
+        with contextlib.suppress(NotFoundError):
+            for entry in reader.read(list(reader.find(blob_ids))):
+                if entry.kind is Kind.BLOB:
+                    yield entry.id, entry.data
 
     def _read(self, *, anew: bool = False) -> RangedReader:
         """The reader over what the remote had when it was last seen."""

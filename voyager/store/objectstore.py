@@ -47,6 +47,10 @@ class Lender(Protocol):
         """The bytes of a blob, None for one that is not promised."""
         ...
 
+    def bring(self, blob_ids: Iterable[bytes]) -> None:
+        """Have blobs at hand that will be asked for soon; several come at once."""
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

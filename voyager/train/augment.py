@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,21 @@ def parse_augmentation(text: str) -> Augmentation:
     return replace(AUGMENTATIONS[name], **changed)
 
 
+Sides: TypeAlias = tuple[float, float, float, float]
+
+
+class Change(NamedTuple):
+    """What is done to one picture: a row of a plan."""
+
+    box: Sides
+    flip: bool
+    flip_down: bool
+    colour: tuple[float, float, float]
+    turn: float
+    blur: float
+    erase: Sides
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """What is done to the pictures of a batch, an array for each thing."""
@@ -107,12 +122,23 @@ class Plan:
     erase: Floats
     """(b, 4), a box as shares of the result; empty for none."""
 
+    def changes(self) -> list[Change]:
+        """The rows of the plan; all at once, since numbers are slow to take out one by one."""
+        boxes, colour, erase = (
+            map(tuple, one.tolist()) for one in (self.boxes, self.colour, self.erase)
+        )
+        flip, down, turn, blur = (
+            one.tolist() for one in (self.flip, self.flip_down, self.turn, self.blur)
+        )
+        return list(map(Change, boxes, flip, down, colour, turn, blur, erase))
+
 
 def plan_batch(
     how: Augmentation,
     frames: Floats,
     positions: Rows,
     *,
+    size: int,
     seed: int,
     epoch: int,
     whole: bool,
@@ -121,7 +147,7 @@ def plan_batch(
 
     `frames` (b, 4) are the parts of the upright pictures that matter: the whole picture, or the
     square of a region. Nothing outside is looked at. Without any augmentation the centre of a
-    whole picture is looked at, and all of a region.
+    whole picture is looked at, and all of a region. The result has `size` pixels a side.
     """
 
     def chance(number: int) -> Floats:
@@ -132,7 +158,7 @@ def plan_batch(
     if how.area < 1 or how.aspect > 1:
         boxes = _random_crops(how, frames, chance(0), chance(1), chance(2), chance(3))
     else:
-        boxes = _centres(frames, _CENTRE if whole else 1.0)
+        boxes = _centres(frames, size) if whole else frames
     colour = [1 + how.colour * (2 * chance(number) - 1) for number in (5, 6, 7)]
     radius = np.where(chance(9) < how.blur, 0.5 + chance(10), 0) if how.blur else 0 * once
     return Plan(
@@ -159,11 +185,20 @@ def _random_crops(how: Augmentation, frames: Floats, *chances: Floats) -> Floats
     return np.stack((left, top, left + wide, top + high), axis=1)
 
 
-def _centres(frames: Floats, share: float) -> Floats:
-    """The square in the middle of each frame, of so much of its short side."""
-    middle = (frames[:, :2] + frames[:, 2:]) / 2
-    half = (frames[:, 2:] - frames[:, :2]).min(axis=1, keepdims=True) * share / 2
-    return np.concatenate((middle - half, middle + half), axis=1)
+def _centres(frames: Floats, size: int) -> Floats:
+    """The middle of each frame that the usual evaluation looks at, with its rounding.
+
+    That is to resize so that the short side has 256 pixels and to crop 224 of the middle, or in
+    this proportion: the same pixels, though the resize and the crop are one here.
+    """
+    sides = frames[:, 2:] - frames[:, :2]
+    shorter = sides.min(axis=1, keepdims=True)
+    resized = np.maximum(np.floor(round(size / _CENTRE) * sides / shorter + 1e-9), size)
+    first = np.rint((resized - size) / 2)
+    scale = sides / resized
+    return np.concatenate(
+        (frames[:, :2] + first * scale, frames[:, :2] + (first + size) * scale), axis=1
+    )
 
 
 def _erased(share: float, chance: Any) -> Floats:

@@ -20,9 +20,10 @@ from voyager.repo.predictions import put_predictions
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.schema import Box, Image, Label, Region, Sample
 from voyager.store import files
-from voyager.train.loader import Loader, PackSource
+from voyager.train.loader import Loader
 from voyager.train.metrics import Measures, measure
 from voyager.train.predict import Said, predict, probabilities
+from voyager.train.reading import PackSource
 from voyager.train.record import WEIGHTS, Run
 from voyager.train.view import Question, Target, View, open_view
 

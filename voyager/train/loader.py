@@ -1,6 +1,9 @@
 """Batches of a view: read from the packs, drawn by threads into flat arrays, in a pure order.
 
-    order → plan (crop, flip, …) → read (one thread, in storage order) → draw (threads)
+    order → plan (crop, flip, …) → bring (of a lazy clone) → read (in storage order) → draw
+
+The first is work on flat arrays; what follows runs in threads of their own, one to bring, one to
+read and several to draw, a few batches ahead of the one that is used.
 
 The batches of a step are a function of (view, settings, seed, epoch, step): neither threads nor
 ranks nor a resume change them. A resume costs nothing, since nothing is kept between steps.
@@ -11,28 +14,40 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voyager.derived.decode import quietly
-from voyager.errors import CorruptError, NotFoundError, UsageError
-from voyager.store.ids import Kind
-from voyager.store.objects import ObjectReader
-from voyager.train.augment import NONE, Augmentation, Floats, Plan, plan_batch, plan_mix
+from voyager.errors import UsageError
+from voyager.train.augment import (
+    NONE,
+    Augmentation,
+    Change,
+    Floats,
+    plan_batch,
+    plan_mix,
+)
 from voyager.train.order import Order, Rows, draw
+from voyager.train.reading import Mask, Source
 from voyager.train.rendering import blend, render, squares, upright_boxes, upright_sizes
 from voyager.train.sampling import Positions
 from voyager.train.view import View
 
+Pixels: TypeAlias = NDArray[np.uint8]
+Allocate: TypeAlias = Callable[[tuple[int, ...]], Pixels]
+"""Makes an array for the pictures of a batch, say of pinned memory."""
+
 _AHEAD: Final = 3
 """Batches that are made while one is used."""
+_BROUGHT_AHEAD: Final = 8
+"""Batches whose pictures are brought from afar meanwhile."""
 _TOGETHER: Final = 8
 """Pictures that one thread draws in one go."""
 _TRIES: Final = 16
@@ -51,36 +66,11 @@ class Batch:
 
     epoch: int
     step: int
-    images: NDArray[np.uint8]
+    images: Pixels
     rows: Rows
-    valid: NDArray[np.bool_]
+    valid: Mask
     partner: Rows | None = None
     share: float = 1.0
-
-
-class Source(Protocol):
-    """Where pictures come from."""
-
-    def read(self, rows: Sequence[int]) -> list[bytes | None]:
-        """The bytes of the pictures of some rows; None for one that is not to be had."""
-
-
-class PackSource:
-    """The images of a view as they were added."""
-
-    def __init__(self, objects: ObjectReader, view: View) -> None:
-        self._objects = objects
-        self._blobs = view.blobs
-
-    def read(self, rows: Sequence[int]) -> list[bytes | None]:
-        """The bytes of rows; a lazy clone fetches what is not here."""
-        return [self._one(bytes(self._blobs[row])) for row in rows]
-
-    def _one(self, blob: bytes) -> bytes | None:
-        try:
-            return self._objects.get(blob, Kind.BLOB)
-        except (NotFoundError, CorruptError):
-            return None
 
 
 @dataclass(slots=True)
@@ -117,6 +107,7 @@ class Loader:
         shards: Sequence[int] = (0,),
         of_shards: int = 1,
         threads: int | None = None,
+        allocate: Allocate | None = None,
     ) -> None:
         if not len(view):
             raise UsageError("there is nothing to load")
@@ -135,8 +126,7 @@ class Loader:
         self._shards = tuple(shards)
         self._of_shards = of_shards
         self._threads = threads or usable_cores()
-        self._frames_of = _frames(view)
-        self._sizes = upright_sizes(view.sizes, view.orientations)
+        self._allocate = allocate or _plain_memory
         self._drop_last = drop_last
         self._lock = Lock()
 
@@ -164,18 +154,24 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch from a step on: for each step one of each shard, in order."""
-        tasks = [(step, shard) for step in range(start, self.steps) for shard in self._shards]
+        first, last = start * len(self._shards), self.steps * len(self._shards)
         with ExitStack() as stack:
             stack.enter_context(quietly())
-            reader = stack.enter_context(ThreadPoolExecutor(1, "read"))
-            drawers = stack.enter_context(ThreadPoolExecutor(self._threads, "draw"))
-            stack.callback(drawers.shutdown, cancel_futures=True)
-            stack.callback(reader.shutdown, cancel_futures=True)
-            ring = [np.empty(0, np.uint8)] * (_AHEAD + 2)
+            stack.enter_context(self._source.opened())
+            bring, read, drawing = (
+                _pool(stack, name, threads)
+                for name, threads in (("bring", 1), ("read", 1), ("draw", self._threads))
+            )
+            ring = _Ring(self._allocate, _AHEAD + 2)
+            coming: deque[_Making] = deque()
             running: deque[_Making] = deque()
-            for number, (step, shard) in enumerate(tasks):
-                making = _Making(self, epoch, step, shard, ring, number % len(ring))
-                running.append(making.start(reader, drawers))
+            ahead = _BROUGHT_AHEAD if self._source.is_far else 1
+            for number in range(first, last):
+                while len(coming) < ahead and number + len(coming) < last:
+                    step, place = divmod(number + len(coming), len(self._shards))
+                    making = _Making(self, epoch, step, self._shards[place])
+                    coming.append(making.bring(bring))
+                running.append(coming.popleft().start(ring, read, drawing))
                 if len(running) > _AHEAD:
                     yield self._finished(running.popleft())
             while running:
@@ -190,26 +186,36 @@ class Loader:
 
     # -- in threads --------------------------------------------------------------------------------
 
-    def plan(self, epoch: int, positions: Rows, rows: Rows) -> Plan:
-        """What is done to the pictures of rows at positions."""
-        return plan_batch(
+    def plan(self, epoch: int, positions: Rows, rows: Rows) -> _Plan:
+        """What is done to the pictures of rows at positions, and which of them a rendition does."""
+        view = self.view
+        sizes = upright_sizes(view.sizes[rows], view.orientations[rows])
+        plan = plan_batch(
             self.augmentation,
-            self._frames_of[rows],
+            _frames(view, rows, sizes),
             positions,
+            size=self.size,
             seed=self.seed,
             epoch=epoch,
-            whole=self.view.boxes is None,
+            whole=view.boxes is None,
         )
+        areas = (plan.boxes[:, 2:] - plan.boxes[:, :2]).prod(axis=1)
+        small = self._source.enough(rows, areas, self.size)
+        frames = map(tuple, sizes.tolist())
+        return _Plan(plan.changes(), list(frames), small.tolist())
 
-    def read(self, rows: Sequence[int]) -> list[bytes | None]:
-        """The bytes of some rows, by one thread at a time."""
-        return self._source.read(rows)
+    def bring(self, rows: Rows) -> None:
+        """Have the pictures of rows come from afar."""
+        if self._source.is_far:
+            self._source.bring(rows.tolist())
 
-    def draw(
-        self, data: bytes | None, plan: Plan, place: int, row: int, out: NDArray[np.uint8]
-    ) -> bool:
+    def read(self, rows: Sequence[int], small: Sequence[bool]) -> list[bytes | None]:
+        """The bytes of some rows."""
+        return self._source.read(rows, small)
+
+    def draw(self, data: bytes | None, plan: _Plan, place: int, row: int, out: Pixels) -> bool:
         """Draw a row; False where there is no picture."""
-        if data is not None and render(data, plan, place, self._sizes[row], out):
+        if data is not None and render(data, plan.changes[place], plan.frames[place], out):
             return True
         with self._lock:
             self.stats.failed.add(row)
@@ -222,51 +228,74 @@ class Loader:
         return int(self.order.at(epoch, other.astype(np.int64))[0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is done to the pictures of a batch, in plain numbers."""
+
+    changes: list[Change]
+    frames: list[tuple[float, float]]
+    small: list[bool]
+
+
+class _Ring:
+    """Memory of batches, used round and round."""
+
+    def __init__(self, allocate: Allocate, slots: int) -> None:
+        self._allocate = allocate
+        self._slots: list[Pixels | None] = [None] * slots
+        self._next = 0
+
+    def take(self, shape: tuple[int, ...]) -> Pixels:
+        """Memory for a batch: that of the batch so many before it."""
+        slot = self._slots[self._next]
+        if slot is None or len(slot) < shape[0]:
+            slot = self._slots[self._next] = self._allocate(shape)
+        self._next = (self._next + 1) % len(self._slots)
+        return slot[: shape[0]]
+
+
 class _Making:
     """One batch on its way."""
 
-    def __init__(
-        self,
-        loader: Loader,
-        epoch: int,
-        step: int,
-        shard: int,
-        ring: list[NDArray[np.uint8]],
-        slot: int,
-    ) -> None:
+    def __init__(self, loader: Loader, epoch: int, step: int, shard: int) -> None:
         self._loader = loader
         self._epoch = epoch
         self._step = step
         self._positions = loader.positions(step, shard)
         self._rows = loader.rows(epoch, self._positions).copy()
         self._valid = np.ones(len(self._rows), np.bool_)
-        shape = (len(self._rows), loader.size, loader.size, 3)
-        if ring[slot].shape[1:] != shape[1:] or len(ring[slot]) < shape[0]:
-            ring[slot] = np.empty(shape, np.uint8)
-        self._images = ring[slot][: shape[0]]
-        self._plan = loader.plan(epoch, self._positions, self._rows)
 
-    def start(self, reader: ThreadPoolExecutor, drawers: ThreadPoolExecutor) -> _Making:
+    def bring(self, pool: ThreadPoolExecutor) -> _Making:
+        """Begin to have the pictures come."""
+        self._coming = pool.submit(self._loader.bring, self._rows.copy())
+        return self
+
+    def start(
+        self, ring: _Ring, reading: ThreadPoolExecutor, drawing: ThreadPoolExecutor
+    ) -> _Making:
         """Begin to read and to draw."""
-        self._drawing: list[Future[list[int]]] = []
+        size = self._loader.size
+        self._images = ring.take((len(self._rows), size, size, 3))
+        self._plan = self._loader.plan(self._epoch, self._positions, self._rows)
         # In the order of the view, which is about that of the bytes in the packs.
         places = np.argsort(self._rows, kind="stable").tolist()
         parts = [places[first : first + _TOGETHER] for first in range(0, len(places), _TOGETHER)]
-        self._reading = [reader.submit(self._read, part, drawers) for part in parts]
+        self._reading = [reading.submit(self._read, part, drawing) for part in parts]
         return self
 
-    def _read(self, places: list[int], drawers: ThreadPoolExecutor) -> Future[list[int]]:
-        data = self._loader.read([int(self._rows[place]) for place in places])
-        return drawers.submit(self._draw, places, data)
+    def _read(self, places: list[int], drawing: ThreadPoolExecutor) -> Future[list[int]]:
+        self._coming.result()
+        rows = self._rows[places].tolist()
+        data = self._loader.read(rows, [self._plan.small[place] for place in places])
+        return drawing.submit(self._draw, places, rows, data)
 
-    def _draw(self, places: list[int], data: list[bytes | None]) -> list[int]:
+    def _draw(self, places: list[int], rows: list[int], data: list[bytes | None]) -> list[int]:
         """Draw some pictures; the places of those that have none."""
+        draw, plan, images = self._loader.draw, self._plan, self._images
         return [
             place
-            for place, one in zip(places, data, strict=True)
-            if not self._loader.draw(
-                one, self._plan, place, int(self._rows[place]), self._images[place]
-            )
+            for place, row, one in zip(places, rows, data, strict=True)
+            if not draw(one, plan, place, row, images[place])
         ]
 
     def wait(self) -> Batch:
@@ -296,19 +325,31 @@ class _Making:
         for attempt in range(0 if loader.evaluate else _TRIES):
             row = loader.stand_in(self._epoch, int(position[0]), attempt)
             plan = loader.plan(self._epoch, position, np.array([row]))
-            if loader.draw(loader.read([row])[0], plan, 0, row, self._images[place]):
+            data = loader.read([row], plan.small)[0]
+            if loader.draw(data, plan, 0, row, self._images[place]):
                 self._rows[place] = row
                 return
         self._images[place] = 0
         self._valid[place] = False
 
 
-def _frames(view: View) -> Floats:
-    """What of each upright picture matters: all of it, or the square of the region."""
-    sizes = upright_sizes(view.sizes, view.orientations)
+def _frames(view: View, rows: Rows, sizes: Floats) -> Floats:
+    """What of upright pictures of those sizes matters: all, or the squares of the regions."""
     if view.boxes is None:
         return np.concatenate((np.zeros_like(sizes), sizes), axis=1)
-    return squares(upright_boxes(view.boxes, view.sizes, view.orientations), sizes)
+    boxes = upright_boxes(view.boxes[rows], view.sizes[rows], view.orientations[rows])
+    return squares(boxes, sizes)
+
+
+def _plain_memory(shape: tuple[int, ...]) -> Pixels:
+    return np.empty(shape, np.uint8)
+
+
+def _pool(stack: ExitStack, name: str, threads: int) -> ThreadPoolExecutor:
+    """Threads that end with the stack; what they have not begun by then they leave."""
+    pool = stack.enter_context(ThreadPoolExecutor(threads, name))
+    stack.callback(pool.shutdown, cancel_futures=True)
+    return pool
 
 
 def usable_cores() -> int:

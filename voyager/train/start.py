@@ -20,8 +20,9 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.partial import partial_decoder
 from voyager.train.config import TrainConfig
-from voyager.train.loader import PackSource, usable_cores
+from voyager.train.loader import usable_cores
 from voyager.train.order import Order
+from voyager.train.reading import PackSource
 from voyager.train.sampling import Positions, balanced, by_value
 from voyager.train.targets import model_tasks
 from voyager.train.trainer import Material

@@ -29,11 +29,12 @@ from voyager.models.preprocess import normalise
 from voyager.train.augment import parse_augmentation
 from voyager.train.checkpoint import Progress, read_checkpoint, write_checkpoint
 from voyager.train.config import TrainConfig
-from voyager.train.loader import Batch, Loader, Source
+from voyager.train.loader import Batch, Loader
 from voyager.train.metrics import Measures, measure, score
 from voyager.train.optimise import Average, learning_rate, make_optimiser
 from voyager.train.predict import predict
 from voyager.train.ranks import Ranks
+from voyager.train.reading import Source
 from voyager.train.sampling import Positions
 from voyager.train.targets import Cost
 from voyager.train.view import View
