@@ -1,0 +1,201 @@
+"""Training: the same bits twice, after a kill and on virtual ranks; what it keeps and refuses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_repos import TRAINED, VALIDATED, Noted, config, make_photos_repo, trained
+
+from voyager.errors import InvalidDataError, StateError, UsageError
+from voyager.models.checkpoint import load_network, weights_hash
+from voyager.repo.repository import Repository
+from voyager.train.config import TrainConfig
+from voyager.train.start import gather
+
+GOLDEN = [
+    2.4333, 1.6342, 1.5031, 1.1666, 0.8866, 0.8099, 0.7292, 0.6809, 0.5966, 0.5783,
+    0.5618, 0.5985, 0.5570, 0.5556, 0.5483, 0.5415, 0.5417, 0.5421, 0.5439, 0.5402,
+]  # fmt: skip
+"""The loss of 20 steps over the first photographs, on whatever processor."""
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    with make_photos_repo(tmp_path_factory.mktemp("photos")) as opened:
+        yield opened
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "sgd": {"optimiser": "sgd", "lr": 0.01},
+    "average": {"ema": 0.9},
+    "parts": {"accumulate": 2},
+    "virtual ranks": {"ranks": 4},
+    "an embedding": {"embedding": 16, "classes_at_once": 5},
+    "mixed pictures": {"augmentation": "strong"},
+    "balanced": {"sampling": "classes"},
+    "patience": {"patience": 3, "batch": 20},
+    "checkpointing": {"checkpointing": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_bits_again_and_after_a_stop(repo: Repository, tmp_path: Path, way: str) -> None:
+    how = config(**WAYS[way])
+    once, again = (trained(repo, tmp_path, how) for _ in range(2))
+    assert once.weights == again.weights
+    assert once.losses == again.losses
+    stopped = trained(repo, tmp_path, how, stop_after=2)
+    assert stopped.stopped
+    assert stopped.steps == 2
+    resumed = trained(repo, tmp_path, how, resume=True)
+    assert not resumed.stopped
+    assert resumed.weights == once.weights
+    assert resumed.losses == once.losses
+    assert resumed.epochs == once.epochs
+
+
+def test_seeds_differ(repo: Repository, tmp_path: Path) -> None:
+    first, other = (trained(repo, tmp_path, config(seed=seed)) for seed in (1, 2))
+    assert first.weights != other.weights
+    assert first.order != other.order
+
+
+def test_parts_of_a_batch_come_to_the_gradient_of_the_whole(
+    repo: Repository, tmp_path: Path
+) -> None:
+    """Without running means, which follow the first part, the losses are those of the whole."""
+    how = {"model": "vit-tiny/16", "steps": 2, "augmentation": "none"}
+    whole, parts = Noted(), Noted()
+    trained(repo, tmp_path, config(**how), noted=whole)
+    trained(repo, tmp_path, config(**how, accumulate=4), noted=parts)
+    for one, other in zip(whole.steps, parts.steps, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_the_loss_falls_as_it_always_did(repo: Repository, tmp_path: Path) -> None:
+    noted = Noted()
+    how = config(steps=20, batch=32, where="hash(uid) % 2 = 0", augmentation="light", lr=3e-3)
+    trained(repo, tmp_path, how, noted=noted)
+    losses = [said["loss"] for said in noted.steps]
+    assert losses == pytest.approx(GOLDEN, rel=2e-2)
+    assert losses[-1] < losses[0] / 2
+
+
+def test_epochs_are_validated_and_told(repo: Repository, tmp_path: Path) -> None:
+    noted = Noted()
+    how = config(steps=None, epochs=2, batch=20)
+    found = trained(repo, tmp_path, how, noted=noted)
+    assert found.steps == 2 * (TRAINED // 20)
+    assert [said["epoch"] for said in noted.epochs] == [1, 2]
+    assert noted.epochs == found.epochs
+    assert found.epochs[0]["validation"]["category"]["count"] == VALIDATED
+    assert 0 <= found.epochs[0]["score"] <= 1
+
+
+def test_training_stops_when_it_becomes_no_better(repo: Repository, tmp_path: Path) -> None:
+    how = config(steps=None, epochs=50, batch=30, lr=1e-9, warmup=0.0, patience=2)
+    found = trained(repo, tmp_path, how)
+    assert len(found.epochs) <= 4
+    assert not found.stopped
+
+
+def test_a_network_is_kept_as_a_file(repo: Repository, tmp_path: Path) -> None:
+    found = trained(repo, tmp_path, config())
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(found.encoded())
+    network, card = load_network(path)
+    assert weights_hash(network) == found.weights
+    assert card == found.card
+    assert [task.task for task in card.tasks] == ["category"]
+
+
+def test_a_loss_that_is_no_number_names_the_batch(repo: Repository, tmp_path: Path) -> None:
+    how = config(lr=1e30, optimiser="sgd", clip=0, warmup=0.0, steps=20)
+    with pytest.raises(
+        StateError, match=r"the loss of step \d+ is (nan|inf); its batch was 'train/"
+    ) as caught:
+        trained(repo, tmp_path, how)
+    assert caught.value.hint == "vgr train --lr 1e+29"
+
+
+def test_what_does_not_fit_says_which_knob(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(torch.autograd, "backward", full)
+    with pytest.raises(StateError, match="a step of 8 pictures of 32 pixels") as caught:
+        trained(repo, tmp_path, config())
+    assert caught.value.hint == "vgr train --accumulate 2 or --checkpointing"
+
+
+def test_a_checkpoint_that_is_none(repo: Repository, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(InvalidDataError, match="no checkpoint"):
+        trained(repo, tmp_path, config(), resume=True)
+
+
+def test_fewer_samples_than_parts(repo: Repository, tmp_path: Path) -> None:
+    how = config(where="key like 'train/hat/%' or key like 'train/shoes/%'", batch=64, ranks=64)
+    with pytest.raises(UsageError, match="12 samples cannot be shared among 64"):
+        trained(repo, tmp_path, how)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tasks": ("colour",)}, "no task 'colour'; there are category"),
+        ({"split": "nowhere"}, "no samples in split 'nowhere'; there are test, train, val"),
+        ({"split": "test"}, "split 'test' is protected"),
+        ({"where": "key like 'train/hat/%'"}, "task 'category' has one class alone to tell: hat"),
+        ({"model": "resnet-50x"}, "no model 'resnet-50x'"),
+    ],
+)
+def test_what_cannot_be_trained(
+    repo: Repository, tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises((UsageError, StateError), match=said):
+        trained(repo, tmp_path, config(**settings))
+
+
+def test_no_question_reaches_into_a_protected_split(repo: Repository) -> None:
+    how = config(split=None, where="key like 'test/%' or key like 'train/%'", validate=None)
+    view = gather(repo, repo.at("HEAD"), how).view
+    assert len(view) == TRAINED + VALIDATED
+    assert not any(view.key(row).startswith("test/") for row in range(len(view)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tasks": ()},
+        {"batch": 10, "ranks": 4},
+        {"lr": math.nan},
+        {"precision": "fp64"},
+        {"precision": "bf16"},
+        {"compile": True},
+        {"embedding": 12},
+        {"classes_at_once": 5},
+        {"augmentation": "wild"},
+        {"augmentation": "light,flop=1"},
+        {"epochs": 0},
+    ],
+)
+def test_settings_that_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        config(**settings)
+
+
+def test_settings_come_back_from_json() -> None:
+    how = config(task_weights=(("category", 2.0),), where="split = 'train'")
+    assert TrainConfig.from_dict(how.as_dict()) == how
+    with pytest.raises(InvalidDataError, match="no setting 'epoch'") as caught:
+        TrainConfig.from_dict({**how.as_dict(), "epoch": 3})
+    assert caught.value.hint == "did you mean 'epochs'?"
