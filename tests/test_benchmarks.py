@@ -158,3 +158,13 @@ def test_vector_search_runs_and_tells_times_and_recall() -> None:
     assert done.stderr == ""
     assert "| exact and faiss Flat agree on 100.0% of the queries | pass |" in done.stdout
     assert "| a new branch, 1,000 of 4,000 images changed | bytes | seconds |" in done.stdout
+
+
+@pytest.mark.deep
+def test_sql_runs_and_tells_times() -> None:
+    program = [sys.executable, BENCHMARKS / "sql.py"]
+    done = subprocess.run(
+        [*program, "--samples", "3000", "--runs", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| group-by, first time at a commit |" in done.stdout
