@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from voyager.derived import descriptor, layout
+from voyager.derived import descriptor
 from voyager.derived.binary_codes import binary_codes
 from voyager.derived.embeddings import open_embedder, unit
 from voyager.derived.picture import NoPicture, Picture
@@ -95,8 +95,10 @@ def plain_one(square: np.ndarray) -> np.ndarray:
 
 
 def layouts(squares: Squares) -> np.ndarray:
-    values = np.frombuffer(b"".join(layout.layout_squares(squares)), np.uint8)
-    return layout.vectors(values.reshape(len(squares), -1))
+    """16×16 mean colours without the mean of each channel."""
+    cells = np.stack([means(square, 16).reshape(-1, 3) for square in squares])
+    flat = (cells - cells.mean(axis=1, keepdims=True)).reshape(len(squares), -1)
+    return unit(flat.astype(np.float32))
 
 
 def default(squares: Squares) -> np.ndarray:

@@ -24,7 +24,7 @@ from voyager.derived.value_file import ValueFile
 from voyager.store import files
 from voyager.store.ids import blob_id
 
-LAYOUT = METHODS["layout"]
+LIKENESS = METHODS["likeness"]
 ALL = [method for method in METHODS.values() if method.size]
 
 
@@ -80,46 +80,46 @@ def test_an_image_is_read_once_for_several_methods_and_never_again(tmp_path: Pat
 
     cache = DerivedCache(tmp_path)
     ids = list(images)
-    cache.compute(LAYOUT, ids[:4], read)
+    cache.compute(LIKENESS, ids[:4], read)
     found = cache.compute_all(ALL, [*ids, *ids], read)
     assert asked == ids[:4] + ids
     assert {name: values.ids for name, values in found.items()} == dict.fromkeys(
         [one.name for one in ALL], ids
     )
-    assert cache.compute_all(ALL, ids[::-1], forbidden)["layout"].ids == ids[::-1]
+    assert cache.compute_all(ALL, ids[::-1], forbidden)["likeness"].ids == ids[::-1]
 
 
 def test_images_that_are_not_here_are_missing_until_they_come(tmp_path: Path) -> None:
     images = photos(6)
     here = dict(list(images.items())[:4])
     cache = DerivedCache(tmp_path)
-    found = cache.compute(LAYOUT, images, reader(here))
+    found = cache.compute(LIKENESS, images, reader(here))
     assert found.ids == list(here)
     assert found.missing == list(images)[4:]
-    assert cache.known(LAYOUT, images).missing == found.missing
-    silent = cache.compute(LAYOUT, images, lambda ids: [])
+    assert cache.known(LIKENESS, images).missing == found.missing
+    silent = cache.compute(LIKENESS, images, lambda ids: [])
     assert silent.missing == found.missing
-    assert not cache.compute(LAYOUT, images, reader(images)).missing
+    assert not cache.compute(LIKENESS, images, reader(images)).missing
 
 
 def test_what_cannot_be_decoded_is_not_tried_again(tmp_path: Path) -> None:
     images = {**photos(2), blob_id(b"no image"): b"no image"}
-    found = compute(tmp_path, images, LAYOUT)
+    found = compute(tmp_path, images, LIKENESS)
     assert found.failed == [blob_id(b"no image")]
     assert found.ids == list(photos(2))
-    assert DerivedCache(tmp_path).compute(LAYOUT, images, forbidden).failed == found.failed
+    assert DerivedCache(tmp_path).compute(LIKENESS, images, forbidden).failed == found.failed
 
 
 def test_another_version_is_computed_anew(tmp_path: Path) -> None:
     images = photos(3)
-    compute(tmp_path, images, LAYOUT)
-    newer = replace(LAYOUT, version=9, finish=lambda squares: [bytes(768) for _ in squares])
+    compute(tmp_path, images, LIKENESS)
+    newer = replace(LIKENESS, version=9, finish=lambda squares: [bytes(4608) for _ in squares])
     cache = DerivedCache(tmp_path)
     assert not cache.known(newer, images).ids
-    assert cache.known(LAYOUT, images).matrix.any()
+    assert cache.known(LIKENESS, images).matrix.any()
     assert not cache.compute(newer, images, reader(images)).matrix.any()
     assert [kept.version for kept in cache.kept()] == [9]  # older values went
-    compute(tmp_path, images, LAYOUT)
+    compute(tmp_path, images, LIKENESS)
     assert len(cache.known(newer, images)) == 3
 
 
@@ -134,7 +134,7 @@ def test_values_of_any_size_are_kept(tmp_path: Path) -> None:
     assert again.compute(BACKWARDS, images, forbidden).as_dict() == found.as_dict()
 
 
-@pytest.mark.parametrize("method", [BACKWARDS, LAYOUT], ids=str)
+@pytest.mark.parametrize("method", [BACKWARDS, LIKENESS], ids=str)
 def test_some_values_can_be_taken_out(tmp_path: Path, method: Method) -> None:
     images = photos(9)
     values = compute(tmp_path, images, method)
@@ -213,16 +213,16 @@ def test_damage_of_values_of_one_size_costs_a_computation(tmp_path: Path, place:
     images = photos(9)
     ids = list(images)
     for start in (0, 3, 6):
-        compute(tmp_path, {key: images[key] for key in ids[start : start + 3]}, LAYOUT)
-    path = values_on_disk(tmp_path, LAYOUT)
+        compute(tmp_path, {key: images[key] for key in ids[start : start + 3]}, LIKENESS)
+    path = values_on_disk(tmp_path, LIKENESS)
     content = bytearray(path.read_bytes())
     content[{"start": 40, "middle": len(content) // 2, "end": -1}[place]] ^= 1
     path.write_bytes(content)
-    known = DerivedCache(tmp_path).known(LAYOUT, images)
+    known = DerivedCache(tmp_path).known(LIKENESS, images)
     assert len(known) == {"start": 0, "middle": 6, "end": 6}[place]
-    expected = dict(zip(ids, LAYOUT(ids, list(images.values())), strict=True))
-    assert compute(tmp_path, images, LAYOUT).as_dict() == expected
-    assert DerivedCache(tmp_path).compute(LAYOUT, images, forbidden).as_dict() == expected
+    expected = dict(zip(ids, LIKENESS(ids, list(images.values())), strict=True))
+    assert compute(tmp_path, images, LIKENESS).as_dict() == expected
+    assert DerivedCache(tmp_path).compute(LIKENESS, images, forbidden).as_dict() == expected
 
 
 def test_a_file_of_something_else_is_replaced(tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_without_a_writable_folder_values_are_kept_in_memory(tmp_path: Path) -> 
     (tmp_path / "derived").write_text("a file where the folder should be")
     cache = DerivedCache(tmp_path / "derived")
     images = photos(8)
-    assert len(cache.compute(LAYOUT, images, reader(images))) == 8
-    assert len(cache.compute(LAYOUT, images, forbidden)) == 8
+    assert len(cache.compute(LIKENESS, images, reader(images))) == 8
+    assert len(cache.compute(LIKENESS, images, forbidden)) == 8
     assert cache.compute(BACKWARDS, images, reader(images)).as_dict() == backwards(images)
 
 

@@ -254,6 +254,5 @@ def test_the_values_of_a_drawn_image_never_change() -> None:
         "phash 2": "6734a59e2571317f",
         "sketch 1": "297e4a3ac19fceaa",
         "likeness 1": "df17e6b80d4f7089",
-        "layout 2": "a8f8ea26d14a30f4",
         "statistics 1": "168e7b57b0dcc48d",
     }

@@ -14,7 +14,6 @@ from PIL import Image
 
 from voyager.derived import sketch
 from voyager.derived.cache import DerivedCache, Values
-from voyager.derived.layout import mirrored, vectors
 from voyager.derived.near import NEAR_DISTANCE, NearPair, featureless, near_pairs
 from voyager.derived.nearest import hamming, iter_hamming
 from voyager.derived.registry import METHODS
@@ -175,17 +174,3 @@ def test_a_mirrored_sketch_is_the_sketch_of_the_mirrored_image(tmp_path: Path) -
     differ = np.bitwise_count(sketch.mirrored(straight) ^ turned).sum(axis=1)
     assert differ.max() <= 12
     assert np.array_equal(sketch.mirrored(sketch.mirrored(straight)), straight)
-
-
-def test_a_mirrored_layout_is_the_layout_of_the_mirrored_image(tmp_path: Path) -> None:
-    flipped = by_id(VARIANTS["mirrored"](picture(data)) for data in photos(20).values())
-    straight = values_of(photos(20), tmp_path, "layout").matrix
-    turned = values_of(flipped, tmp_path, "layout").matrix
-    likeness = (vectors(mirrored(straight)) * vectors(turned)).sum(axis=1)
-    assert likeness.min() > 0.98
-    assert np.array_equal(mirrored(mirrored(straight)), straight)
-
-
-def test_a_layout_of_one_colour_is_like_nothing() -> None:
-    plain = np.full((1, 768), 200, np.uint8)
-    assert not vectors(plain).any()

@@ -22,7 +22,7 @@ from voyager.repo.repository import Repository
 if TYPE_CHECKING:
     from voyager.derived.registry import Method
 
-_USUAL = ("probe", "pixels", "phash", "statistics", "thumbnail", "embedding")
+_USUAL = ("probe", "pixels", "sketch", "statistics", "thumbnail", "embedding")
 _EMBEDDING = "embedding"
 _EVERYTHING = "all"
 _WORTH_TELLING = 3.0
@@ -54,9 +54,9 @@ def run(
 ) -> int:
     """Compute what search, duplicates and training read of images, ahead of time.
 
-    WHAT is probe, pixels, phash, statistics, thumbnail or embedding, by default all of these;
+    WHAT is probe, pixels, sketch, statistics, thumbnail or embedding, by default all of these;
     rendition-256, rendition-384 or rendition-512 (with -q95 of higher quality), JPEGs with a short
-    side of so many pixels; layout, sketch or likeness. The version is by default the staged one.
+    side of so many pixels; likeness or phash. The version is by default the staged one.
 
     Values are kept by content: an image is decoded once, whatever branch it is on. What was done
     stays when you stop it. Images that cannot be decoded are listed, and the exit code is 10. Above
@@ -149,6 +149,8 @@ def _tell(ctx: Context, methods: Sequence[Method], done: Derived, seconds: float
         rate = f" in {seconds:.0f} s, {done.computed / seconds:,.0f} a second"
         timed = rate if seconds > _WORTH_TELLING else ""
         ctx.say(f"derived {names} of {counted(done.computed, 'image')}{timed}")
+    if not done.images:
+        ctx.say("no image of these samples is here")
     known = done.images - done.computed - len(done.absent)
     if not done.computed and known > 0:
         ctx.say(f"nothing to do: {names} of {counted(done.images, 'image')} is known")

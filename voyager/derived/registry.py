@@ -12,7 +12,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from voyager.derived import (
     headers,
-    layout,
     likeness,
     perceptual_hash,
     renditions,
@@ -105,7 +104,6 @@ _METHODS: Final = (
     Method("phash", 2, "decode", square_of, perceptual_hash.hash_squares, perceptual_hash.BYTES),
     Method("sketch", 1, "decode", square_of, sketch.sketch_squares, sketch.BYTES),
     Method("likeness", 1, "decode", square_of, likeness.likeness_squares, likeness.BYTES),
-    Method("layout", 2, "decode", square_of, layout.layout_squares, layout.BYTES),
     Method(
         "statistics",
         1,

@@ -1,4 +1,4 @@
-"""An image as a square of 64×64 colours: what perceptual hash and layout are made of."""
+"""An image as a square of 64×64 colours: what hashes and sketches are made of."""
 
 from __future__ import annotations
 
