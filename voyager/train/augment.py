@@ -18,7 +18,7 @@ from voyager.train.order import Rows, draw
 
 Floats = NDArray[np.float64]
 
-_CENTRE: Final = 224 / 256
+CENTRE: Final = 224 / 256
 """The share of the short side that an evaluation looks at, as is usual since AlexNet."""
 
 
@@ -103,6 +103,12 @@ class Change(NamedTuple):
     turn: float
     blur: float
     erase: Sides
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the pixels in the box stay as they are, but for what is erased."""
+        moved = self.flip or self.flip_down or self.turn or self.blur
+        return not moved and self.colour == (1, 1, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,7 +199,7 @@ def _centres(frames: Floats, size: int) -> Floats:
     """
     sides = frames[:, 2:] - frames[:, :2]
     shorter = sides.min(axis=1, keepdims=True)
-    resized = np.maximum(np.floor(round(size / _CENTRE) * sides / shorter + 1e-9), size)
+    resized = np.maximum(np.floor(round(size / CENTRE) * sides / shorter + 1e-9), size)
     first = np.rint((resized - size) / 2)
     scale = sides / resized
     return np.concatenate(

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from voyager.errors import InvalidDataError, UsageError
 from voyager.train.augment import parse_augmentation
+from voyager.train.renditions import AUTO, parse_rendition
 
 Optimiser: TypeAlias = Literal["adamw", "sgd"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
@@ -38,6 +39,8 @@ class TrainConfig:
     augmentation: str = "standard"
     sampling: Sampling = "all"
     rendition: str = "auto"
+    """What is read where a crop needs no more: `none`, `256`, `384`, `512`, or `-q95` of these.
+    `auto` takes what all images have already; a run keeps what that was."""
     optimiser: Optimiser = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.05
@@ -77,6 +80,8 @@ class TrainConfig:
             if fails(self):
                 raise UsageError(check)
         parse_augmentation(self.augmentation)
+        if self.rendition != AUTO:
+            parse_rendition(self.rendition)
 
     @property
     def shards(self) -> int:

@@ -35,8 +35,9 @@ from voyager.train.augment import (
     plan_mix,
 )
 from voyager.train.order import Order, Rows, draw
-from voyager.train.reading import Mask, Source
+from voyager.train.reading import Source
 from voyager.train.rendering import blend, render, squares, upright_boxes, upright_sizes
+from voyager.train.renditions import Mask
 from voyager.train.sampling import Positions
 from voyager.train.view import View
 

@@ -32,6 +32,9 @@ _SPARE: Final = 4
 """A JPEG is decoded in small where so many times the pixels of a side of the result are left: that
 moves levels by 0.2 of 255 on average, and a photograph of a telephone comes in half the time."""
 
+_SAME: Final = 0.75
+"""A box that many pixels larger or smaller than the result is cut out as it is, not resized."""
+
 _SIDEWAYS: Final = (5, 6, 7, 8)
 """Orientations in which width and height change places."""
 
@@ -83,30 +86,51 @@ def render(data: bytes, change: Change, frame: tuple[float, float], out: Pixels)
     if info is None:
         return False
     try:
-        shown = _shown(data, info, change.box, frame, out.shape[0])
+        _draw(_decoded(data, info, change.box, frame, out.shape[0]), change, frame, out)
     except (NoPicture, *UNDECODABLE):
         return False
-    out[:] = np.asarray(_changed(shown, change))
     if change.erase[2] > change.erase[0]:
         _erase(out, change.erase)
     return True
 
 
-def _shown(
+def _decoded(
     data: bytes, info: ImageInfo, box: Sides, frame: tuple[float, float], side: int
-) -> Image:
-    """What lies in a box of the upright image, in `side` pixels a side."""
+) -> Image | Pixels:
+    """The upright image in colours, in small where the box leaves enough of it."""
     wide, high = (info.height, info.width) if info.orientation > 4 else (info.width, info.height)
     seen = min((box[2] - box[0]) * wide / frame[0], (box[3] - box[1]) * high / frame[1])
     scale = next((one for one in _SCALES if seen >= _SPARE * side * one), 1)
-    upright = info.orientation == 1
-    pixels = plain_pixels(data, info, scale) if upright else None
+    pixels = plain_pixels(data, info, scale) if info.orientation == 1 else None
     if pixels is not None:
-        high, wide = pixels.shape[:2]
-        return _resized_part(pixels, _inside(box, frame, wide, high), side)
-    most = None if scale == 1 else max(info.width, info.height) // scale
-    image = Picture(data).detail(most)
-    return _resized(image, _inside(box, frame, image.width, image.height), side)
+        return pixels
+    return Picture(data).detail(None if scale == 1 else max(info.width, info.height) // scale)
+
+
+def _draw(whole: Image | Pixels, change: Change, frame: tuple[float, float], out: Pixels) -> None:
+    """Draw what the box of a change shows of an image, changed."""
+    side = out.shape[0]
+    if not isinstance(whole, np.ndarray):
+        box = _inside(change.box, frame, whole.width, whole.height)
+        out[:] = np.asarray(_changed(_resized(whole, box, side), change))
+        return
+    box = _inside(change.box, frame, whole.shape[1], whole.shape[0])
+    part = _same_size(whole, box, side)
+    if part is None:
+        out[:] = np.asarray(_changed(_resized_part(whole, box, side), change))
+    elif change.is_plain:
+        out[:] = part
+    else:
+        out[:] = np.asarray(_changed(PIL.Image.fromarray(part), change))
+
+
+def _same_size(pixels: Pixels, box: Sides, side: int) -> Pixels | None:
+    """The pixels of a box that is as large as the result, but for less than one; else None."""
+    if max(abs(box[2] - box[0] - side), abs(box[3] - box[1] - side)) >= _SAME:
+        return None
+    high, wide = pixels.shape[:2]
+    left, top = min(round(box[0]), wide - side), min(round(box[1]), high - side)
+    return None if min(left, top) < 0 else pixels[top : top + side, left : left + side]
 
 
 def _resized(image: Image, box: Sides, side: int) -> Image:

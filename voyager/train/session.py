@@ -80,6 +80,7 @@ def train_run(
             place = torch.device("cuda", ranks.local)
             torch.cuda.set_device(place)
         material = _gathered(repo, version, config, ranks, listener.progress)
+        config = replace(config, rendition=material.rendition)
         start = _start_file(repo, config, stack)
         network, card = make_network(config, material.view, start)
         if resume is not None:

@@ -16,13 +16,22 @@ from voyager.models import build
 from voyager.models.checkpoint import ModelCard, load_network
 from voyager.models.network import Network
 from voyager.repo.dataset import Dataset
+from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.partial import partial_decoder
+from voyager.train.augment import parse_augmentation
 from voyager.train.config import TrainConfig
 from voyager.train.loader import usable_cores
 from voyager.train.order import Order
 from voyager.train.reading import PackSource
+from voyager.train.renditions import (
+    AUTO,
+    NO_RENDITION,
+    Rendition,
+    choose_rendition,
+    parse_rendition,
+)
 from voyager.train.sampling import Positions, balanced, by_value
 from voyager.train.targets import model_tasks
 from voyager.train.trainer import Material
@@ -77,16 +86,36 @@ def gather(
     repo: Repository, version: Dataset, config: TrainConfig, *, progress: Progress = no_progress
 ) -> Material:
     """What a configuration trains on, and validates with, at a version."""
-    question = Question(config.tasks, config.split, config.scope, config.where)
+    question = Question(
+        config.tasks,
+        config.split,
+        config.scope,
+        config.where,
+        sources=config.sampling == "sources",
+    )
     view = open_view(repo, version, question, progress=progress)
     validation = _validation(repo, version, config, view, progress)
+    rendition = _rendition(repo, view, config)
+    source = PackSource(
+        version.objects, view, rendition=rendition, cache=derived_cache(repo) if rendition else None
+    )
+    source.fill(progress)
     return Material(
         view=view,
-        source=PackSource(version.objects, view),
+        source=source,
         order=order_of(view, config),
+        rendition=rendition.setting if rendition else NO_RENDITION,
         validation=validation,
         validation_source=None if validation is None else PackSource(version.objects, validation),
     )
+
+
+def _rendition(repo: Repository, view: View, config: TrainConfig) -> Rendition | None:
+    """The rendition that a configuration asks for, or that `auto` finds to be there."""
+    if config.rendition != AUTO:
+        return parse_rendition(config.rendition)
+    how = parse_augmentation(config.augmentation)
+    return choose_rendition(derived_cache(repo), view, how, config.size)
 
 
 def _validation(
@@ -116,6 +145,9 @@ def order_of(view: View, config: TrainConfig) -> Positions:
     if config.sampling == "tasks":
         groups = [np.flatnonzero(target.answered()) for target in view.targets.values()]
         return balanced(groups, config.seed, count=len(view))
+    if config.sampling == "sources":
+        assert view.sources is not None
+        return balanced(by_value(view.sources.astype(np.int64)), config.seed, count=len(view))
     groups = []
     for target in view.targets.values():
         if target.kind in ("one", "bool"):

@@ -61,6 +61,8 @@ class Material:
     view: View
     source: Source
     order: Positions
+    rendition: str = "none"
+    """What is read in the place of originals, as the setting says it; never `auto`."""
     validation: View | None = None
     validation_source: Source | None = None
 

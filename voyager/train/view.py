@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -27,7 +27,7 @@ from voyager.store import files
 Scope: TypeAlias = Literal["image", "region"]
 TargetKind: TypeAlias = Literal["one", "many", "number", "bool"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _MOST_KEPT: Final = 16
 """Views that are kept; the longest unused go first."""
 _ABOUT: Final = "about.json"
@@ -67,7 +67,7 @@ class Question:
 
     `scope` None takes what the tasks are asked of. `classes` fixes the classes of tasks and their
     order, by node id; without it they are those that answers name. `unlabeled` keeps rows without
-    any answer.
+    any answer. With `sources` the view says whose answer each row has.
     """
 
     tasks: tuple[str, ...]
@@ -76,11 +76,13 @@ class Question:
     where: str | None = None
     classes: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     unlabeled: bool = False
+    sources: bool = False
 
     def as_json(self) -> list[Any]:
         """All that the view depends on, besides the snapshot."""
         fixed = {task: [node.hex() for node in nodes] for task, nodes in self.classes.items()}
-        return [self.tasks, self.split, self.scope, self.where, fixed, self.unlabeled]
+        asked = [self.tasks, self.split, self.scope, self.where, fixed, self.unlabeled]
+        return [*asked, self.sources]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +108,10 @@ class View:
     targets: Mapping[str, Target]
     skipped: Mapping[str, int]
     """How many rows were left out, by why: held, conflicted, pending, purged, unlabeled, …"""
+    sources: NDArray[np.int16] | None = None
+    """(n,), places in `source_names`: whose answers a row has, of several the first by name; -1
+    without any answer. Only where the question asks for it."""
+    source_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.blobs)
@@ -162,9 +168,7 @@ def _outside_protected(version: Dataset, question: Question) -> Question:
     listed = ", ".join("'" + name.replace("'", "''") + "'" for name in protected)
     outside = f"(split is null or split not in ({listed}))"
     where = outside if question.where is None else f"({question.where}) and {outside}"
-    return Question(
-        question.tasks, None, question.scope, where, question.classes, question.unlabeled
-    )
+    return replace(question, where=where)
 
 
 def _name(version: Dataset, question: Question) -> str:
@@ -177,7 +181,8 @@ def _name(version: Dataset, question: Question) -> str:
 
 
 _ARRAYS: Final = ("blobs", "uids", "sizes", "orientations", "key_ends", "key_bytes")
-_OF_REGIONS: Final = ("regions", "boxes")
+_OPTIONAL: Final = ("regions", "boxes", "sources")
+"""Arrays that a view of images, or one whose sources nobody asked for, has not."""
 
 
 def _keep(folder: Path, view: View) -> View | None:
@@ -200,8 +205,8 @@ def _keep(folder: Path, view: View) -> View | None:
 
 
 def _arrays(view: View) -> dict[str, NDArray[Any]]:
-    names = _ARRAYS + (_OF_REGIONS if view.scope == "region" else ())
-    arrays: dict[str, NDArray[Any]] = {name: getattr(view, name) for name in names}
+    arrays: dict[str, NDArray[Any]] = {name: getattr(view, name) for name in _ARRAYS}
+    arrays |= {name: getattr(view, name) for name in _OPTIONAL if getattr(view, name) is not None}
     for number, target in enumerate(view.targets.values()):
         arrays[f"values-{number}"] = target.values
         if target.known is not None:
@@ -214,6 +219,8 @@ def _about(view: View) -> dict[str, Any]:
         "scope": view.scope,
         "split": view.split,
         "skipped": dict(view.skipped),
+        "arrays": [name for name in _OPTIONAL if getattr(view, name) is not None],
+        "source_names": view.source_names,
         "targets": [
             [target.task, target.kind, target.classes, [node.hex() for node in target.nodes]]
             for target in view.targets.values()
@@ -225,8 +232,8 @@ def _read(folder: Path, commit: bytes) -> View | None:
     """The view in a folder of the cache, None where there is none that can be read."""
     try:
         about = json.loads((folder / _ABOUT).read_bytes())
-        names = _ARRAYS + (_OF_REGIONS if about["scope"] == "region" else ())
-        arrays = {name: _mapped(folder, name) for name in names}
+        arrays: dict[str, Any] = dict.fromkeys(_OPTIONAL)
+        arrays |= {name: _mapped(folder, name) for name in (*_ARRAYS, *about["arrays"])}
         targets = [
             Target(
                 task,
@@ -245,8 +252,7 @@ def _read(folder: Path, commit: bytes) -> View | None:
         commit=commit,
         scope=about["scope"],
         split=about["split"],
-        regions=arrays.pop("regions", None),
-        boxes=arrays.pop("boxes", None),
+        source_names=tuple(about["source_names"]),
         targets={target.task: target for target in targets},
         skipped=about["skipped"],
         **arrays,

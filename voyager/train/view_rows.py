@@ -18,6 +18,8 @@ from voyager.schema.sample import coverage_key
 from voyager.schema.vocabulary import Vocabulary
 from voyager.store.bulk import paused_gc
 from voyager.train.view import Question, Scope, Target, View, check_tasks, joined_keys
+from voyager.train.view_columns import coded, from_hex, numbers, truths
+from voyager.train.view_sources import NO_VOICE, answering_labels, sources_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +31,6 @@ _OF_SAMPLES: Final = (
 _OF_REGIONS: Final = (*("key", "region", "x0", "y0", "x1", "y1", "flags", "state", "answers"),)
 _NOT_ONE_THING: Final = ("crowd", "ignore")
 """Flags of regions that are not the picture of one thing."""
-_NO_VOICE: Final = ("proposed", "rejected")
 
 Mask = NDArray[np.bool_]
 
@@ -39,7 +40,7 @@ def build_view(version: Dataset, question: Question, *, progress: Progress) -> V
     tasks = check_tasks(version, question.tasks)
     tables = Tables(version, progress=progress)
     with paused_gc():
-        samples = tables.read("samples", _OF_SAMPLES)
+        samples = _read(tables, "samples", _OF_SAMPLES)
         scope = question.scope or _scope(version, tasks, samples)
         chosen = _chosen(version, question, samples)
         skipped: dict[str, int] = {}
@@ -48,11 +49,25 @@ def build_view(version: Dataset, question: Question, *, progress: Progress) -> V
             rows, of_sample = samples.select(["answers"]), np.arange(samples.num_rows)
             keep = usable
         else:
-            rows = tables.read("regions", _OF_REGIONS)
+            rows = _read(tables, "regions", _OF_REGIONS)
             of_sample = _sample_of(samples, rows)
             keep = usable[of_sample]
             keep &= ~_no_thing(rows, keep, skipped)
-    return _view(version, question, scope, _Rows(tasks, samples, rows, of_sample, keep, skipped))
+        said = answering_labels(tables, tasks) if question.sources else None
+    found = _Rows(tasks, samples, rows, of_sample, keep, skipped, said)
+    return _view(version, question, scope, found)
+
+
+def _read(tables: Tables, name: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of a table; `answers` has no field where no task is asked of its rows."""
+    import pyarrow as pa
+
+    scope = name.removesuffix("s").replace("sample", "image")
+    tasks = tables.version.vocabulary.tasks.values()
+    if any(task.scope in (scope, "both") for task in tasks):
+        return tables.read(name, columns)
+    table = tables.read(name, [column for column in columns if column != "answers"])
+    return table.append_column("answers", pa.array([{}] * table.num_rows, pa.struct([])))
 
 
 class _Rows:
@@ -66,6 +81,7 @@ class _Rows:
         of_sample: NDArray[np.int64],
         keep: Mask,
         skipped: dict[str, int],
+        said: pa.Table | None,
     ) -> None:
         self.tasks = tasks
         self.samples = samples
@@ -73,6 +89,7 @@ class _Rows:
         self.of_sample = of_sample
         self.keep = keep
         self.skipped = skipped
+        self.said = said
 
 
 def _view(version: Dataset, question: Question, scope: Scope, found: _Rows) -> View:
@@ -89,27 +106,33 @@ def _view(version: Dataset, question: Question, scope: Scope, found: _Rows) -> V
     samples = found.samples.take(of_sample)
     ends, keys = joined_keys([key.encode() for key in samples["key"].to_pylist()])
     regions = found.rows.take(places) if scope == "region" else None
+    sources: NDArray[np.int16] | None = None
+    names: tuple[str, ...] = ()
+    if found.said is not None:
+        sources, names = sources_of(found.said, samples, regions)
     assert version.commit is not None
     return View(
         commit=version.commit,
         scope=scope,
         split=question.split,
-        blobs=_from_hex(samples["blob"], 32),
-        uids=_from_hex(samples["uid"], 16),
-        sizes=np.stack([_numbers(samples[name]) for name in ("width", "height")], axis=1).astype(
+        blobs=from_hex(samples["blob"], 32),
+        uids=from_hex(samples["uid"], 16),
+        sizes=np.stack([numbers(samples[name]) for name in ("width", "height")], axis=1).astype(
             np.int32
         ),
-        orientations=_numbers(samples["orientation"]).astype(np.uint8),
+        orientations=numbers(samples["orientation"]).astype(np.uint8),
         key_ends=ends,
         key_bytes=keys,
-        regions=None if regions is None else _from_hex(regions["region"], 16),
+        regions=None if regions is None else from_hex(regions["region"], 16),
         boxes=None
         if regions is None
-        else np.stack(
-            [_numbers(regions[name]) for name in ("x0", "y0", "x1", "y1")], axis=1
-        ).astype(np.float32),
+        else np.stack([numbers(regions[name]) for name in ("x0", "y0", "x1", "y1")], axis=1).astype(
+            np.float32
+        ),
         targets={target.task: target for target in targets},
         skipped=found.skipped,
+        sources=sources,
+        source_names=names,
     )
 
 
@@ -123,12 +146,12 @@ def _chosen(version: Dataset, question: Question, samples: pa.Table) -> Mask:
 
     chosen = np.ones(samples.num_rows, np.bool_)
     if question.split is not None:
-        chosen &= _mask(pc.equal(samples["split"], question.split))
+        chosen &= truths(pc.equal(samples["split"], question.split))
     if question.where is not None:
         from voyager.repo.where import keys_where
 
         keys = pa.array(keys_where(version, question.where), pa.string())
-        chosen &= _mask(pc.is_in(samples["key"].cast(pa.string()), value_set=keys))
+        chosen &= truths(pc.is_in(samples["key"].cast(pa.string()), value_set=keys))
     if not chosen.any():
         splits = sorted({str(name) for name in pc.unique(samples["split"]).to_pylist() if name})
         raise UsageError(
@@ -153,7 +176,7 @@ def _unusable(samples: pa.Table, chosen: Mask, skipped: dict[str, int]) -> Mask:
         ("conflicted", samples["conflicted"]),
         ("not an image", pc.is_null(samples["width"])),
     ):
-        mask = _mask(found) & chosen & ~without
+        mask = truths(found) & chosen & ~without
         _count(skipped, reason, int(mask.sum()))
         without |= mask
     return without
@@ -168,16 +191,15 @@ def _no_thing(regions: pa.Table, chosen: Mask, skipped: dict[str, int]) -> Mask:
     flags = regions["flags"].combine_chunks()
     listed = pc.is_in(flags.flatten().cast(pa.string()), value_set=pa.array(_NOT_ONE_THING))
     crowd = np.zeros(regions.num_rows, np.bool_)
-    crowd[np.asarray(pc.list_parent_indices(flags))[_mask(listed)]] = True
+    crowd[np.asarray(pc.list_parent_indices(flags))[truths(listed)]] = True
     width, height = (
-        _numbers(regions[high]) - _numbers(regions[low])
-        for low, high in (("x0", "x1"), ("y0", "y1"))
+        numbers(regions[high]) - numbers(regions[low]) for low, high in (("x0", "x1"), ("y0", "y1"))
     )
-    voiceless = pc.is_in(regions["state"].cast(pa.string()), value_set=pa.array(_NO_VOICE))
+    voiceless = pc.is_in(regions["state"].cast(pa.string()), value_set=pa.array(NO_VOICE))
     for reason, mask in (
         ("crowd", crowd),
         ("empty", ~((width > 0) & (height > 0))),
-        ("proposed", _mask(voiceless)),
+        ("proposed", truths(voiceless)),
     ):
         found = mask & chosen & ~without
         _count(skipped, reason, int(found.sum()))
@@ -265,7 +287,7 @@ def _target(
 
 
 def _one(vocabulary: Vocabulary, name: str, column: Any, fixed: tuple[bytes, ...] | None) -> Target:
-    codes, listed = _coded(column)
+    codes, listed = coded(column)
     nodes = [vocabulary.find(name, path) for path in listed]
     classes, paths = _classes(vocabulary, name, [node for node in nodes if node], fixed)
     place = {node: number for number, node in enumerate(classes)}
@@ -287,7 +309,7 @@ def _many(
 
     vocabulary = version.vocabulary
     column = column.cast(pa.list_(pa.string()))
-    codes, listed = _coded(column.flatten())
+    codes, listed = coded(column.flatten())
     parents = np.asarray(pc.list_parent_indices(column))
     nodes = [vocabulary.find(name, path) for path in listed]
     classes, paths = _classes(vocabulary, name, [node for node in nodes if node], fixed)
@@ -345,37 +367,8 @@ def _classes(
     return nodes, tuple(told[node] for node in nodes)
 
 
-def _coded(column: Any) -> tuple[NDArray[np.int64], list[str]]:
-    """Texts as places in the list of those that there are, -1 for none."""
-    import pyarrow as pa
-
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.unify_dictionaries().combine_chunks()
-    codes = np.asarray(coded.indices.cast(pa.int64()).fill_null(-1))
-    return codes, coded.dictionary.to_pylist()
-
-
 def _only(target: Target, rows: Mask) -> Target:
     known = None if target.known is None else target.known[rows]
     return Target(
         target.task, target.kind, target.classes, target.nodes, target.values[rows], known
     )
-
-
-# -- columns ---------------------------------------------------------------------------------------
-
-
-def _mask(column: Any) -> Mask:
-    """A column of truths, null counting as false."""
-    return np.asarray(column.fill_null(False)).astype(np.bool_)
-
-
-def _numbers(column: Any) -> NDArray[Any]:
-    return np.asarray(column.fill_null(0))
-
-
-def _from_hex(column: Any, size: int) -> NDArray[np.uint8]:
-    """Ids of so many bytes, from texts in hex."""
-    joined = "".join(column.to_pylist())
-    return np.frombuffer(bytes.fromhex(joined), np.uint8).reshape(-1, size)

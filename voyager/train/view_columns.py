@@ -1,0 +1,34 @@
+"""Columns of Arrow tables as flat arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def truths(column: Any) -> NDArray[np.bool_]:
+    """A column of truths, null counting as false."""
+    return np.asarray(column.fill_null(False)).astype(np.bool_)
+
+
+def numbers(column: Any) -> NDArray[Any]:
+    return np.asarray(column.fill_null(0))
+
+
+def from_hex(column: Any, size: int) -> NDArray[np.uint8]:
+    """Ids of so many bytes, from texts in hex."""
+    joined = "".join(column.to_pylist())
+    return np.frombuffer(bytes.fromhex(joined), np.uint8).reshape(-1, size)
+
+
+def coded(column: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Texts as places in the list of those that there are, -1 for none."""
+    import pyarrow as pa
+
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.unify_dictionaries().combine_chunks()
+    codes = np.asarray(coded.indices.cast(pa.int64()).fill_null(-1))
+    return codes, coded.dictionary.to_pylist()
