@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voyager.commands.context import Context
-from voyager.commands.fetch_text import derived_line, fetched_lines
+from voyager.commands.fetch_text import derived_line, fetched_lines, kept_text
 from voyager.commands.storages import LimitOption, limit_of, storage_of
 from voyager.errors import UsageError
 
@@ -30,6 +30,7 @@ def run(
         bool, typer.Option("-p", "--prune", help="forget branches that the remote has no more")
     ] = False,
     no_tags: Annotated[bool, typer.Option("--no-tags", help="bring no tag but named ones")] = False,
+    no_runs: Annotated[bool, typer.Option("--no-runs", help="bring no run but named ones")] = False,
     depth: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="bring only the last N commits of each branch"),
@@ -53,8 +54,9 @@ def run(
 
     What the remote's branches hold comes in and is checked; origin/main then says where its main
     was. vgr merge origin/main takes it over, vgr pull does both. What was purged there is purged
-    here too. All tags come too, or with BRANCH… those of commits that come or are here; a tag that
-    is another here stays.
+    here too. All tags and runs come too, or with BRANCH… those of commits that come or are here; a
+    tag that is another here stays, and evaluations of a run that were made here and there are
+    joined.
 
     From a URL that is no remote's one branch comes, by default the one that a clone begins with;
     FETCH_HEAD names it until the next time.
@@ -62,9 +64,9 @@ def run(
     With --derived the thumbnails, hashes and embeddings that somebody has sent (vgr push --derived)
     come too, so that they need not be computed here.
 
-    JSON: {"refs": [{"name", "old", "new"}], "objects", "bytes", "requests", "kept": tags that are
-    others here, "purged": how many blobs}, with --derived also "derived": {"methods", "values",
-    "parts", "bytes", "requests"}.
+    JSON: {"refs": [{"name", "old", "new"}], "objects", "bytes", "requests", "kept": tags and runs
+    that are others here, "purged": how many blobs}, with --derived also "derived": {"methods",
+    "values", "parts", "bytes", "requests"}.
 
     Example:
       $ vgr fetch
@@ -85,6 +87,7 @@ def run(
         refs=branches or None,
         prune=prune,
         tags=not no_tags,
+        runs=not no_runs,
         depth=_depth(depth, deepen, unshallow=unshallow),
         dry_run=dry_run,
         limit=limit_of(limit_rate),
@@ -104,7 +107,7 @@ def run(
     if values is not None:
         ctx.say(derived_line(values, f"from {found}"))
     for name in done.kept:
-        ctx.warn(f"tag '{name}' is another here than at {found}, and stays")
+        ctx.warn(kept_text(name, found))
 
 
 def _depth(depth: int | None, deepen: int | None, *, unshallow: bool) -> Depth | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from voyager.commands.commits import short_id
 from voyager.commands.sizes import counted, size_text
-from voyager.store.refs import FETCH_HEAD, REMOTES, TAGS
+from voyager.store.refs import FETCH_HEAD, REMOTES, RUNS, TAGS
 
 if TYPE_CHECKING:
     from voyager.remotes.config import Remote
@@ -26,7 +26,7 @@ def fetched_lines(done: Fetched, remote: Remote, *, dry_run: bool = False) -> It
         kind = "tag" if done.source.startswith(TAGS) else "branch"
         yield f"  {kind} '{done.source.split('/', 2)[2]}' is FETCH_HEAD now"
     moves = [move for move in done.refs if move.name != FETCH_HEAD]
-    names = [move.name.removeprefix(REMOTES).removeprefix(TAGS) for move in moves]
+    names = [_short(move.name) for move in moves]
     width = max(map(len, names), default=0)
     for move, name in zip(moves, names, strict=True):
         yield f"  {name:<{width}}  {_moved(move)}"
@@ -35,6 +35,12 @@ def fetched_lines(done: Fetched, remote: Remote, *, dry_run: bool = False) -> It
         yield f"{counted(done.objects, 'object')} {came} ({size_text(done.bytes)})"
     if done.purged:
         yield f"{counted(done.purged, 'image')} purged there, and here"
+
+
+def kept_text(name: str, remote: Remote) -> str:
+    """What to warn of a tag or run that stayed as it is here."""
+    what = f"run '{name[5:]}'" if name.startswith("runs/") else f"tag '{name}'"
+    return f"{what} is another here than at {remote}, and stays"
 
 
 def derived_line(moved: Moved, where: str) -> str:
@@ -51,10 +57,17 @@ def got_line(done: Got, *, dry_run: bool = False) -> str:
     return f"{counted(done.blobs, 'image')} {came} ({size_text(done.bytes)}){files}"
 
 
+def _short(name: str) -> str:
+    for start in (REMOTES, TAGS):
+        name = name.removeprefix(start)
+    return name.removeprefix("refs/")
+
+
 def _moved(move: RefMove) -> str:
     if move.new is None:
         return f"gone (was {short_id(move.old or b'')})"
     if move.old is None:
-        what = "tag" if move.name.startswith(TAGS) else "branch"
+        kinds = {TAGS: "tag", RUNS: "run"}
+        what = next((kinds[one] for one in kinds if move.name.startswith(one)), "branch")
         return f"{short_id(move.new)} (new {what})"
     return f"{short_id(move.old)} -> {short_id(move.new)}"

@@ -8,7 +8,7 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.fetch_text import fetched_lines, got_line
+from voyager.commands.fetch_text import fetched_lines, got_line, kept_text
 from voyager.commands.merge_text import merged_lines
 from voyager.commands.replay_text import tell
 from voyager.commands.reports import capped
@@ -90,7 +90,7 @@ def run(
         if dry_run or fetched.refs or fetched.purged:
             ctx.say(line)
     for name in fetched.kept:
-        ctx.warn(f"tag '{name}' is another here than at {found}, and stays")
+        ctx.warn(kept_text(name, found))
     if dry_run:
         if ctx.json:
             ctx.emit({"fetch": fetched.as_json()})

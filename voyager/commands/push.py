@@ -38,6 +38,10 @@ def run(
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="all branches")] = False,
     tags: Annotated[bool, typer.Option("--tags", help="all tags too")] = False,
+    runs: Annotated[
+        bool | None,
+        typer.Option("--runs/--no-runs", help="what was trained on them too (push.runs)"),
+    ] = None,
     delete: Annotated[bool, typer.Option("-d", "--delete", help="remove REF… there")] = False,
     lease: Annotated[
         bool,
@@ -66,6 +70,9 @@ def run(
     Protected branches of the remote take no conflicts and no leaks that the guard finds; this
     client checks that, not the remote. .vgr/hooks/pre-push runs first and may refuse.
 
+    With --runs go the runs of all commits that are pushed, each with its weights, its log and the
+    run that it started from; one alone is runs/ID. vgr config push.runs true lets every push do it.
+
     With --derived the thumbnails, hashes and embeddings that are kept here go there too, for others
     to take with vgr fetch --derived.
 
@@ -75,6 +82,7 @@ def run(
     Example:
       $ vgr push -u origin main
       $ vgr push --force-with-lease
+      $ vgr push origin main --runs
       $ vgr push origin --delete topic
     """
     if force and lease:
@@ -92,6 +100,7 @@ def run(
             remote=there,
             every_branch=everything,
             tags=tags,
+            runs=repo.config.get_bool("push.runs") if runs is None else runs,
             delete=delete,
             force=force,
             lease=lease,

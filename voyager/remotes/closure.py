@@ -17,13 +17,11 @@ from voyager.repo.keys import shown
 from voyager.repo.repository import Progress, no_progress
 from voyager.repo.snapshot import read_snapshot
 from voyager.store import bulk, prolly
-from voyager.store.history import Commit, Tag, iter_history, read_commit, read_tag
+from voyager.store.history import Commit, iter_history, read_commit
 from voyager.store.ids import Kind
 from voyager.store.reachable import BLOB_PREFIX, OBJECT_PREFIX
+from voyager.store.runs import open_tips
 from voyager.wire import BLOB_EXT, OBJECT_EXT, iter_references
-
-_MOST_TAGS = 32
-"""Tags of tags of tags."""
 
 
 class Closure:
@@ -42,6 +40,15 @@ class Closure:
         self._known: dict[str, bytes] = {}
         self._nodes: dict[str, set[bytes]] = {}
         self._met: set[bytes] = set()
+
+    def open(self, tips: Iterable[bytes]) -> list[bytes]:
+        """The commits that tips mean, after noting the files of the runs among them.
+
+        Raises CorruptError for a tip that means none, InvalidDataError for a run that is none.
+        """
+        found = open_tips(self._objects, tips)
+        self._need_blobs(found.blobs)
+        return list(found.commits)
 
     def prove(self, tips: Iterable[bytes], known: Iterable[bytes]) -> None:
         """Walk from commits to those whose all is here.
@@ -133,16 +140,3 @@ class Closure:
     def _need_blobs(self, ids: Iterable[bytes]) -> None:
         fresh = set(ids) - self.absent
         self.absent |= fresh - self._objects.present(fresh)
-
-
-def peel_tag(objects: Incoming, object_id: bytes) -> bytes:
-    """The commit that a tag means; CorruptError for one that means none."""
-    for _ in range(_MOST_TAGS):
-        kind, _ = objects.get_any(object_id)
-        if kind is Kind.COMMIT:
-            return object_id
-        if kind is not Kind.TAG:
-            raise CorruptError(f"{object_id.hex()} is a {kind.label}, expected a commit")
-        tag: Tag = read_tag(objects, object_id)
-        object_id = bytes(tag.target.data)
-    raise InvalidDataError(f"tag {object_id.hex()} leads nowhere")

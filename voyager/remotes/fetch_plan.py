@@ -8,9 +8,13 @@ from typing import Any
 
 from voyager.errors import NotFoundError, UsageError
 from voyager.remotes.config import Remote
+from voyager.remotes.refspec import run_word
 from voyager.remotes.root import Root
 from voyager.repo.repository import Repository
-from voyager.store.refs import FETCH_HEAD, HEADS, TAGS, iter_refs, read_ref
+from voyager.store.history import read_run
+from voyager.store.objectstore import Store
+from voyager.store.refs import FETCH_HEAD, HEADS, RUNS, TAGS, iter_refs, read_ref
+from voyager.store.runs import says_all_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class RefMove:
 class Fetched:
     """What a fetch brought: `objects` came in by `bytes` in `requests`.
 
-    `kept` are tags that are others here than there, and stay; `purged` blobs went.
+    `kept` are tags (and `runs/…`) that are others here than there, and stay; `purged` blobs went.
     """
 
     refs: list[RefMove] = field(default_factory=list)
@@ -64,7 +68,7 @@ class FetchPlan:
     moves: dict[str, tuple[bytes | None, bytes | None]]
     done: Fetched
     following: dict[str, bytes] = field(default_factory=dict)
-    """Tags that are not here, and come if the commits do that they mean."""
+    """Tags and runs that are not here, and come if the commits do that they mean."""
     every_tip: list[bytes] = field(default_factory=list)
     """Also those of refs that are as they were."""
 
@@ -80,21 +84,27 @@ def plan_fetch(
     refs: Sequence[str] | None,
     prune: bool,
     tags: bool,
+    runs: bool,
+    shallow: bool,
 ) -> FetchPlan:
+    """Which refs a fetch moves; `shallow` where it brings only part of the history."""
     here = iter_refs(repo.store)
     plan = FetchPlan({}, Fetched())
     if not remote.name:
         _plan_unnamed(repo, remote, root, refs, plan)
         return plan
-    wanted = _choose(remote, root, refs, tags=tags)
-    if refs is not None and tags:
-        plan.following = {
-            name: bytes(ref.data)
-            for name, ref in root.refs.items()
-            if name.startswith(TAGS) and name not in here and name not in wanted
-        }
+    wanted = _choose(remote, root, refs, tags=tags, runs=runs and not shallow)
+    for name, ref in root.refs.items():
+        follows = name.startswith(TAGS) and refs is not None and tags
+        follows |= name.startswith(RUNS) and (refs is not None or shallow) and runs
+        if follows and name not in here and name not in wanted:
+            plan.following[name] = bytes(ref.data)
     for name, new in wanted.items():
-        if name.startswith(TAGS):
+        if name.startswith(RUNS):
+            if _stays(repo.store, here.get(name), new):
+                continue
+            own = name
+        elif name.startswith(TAGS):
             if here.get(name, new) != new:
                 plan.done.kept.append(name.removeprefix(TAGS))
                 continue
@@ -112,6 +122,13 @@ def plan_fetch(
     return plan
 
 
+def _stays(store: Store, old: bytes | None, new: bytes) -> bool:
+    """Whether the run that is here has all that the remote's has, as far as that is known."""
+    if old is None or old == new or new not in store:
+        return False
+    return says_all_of(read_run(store, old), read_run(store, new))
+
+
 def _plan_unnamed(
     repo: Repository, remote: Remote, root: Root, refs: Sequence[str] | None, plan: FetchPlan
 ) -> None:
@@ -124,7 +141,7 @@ def _plan_unnamed(
     first = first_ref(root)
     if refs is None and first is None:
         raise NotFoundError(f"{remote} has no branch", hint=f"vgr push {remote} main")
-    name, new = next(iter(_choose(remote, root, refs or [str(first)], tags=False).items()))
+    name, new = next(iter(_choose(remote, root, refs or [str(first)]).items()))
     old = read_ref(repo.store, FETCH_HEAD)
     plan.done.source = name
     plan.every_tip.append(new)
@@ -142,16 +159,22 @@ def first_ref(root: Root) -> str | None:
 
 
 def _choose(
-    remote: Remote, root: Root, refs: Sequence[str] | None, *, tags: bool
+    remote: Remote,
+    root: Root,
+    refs: Sequence[str] | None,
+    *,
+    tags: bool = False,
+    runs: bool = False,
 ) -> dict[str, bytes]:
-    """The refs of the remote to bring: branches and tags, or those that were named."""
+    """The refs of the remote to bring: branches, tags and runs, or those that were named."""
     known = {name: bytes(ref.data) for name, ref in root.refs.items()}
     if refs is None:
-        starts = (HEADS, TAGS) if tags else (HEADS,)
+        starts = (HEADS, *((TAGS,) if tags else ()), *((RUNS,) if runs else ()))
         return {name: new for name, new in known.items() if name.startswith(starts)}
     found = {}
     for name in refs:
-        full = next((one for one in (name, HEADS + name, TAGS + name) if one in known), None)
+        names = (name, HEADS + name, TAGS + name, RUNS + run_word(name))
+        full = next((one for one in names if one in known), None)
         if full is None:
             raise NotFoundError(f"'{remote}' has no branch or tag '{name}'", hint=_near(name, root))
         found[full] = known[full]

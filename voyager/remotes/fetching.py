@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from voyager.errors import CorruptError, NotFoundError, UsageError
+from voyager.errors import CorruptError, InvalidDataError, NotFoundError, UsageError
 from voyager.remotes.base import Storage
 from voyager.remotes.catalogue import Catalogue
-from voyager.remotes.closure import Closure, peel_tag
+from voyager.remotes.closure import Closure
 from voyager.remotes.config import Remote
 from voyager.remotes.counted import Counted
 from voyager.remotes.fetch_plan import Fetched, FetchPlan, RefMove, plan_fetch
@@ -26,6 +26,7 @@ from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.partial import bring_blobs, bring_commits
 from voyager.remotes.ranged import RangedReader
 from voyager.remotes.receiving import Receiver
+from voyager.remotes.refspec import short_name
 from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.remotes.root import Packed, Root
 from voyager.remotes.tag_following import follow_tags
@@ -39,9 +40,10 @@ from voyager.store.ids import Kind
 from voyager.store.objectstore import SHALLOW, Store
 from voyager.store.pack_use import registered
 from voyager.store.purge import tombstones
-from voyager.store.refs import FETCH_HEAD, iter_refs, move_ref, read_ref
+from voyager.store.refs import FETCH_HEAD, RUNS, iter_refs, move_ref, read_ref
+from voyager.store.runs import check_run, is_same_run, joined, open_tips, says_all_of
 from voyager.store.transaction import Transaction
-from voyager.wire import object_ref
+from voyager.wire import encode, object_ref
 
 
 def fetch(
@@ -51,16 +53,18 @@ def fetch(
     refs: Sequence[str] | None = None,
     prune: bool = False,
     tags: bool = True,
+    runs: bool = True,
     depth: Depth | None = None,
     dry_run: bool = False,
     limit: int | None = None,
     progress: Progress = no_progress,
 ) -> Fetched:
-    """Bring what the branches (or those of `refs`) and tags of a remote have.
+    """Bring what the branches (or those of `refs`), tags and runs of a remote have.
 
     `prune` forgets branches that the remote has no more. Nothing of it moves a branch of this
-    repository. With all branches all tags come, with named ones the tags of commits that come or
-    are here; `tags=False` leaves them. Of a remote without a name one branch comes, by default its
+    repository. With all branches all tags and runs come, with named ones those of commits that come
+    or are here; `tags=False` and `runs=False` leave them. What is said of a run here and there is
+    joined. Of a remote without a name one branch comes, by default its
     first, as FETCH_HEAD. Raises CorruptError and InvalidDataError for bytes that break the rules;
     nothing is adopted then. Finished packs stay, and are not fetched again. With `depth` only part
     of the history comes. `limit` is in bytes a second.
@@ -74,6 +78,7 @@ def fetch(
             refs=refs,
             prune=prune,
             tags=tags,
+            runs=runs,
             depth=depth,
             dry_run=dry_run,
             progress=progress,
@@ -88,6 +93,7 @@ def fetch_from(
     refs: Sequence[str] | None = None,
     prune: bool = False,
     tags: bool = True,
+    runs: bool = True,
     depth: Depth | None = None,
     dry_run: bool = False,
     root: Root | None = None,
@@ -98,7 +104,16 @@ def fetch_from(
     catalogue = catalogue_of(repo, storage)
     for attempt in (1, 2):
         root = root or read_root(catalogue, remote)
-        plan = plan_fetch(repo, remote, root, refs=refs, prune=prune, tags=tags)
+        plan = plan_fetch(
+            repo,
+            remote,
+            root,
+            refs=refs,
+            prune=prune,
+            tags=tags,
+            runs=runs,
+            shallow=depth is not None or bool(repo.store.shallow),
+        )
         try:
             if dry_run:
                 _estimate(repo, catalogue, root, plan)
@@ -187,7 +202,8 @@ def _carry_out(
             tips = plan.tips() if depth is None else plan.every_tip
             lazy = is_lazy(repo.store, remote.name)
             bring(repo, catalogue, root, incoming, tips, depth=depth, lazy=lazy, progress=progress)
-            _follow(repo, catalogue, root, incoming, plan)
+            _follow(repo, catalogue, root, incoming, plan, lazy=lazy, progress=progress)
+            _settle_runs(txn, incoming, plan)
             if not plan.moves and depth is None:
                 return
             adopt(txn, incoming, plan.done)
@@ -201,14 +217,51 @@ def _carry_out(
 
 
 def _follow(
-    repo: Repository, catalogue: Catalogue, root: Root, incoming: Incoming, plan: FetchPlan
+    repo: Repository,
+    catalogue: Catalogue,
+    root: Root,
+    incoming: Incoming,
+    plan: FetchPlan,
+    *,
+    lazy: bool,
+    progress: Progress,
 ) -> None:
-    """Let tags come too whose commits are here by now."""
-    if plan.following:
-        packs = unknown_packs(repo.store, catalogue, root)
-        tips = {peel_tag(incoming, tip) for tip in plan.every_tip} | known_tips(repo)
-        found = follow_tags(incoming, catalogue, packs, plan.following, tips)
-        plan.moves.update((name, (None, tag)) for name, tag in found.items())
+    """Let tags and runs come too whose commits are here by now."""
+    if not plan.following:
+        return
+    packs = unknown_packs(repo.store, catalogue, root)
+    known = {*open_tips(incoming, plan.every_tip).commits, *known_tips(repo)}
+    found = follow_tags(incoming, catalogue, packs, plan.following, known)
+    runs = [one for name, one in found.items() if name.startswith(RUNS)]
+    if runs:
+        depth = Depth(1) if incoming.shallow else None
+        bring(
+            repo,
+            catalogue,
+            root,
+            incoming,
+            runs,
+            known=known,
+            depth=depth,
+            lazy=lazy,
+            progress=progress,
+        )
+    plan.moves.update((name, (None, tag)) for name, tag in found.items())
+
+
+def _settle_runs(txn: Transaction, incoming: Incoming, plan: FetchPlan) -> None:
+    """Join what is said of a run here with what is said of it there."""
+    for name, (old, new) in list(plan.moves.items()):
+        if not name.startswith(RUNS) or old is None or new is None:
+            continue
+        ours, theirs = (check_run(incoming.get(one, Kind.RUN)) for one in (old, new))
+        if not is_same_run(ours, theirs):
+            plan.done.kept.append(short_name(name))
+            del plan.moves[name]
+        elif says_all_of(ours, theirs):
+            del plan.moves[name]
+        elif not says_all_of(theirs, ours):
+            plan.moves[name] = (old, txn.put(Kind.RUN, encode(joined(ours, theirs))))
 
 
 def adopt(txn: Transaction, incoming: Incoming, done: Fetched) -> None:
@@ -237,21 +290,25 @@ def bring(
     incoming: Incoming,
     tips: Iterable[bytes],
     *,
+    known: set[bytes] | None = None,
     depth: Depth | None = None,
     lazy: bool = False,
     progress: Progress = no_progress,
 ) -> None:
     """Let all that tips need come in; the caller's transaction keeps gc away.
 
+    `known` are commits that are whole, by default those that refs name.
+
     With `lazy` blobs stay where they are. Raises CorruptError when the remote lacks some of it, or
     when it is damaged.
     """
-    tips, known = list(tips), known_tips(repo)
+    tips, known = list(tips), known_tips(repo) if known is None else known
     if depth is None and _is_all_here(repo.store, tips, known):
         return
     purged = tombstones(repo.store)
     receiver = Receiver(repo.store, catalogue.storage, purged=purged, progress=progress)
     unknown = unknown_packs(repo.store, catalogue, root)
+    unknown = [pack for pack in unknown if pack.name.hex() not in incoming.packs]
     ends = _real_parents(repo.store)
     if depth is None and not incoming.shallow:
         for pack in receiver.receive(_lacking(repo.store, catalogue, unknown)):
@@ -263,7 +320,7 @@ def bring(
         beyond = depth is not None
         bring_commits(incoming, catalogue, unknown, tips, levels, beyond=beyond)
     closure = Closure(incoming)
-    closure.prove([peel_tag(incoming, tip) for tip in tips], known)
+    closure.prove(closure.open(tips), known)
     if incoming.shallow != repo.store.shallow:
         closure.prove(incoming.present(ends), ())
     absent = closure.absent - purged
@@ -295,7 +352,7 @@ def _real_parents(store: Store) -> list[bytes]:
 
 def known_tips(repo: Repository) -> set[bytes]:
     """The commits that refs name: all that they reach is here."""
-    tips = {peel(repo.store, ref) for ref in iter_refs(repo.store).values()}
+    tips = set(open_tips(repo.store, iter_refs(repo.store).values()).commits)
     more = {repo.head.commit, read_ref(repo.store, FETCH_HEAD)} - {None}
     return tips | {peel(repo.store, tip) for tip in more if tip is not None}
 
@@ -305,9 +362,11 @@ def _is_all_here(store: Store, tips: Sequence[bytes], known: set[bytes]) -> bool
     if any(tip not in store for tip in tips):
         return False
     try:
-        commits = [peel(store, tip) for tip in tips]
-        return next(iter_history(store, commits, without=known), None) is None
-    except (CorruptError, UsageError):
+        found = open_tips(store, tips)
+        if any(tip in found.runs for tip in tips):
+            return False  # of which we know no more than that it was met
+        return next(iter_history(store, found.commits, without=known), None) is None
+    except (CorruptError, InvalidDataError):
         return False  # what no ref reaches may have holes
 
 

@@ -12,8 +12,9 @@ from voyager.remotes.refspec import Update, short_name
 from voyager.remotes.root import Root
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import peel
-from voyager.store.history import is_ancestor
-from voyager.store.refs import HEADS, TAGS, read_ref
+from voyager.store.history import is_ancestor, read_run
+from voyager.store.refs import HEADS, RUNS, TAGS, read_ref
+from voyager.store.runs import says_all_of
 
 
 class PushedRef(NamedTuple):
@@ -53,14 +54,26 @@ def moves_on(root: Root, rules: Rules, updates: Sequence[Update]) -> list[Pushed
             old = root.ref(name)
             if old is None:
                 raise NotFoundError(
-                    f"'{rules.remote}' has no branch or tag '{short_name(update.name)}'",
+                    f"'{rules.remote}' has no {_noun(update.name)} '{short_name(update.name)}'",
                     hint=f"vgr fetch {rules.remote}",
                 )
-        if old == update.new:
+        if old == update.new or _has_all(rules, name, old, update.new):
             continue
         forced = old is not None and _check(root, rules, update, name, old)
         moves.append(PushedRef(name, old, update.new, forced))
     return moves
+
+
+def _noun(name: str) -> str:
+    return "ref" if name.startswith(RUNS) else "branch or tag"
+
+
+def _has_all(rules: Rules, name: str, old: bytes | None, new: bytes | None) -> bool:
+    """Whether a run at the remote has more than the one here, and nothing else."""
+    if not name.startswith(RUNS) or old is None or new is None or old not in rules.repo.store:
+        return False
+    here, there = read_run(rules.repo.store, new), read_run(rules.repo.store, old)
+    return says_all_of(there, here) and not says_all_of(here, there)
 
 
 def _check(root: Root, rules: Rules, update: Update, name: str, old: bytes) -> bool:
@@ -87,6 +100,8 @@ def _is_forward(rules: Rules, name: str, old: bytes, new: bytes) -> bool:
     store = rules.repo.store
     if name.startswith(TAGS) or old not in store:
         return False
+    if name.startswith(RUNS):
+        return says_all_of(read_run(store, new), read_run(store, old))
     return is_ancestor(store, peel(store, old), peel(store, new))
 
 
@@ -97,6 +112,11 @@ def _refuse(rules: Rules, name: str, old: bytes, new: bytes) -> None:
         raise RefMoved(
             f"tag '{short}' exists at {rules.remote}: {tips}",
             hint=f"vgr push --force {rules.remote} {short} moves it",
+        )
+    if name.startswith(RUNS):
+        raise RefMoved(
+            f"'{short}' at {rules.remote} says what is not said of it here: {tips}",
+            hint=f"vgr fetch {rules.remote}, which joins both",
         )
     if old not in rules.repo.store:
         raise RefMoved(

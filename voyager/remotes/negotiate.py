@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from voyager.errors import CorruptError
 from voyager.store import bulk
-from voyager.store.history import Commit, iter_history, read_commit, read_tag
+from voyager.store.history import Commit, iter_history, read_commit
 from voyager.store.ids import Kind
 from voyager.store.objectstore import Store
 from voyager.store.prolly import new_nodes
 from voyager.store.prolly.rows import resolve
 from voyager.store.reachable import BLOB_PREFIX, OBJECT_PREFIX, find_ids
+from voyager.store.runs import open_tips
 from voyager.wire import BLOB_EXT, OBJECT_EXT, Ext, decode, iter_references
 
 Progress = Callable[[int, int | None], None]
@@ -59,32 +60,24 @@ def lacking(
     *,
     progress: Progress | None = None,
 ) -> Lacking:
-    """What one lacks that has all that `known` commits and tags reach, to have the `wanted` ones.
+    """What one lacks that has all that `known` tips reach, to have the `wanted` ones: commits, tags
+    and runs.
 
     Known ids that are not in this store are passed over. Blobs are named whether they are here or
     not. Raises CorruptError for other objects that are missing.
     """
-    known = [tip for tip in dict.fromkeys(known) if tip in store]
+    there = open_tips(store, known, among=store)
+    new = open_tips(store, wanted)
     walk = _Walk(store)
-    there: Ids = {}
-    hidden = [peel_noting(store, tip, there) for tip in known]
-    tips = [peel_noting(store, tip, walk.found.objects) for tip in dict.fromkeys(wanted)]
-    for tag in there:
-        walk.found.objects.pop(tag, None)
+    walk.found.objects.update((one, None) for one in new.objects if one not in there.objects)
     with bulk.paused_gc():
-        for commit_id, commit in iter_history(store, tips, without=hidden):
+        for commit_id, commit in iter_history(store, new.commits, without=there.commits):
             walk.add_commit(commit_id, commit)
             if progress is not None:
                 progress(walk.found.commits, None)
+    files = there.blobs
+    walk.found.blobs.update((blob, None) for blob in new.blobs if blob not in files)
     return walk.found
-
-
-def peel_noting(store: Store, tip: bytes, tags: Ids) -> bytes:
-    """The commit that a tip stands for, after noting the tags on the way to it."""
-    while store.header(tip).kind is Kind.TAG:
-        tags[tip] = None
-        tip = bytes(read_tag(store, tip).target.data)
-    return tip
 
 
 class _Walk:
@@ -195,13 +188,17 @@ def _refuse_missing(values: Iterable[bytes], one: bytes) -> None:
 def name_missing(
     store: Store, blobs: Collection[bytes], wanted: Iterable[bytes], known: Iterable[bytes]
 ) -> list[str]:
-    """Where the wanted commits need blobs that this store has not: a key and a commit of each."""
+    """Where the wanted tips need blobs that this store has not: a key and a commit of each."""
     if not blobs:
         return []
-    tips = [peel_noting(store, tip, {}) for tip in wanted]
-    hidden = [peel_noting(store, tip, {}) for tip in known if tip in store]
+    new = open_tips(store, wanted)
     names: dict[bytes, str] = {}
-    for commit_id, commit in iter_history(store, tips, without=hidden):
+    for run in new.runs.values():
+        for name, ref in run.files.items():
+            if bytes(ref.data) in blobs:
+                names[bytes(ref.data)] = f"'{name}' of a run of {bytes(run.commit.data).hex()[:12]}"
+    hidden = open_tips(store, known, among=store).commits
+    for commit_id, commit in iter_history(store, new.commits, without=hidden):
         for name, blob in _holders(store, commit_id, commit, blobs):
             names.setdefault(blob, f"{name} of {commit_id.hex()[:12]}")
     return sorted(names.values())

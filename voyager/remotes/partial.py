@@ -124,20 +124,21 @@ class _Bringing:
                 self._incoming.hold(entry.id, entry.kind, entry.data)
 
     def peel(self, tips: Iterable[bytes]) -> list[bytes]:
-        """The commits that tips mean, with the tags on the way."""
-        return [self._peel(tip) for tip in tips]
-
-    def _peel(self, tip: bytes) -> bytes:
-        self.bring([tip])
-        kind, data = self._incoming.get_any(tip)
-        while kind is Kind.TAG:
-            refs = _references(data)
-            if len(refs) != 1:
-                raise CorruptError(f"tag {tip.hex()} names no one object")
-            self.bring(refs)
-            tip = refs.pop()
+        """The commits that tips mean, with the tags and runs on the way."""
+        commits: dict[bytes, None] = {}
+        waiting = list(tips)[::-1]
+        while waiting:
+            tip = waiting.pop()
+            self.bring([tip])
             kind, data = self._incoming.get_any(tip)
-        return tip
+            if kind not in (Kind.TAG, Kind.RUN):
+                commits[tip] = None
+                continue
+            refs = _references(data)
+            if kind is Kind.TAG and len(refs) != 1:
+                raise CorruptError(f"tag {tip.hex()} names no one object")
+            waiting += sorted(refs)
+        return list(commits)
 
     def descend(self, tips: Sequence[bytes], levels: int | None, *, beyond: bool) -> _Line:
         """Commits by generation; below one that was here nothing is to be done."""

@@ -83,6 +83,7 @@ def push(
     remote: Remote | None = None,
     every_branch: bool = False,
     tags: bool = False,
+    runs: bool = False,
     delete: bool = False,
     force: bool = False,
     lease: bool = False,
@@ -94,9 +95,9 @@ def push(
 ) -> Pushed:
     """Make refs of a remote be what refs here are, after sending what they reach.
 
-    All refs move at once or none. Branches go forward only and tags stay, unless `force`; with
-    `lease` they may go anywhere from where the remote-tracking ref saw them. `progress` is
-    called with bytes.
+    With `runs` the runs of the commits that go there go too. All refs move at once or none.
+    Branches go forward only and tags stay, unless `force`; with `lease` they may go anywhere from
+    where the remote-tracking ref saw them. `progress` is called with bytes.
 
     Raises RefMoved for what would not go forward, StateError for a protected branch, and for
     commits whose images are not here.
@@ -115,6 +116,7 @@ def push(
         remote=remote.name,
         every_branch=every_branch,
         tags=tags,
+        runs=runs,
         delete=delete,
     )
     for update in updates:

@@ -7,13 +7,23 @@ from typing import NamedTuple
 
 from voyager.errors import NotFoundError, StateError, UsageError
 from voyager.repo.repository import Repository
-from voyager.repo.revisions import full_name, resolve
+from voyager.repo.revisions import full_name, peel, resolve
 from voyager.repo.upstream import upstream_of
+from voyager.store.history import iter_history
 from voyager.store.ids import Kind
-from voyager.store.refs import HEAD, HEADS, TAGS, check_name, iter_refs, read_ref
+from voyager.store.refs import (
+    HEAD,
+    HEADS,
+    PREDICTIONS,
+    RUNS,
+    TAGS,
+    check_name,
+    iter_refs,
+    read_ref,
+)
+from voyager.store.runs import open_tips
 
-PREDICTIONS = "refs/predictions/"
-SHARED = (HEADS, TAGS, PREDICTIONS)
+SHARED = (HEADS, TAGS, PREDICTIONS, RUNS)
 """The refs that remotes have; stashes and remote-tracking refs stay where they are."""
 
 
@@ -36,7 +46,13 @@ def short_name(name: str) -> str:
 
 def kind_of(name: str) -> str:
     """What a full ref name is the name of."""
-    return "tag" if name.startswith(TAGS) else "branch" if name.startswith(HEADS) else "ref"
+    kinds = {TAGS: "tag", HEADS: "branch", RUNS: "run"}
+    return next((kind for start, kind in kinds.items() if name.startswith(start)), "ref")
+
+
+def run_word(text: str) -> str:
+    """The id of a run in `runs/ID` and `runs:ID`; the text itself where it is neither."""
+    return text[5:] if text.startswith(("runs/", "runs:")) else text
 
 
 def updates_of(
@@ -46,11 +62,13 @@ def updates_of(
     remote: str = "",
     every_branch: bool = False,
     tags: bool = False,
+    runs: bool = False,
     delete: bool = False,
 ) -> list[Update]:
     """What a push is asked to move; without a refspec the current branch, to where it follows.
 
-    Raises NotFoundError for a ref that there is none of, UsageError for a malformed refspec.
+    With `runs` also the runs of all commits that go there, or are there. Raises NotFoundError for a
+    ref that there is none of, UsageError for a malformed refspec.
     """
     if delete:
         if every_branch or tags or not refspecs:
@@ -70,12 +88,30 @@ def updates_of(
         other = by_name.setdefault(update.name, update)
         if other.new != update.new:
             raise UsageError(f"'{short_name(update.name)}' cannot become two things at once")
+    if runs and not delete:
+        tips = [update.new for update in found if update.new is not None]
+        for update in _runs_of(repo, tips):
+            by_name.setdefault(update.name, update)
     return list(by_name.values())
 
 
 def _all_of(repo: Repository, prefix: str) -> Iterable[Update]:
     for name, ref in iter_refs(repo.store, prefix).items():
         yield Update(name, ref, branch=_branch(name))
+
+
+def _runs_of(repo: Repository, tips: Iterable[bytes]) -> Iterable[Update]:
+    """The runs that were trained on commits which tips reach."""
+    refs = iter_refs(repo.store, RUNS)
+    wanted: dict[bytes, list[Update]] = {}
+    for name, ref in refs.items():
+        wanted.setdefault(peel(repo.store, ref), []).append(Update(name, ref))
+    if not wanted:
+        return
+    for commit_id, _ in iter_history(repo.store, open_tips(repo.store, tips).commits):
+        yield from wanted.pop(commit_id, ())
+        if not wanted:
+            return
 
 
 def _current(repo: Repository, remote: str) -> Update:
@@ -93,13 +129,23 @@ def _current(repo: Repository, remote: str) -> Update:
 
 def _parse(repo: Repository, text: str) -> Update:
     force = text.startswith("+")
-    source, colon, target = text.removeprefix("+").partition(":")
+    source, colon, target = _with_whole_run(repo, text.removeprefix("+")).partition(":")
     if ":" in target or (colon and not target) or not (source or target):
         raise UsageError(f"'{text}' is no refspec", hint="vgr push REMOTE SOURCE:TARGET")
     if not source:
         return Update(_target(repo, target, None), None, force)
     name, new = _source(repo, source)
     return Update(_target(repo, target or source, name), new, force, _branch(name))
+
+
+def _with_whole_run(repo: Repository, text: str) -> str:
+    """A refspec that names a run, `[:]runs/ID` or `[:]runs:ID`, with its full name."""
+    colon, short = (":", text[1:]) if text.startswith(":") else ("", text)
+    word = run_word(short)
+    if word == short or ":" in word or read_ref(repo.store, f"{HEADS}runs/{word}") is not None:
+        return text
+    known = [name for name in iter_refs(repo.store, RUNS) if name.startswith(RUNS + word)]
+    return colon + (known[0] if len(known) == 1 else RUNS + word)
 
 
 def _source(repo: Repository, source: str) -> tuple[str | None, bytes]:
@@ -145,11 +191,16 @@ def _branch(name: str | None) -> str | None:
 
 
 def refuse_odd_kind(repo: Repository, update: Update) -> None:
-    """UsageError for a branch that would be no commit."""
+    """UsageError for a branch that would be no commit, and a run that would be none."""
     if update.new is None or update.name.startswith(TAGS):
         return
     kind = repo.store.header(update.new).kind
-    if kind is not Kind.COMMIT:
+    if update.name.startswith(RUNS):
+        if kind is not Kind.RUN:
+            raise UsageError(
+                f"'{short_name(update.name)}' would be a {kind.label}, not a run", hint="vgr runs"
+            )
+    elif kind is not Kind.COMMIT:
         raise UsageError(
             f"'{short_name(update.name)}' would be a {kind.label}, not a commit",
             hint=f"vgr push REMOTE SOURCE^{{}}:{short_name(update.name)}",

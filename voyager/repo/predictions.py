@@ -23,10 +23,9 @@ from voyager.schema.pairing import pair_regions
 from voyager.store import prolly
 from voyager.store.history import read_commit, write_commit
 from voyager.store.objectstore import Store
-from voyager.store.refs import check_name, iter_refs, move_ref, read_ref
+from voyager.store.refs import PREDICTIONS, check_name, iter_refs, move_ref, read_ref
 from voyager.store.transaction import Transaction
 
-PREDICTIONS: Final = "refs/predictions/"
 SPACE: Final = "predictions"
 PREFIX: Final = "predictions:"
 """How a revision names a prediction set: `predictions:NAME`."""

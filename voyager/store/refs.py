@@ -17,6 +17,8 @@ HEADS = "refs/heads/"
 TAGS = "refs/tags/"
 REMOTES = "refs/remotes/"
 STASH = "refs/stash/"
+RUNS = "refs/runs/"
+PREDICTIONS = "refs/predictions/"
 
 _FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|^/|/$|\.$|\.lock(/|$)|(^|/)\.|^@$|^-"

@@ -19,11 +19,10 @@ from voyager.store.history import RunObject
 from voyager.store.history import read_run as read_run_object
 from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
-from voyager.store.refs import iter_refs, move_ref, read_ref
+from voyager.store.refs import RUNS, iter_refs, move_ref, read_ref
 from voyager.store.transaction import Transaction
 from voyager.wire import blob_ref, encode, object_ref
 
-RUNS: Final = "refs/runs/"
 WEIGHTS: Final = "weights.safetensors"
 LOG: Final = "log.jsonl"
 ID_DIGITS: Final = 10
@@ -106,6 +105,8 @@ def read_run(objects: ObjectReader, run_id: str, object_id: bytes) -> Run:
         record = Record.from_dict(json.loads(found.record))
     except (ValueError, TypeError) as error:
         raise CorruptError(f"run {run_id} does not decode: {error}", hint="vgr fsck") from error
+    if record.run != run_id:
+        raise CorruptError(f"run {run_id} says that it is run {record.run}", hint="vgr fsck")
     return Run(
         run_id,
         object_id,

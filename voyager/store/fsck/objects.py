@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from voyager.errors import CorruptError
+from voyager.errors import CorruptError, InvalidDataError
 from voyager.store import prolly
 from voyager.store.apply import TOMBSTONES
 from voyager.store.fsck.report import Problem, Report
@@ -15,7 +15,8 @@ from voyager.store.history import Commit, Tag
 from voyager.store.ids import Kind
 from voyager.store.objectstore import SHALLOW, Store
 from voyager.store.reachable import BLOB_PREFIX, OBJECT_PREFIX, find_ids
-from voyager.store.refs import HEAD, HEADS, REMOTES, STASH, TAGS
+from voyager.store.refs import HEAD, HEADS, PREDICTIONS, REMOTES, RUNS, STASH, TAGS
+from voyager.store.runs import check_run
 from voyager.wire import BLOB_EXT, ID_BYTES, OBJECT_EXT, Ext, decode, is_canonical, iter_references
 
 Promised = Callable[[bytes], bool]
@@ -29,9 +30,11 @@ _REF_KINDS = {
     HEADS: Kinds({Kind.COMMIT}),
     REMOTES: Kinds({Kind.COMMIT}),
     STASH: Kinds({Kind.COMMIT}),
+    PREDICTIONS: Kinds({Kind.COMMIT}),
+    RUNS: Kinds({Kind.RUN}),
     TAGS: Kinds({Kind.COMMIT, Kind.TAG}),
 }
-_NOTED = Kinds({Kind.COMMIT, Kind.TAG, Kind.SNAPSHOT})
+_NOTED = Kinds({Kind.COMMIT, Kind.TAG, Kind.SNAPSHOT, Kind.RUN})
 
 
 def inspect(store: Store, where: str, data: bytes) -> Iterator[Problem]:
@@ -145,8 +148,17 @@ class Reachability:
             elif kind is Kind.TAG:
                 tag = msgspec.msgpack.decode(data, type=Tag)
                 self._demand(tag.target, _REF_KINDS[TAGS], here)
+            elif kind is Kind.RUN:
+                run = check_run(data)
+                for link in (run.commit, run.predictions):
+                    if link is not None:
+                        self._demand(link, _REF_KINDS[HEADS], here)
+                if run.start is not None:
+                    self._demand(run.start, _REF_KINDS[RUNS], here)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.report.add(Problem("object", f"it does not decode: {error}", here))
+        except InvalidDataError as error:
+            self.report.add(Problem("object", error.message, here))
 
     def _follow(self, data: bytes, here: str, *, may_lack_parents: bool = False) -> None:
         """Queue the references in `data`; report those that lead nowhere or to the other kind."""
