@@ -28,10 +28,11 @@ import numpy as np
 from blake3 import blake3
 from PIL import Image as Picture
 
+from voyager.derived.embedded import Thing, Vectors
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
 from voyager.schema import Image, Sample, sample_uid
-from voyager.search.members import Thing, Vectors, VersionVectors
+from voyager.search.members import VersionVectors
 from voyager.search.membership import Membership
 from voyager.search.vectors import VectorStore
 from voyager.store.ids import blob_id

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyager.derived.crops import Crop
+from voyager.derived.embedded import Thing, Vectors
 from voyager.repo.ancestors import sample_roots_before
 from voyager.repo.dataset import Dataset
 from voyager.repo.edit import Edit
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema import Box, Image, Region, Sample, sample_uid
-from voyager.search.members import Of, Thing, Vectors, VersionVectors
+from voyager.search.members import Of, VersionVectors
 from voyager.search.vectors import VectorStore
 from voyager.wire import blob_ref
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from voyager.derived.computing import Read
 from voyager.derived.decode import MOST_PIXELS
+from voyager.derived.embedded import Embeddings, halves
 from voyager.derived.embeddings import Embedder, embedding, unit
 from voyager.derived.registry import Source
 from voyager.errors import InvalidDataError, NotFoundError, UsageError
@@ -20,7 +21,6 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
 from voyager.repo.region_names import find_regions, parse_region_name
 from voyager.repo.snapshot import SAMPLES
-from voyager.search.embedded import Embeddings, halves
 from voyager.search.members import VersionVectors
 from voyager.search.query import Example, Item
 from voyager.search.segment import Floats

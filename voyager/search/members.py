@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from voyager.derived.crops import Crop, crop_of
+from voyager.derived.embedded import Thing, Vectors
 from voyager.errors import StateError, VoyagerError
 from voyager.repo.ancestors import sample_roots_before
 from voyager.repo.dataset import Dataset
@@ -29,12 +30,6 @@ from voyager.search.vectors import Found, Progress, VectorStore
 from voyager.search.version_file import Had, VersionFiles, Waiting
 from voyager.store.bulk import paused_gc
 from voyager.store.ids import Kind
-
-Thing: TypeAlias = Crop | bytes
-"""What has a vector: a region's crop, or an image by the id of its blob."""
-
-Vectors: TypeAlias = tuple[list[bytes], ArrayLike]
-"""Ids, and a matrix with a row for each."""
 
 Source: TypeAlias = Callable[[Mapping[bytes, Thing]], Vectors]
 """Makes the vectors of things, by id; those that can have none are left out."""

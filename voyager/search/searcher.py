@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Final, TypeAlias
 
+from voyager.derived.embedded import IMAGE_OF_CROP, Embeddings
 from voyager.derived.embeddings import DEFAULT, Embedder, open_embedder
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.search.embedded import IMAGE_OF_CROP, Embeddings
 from voyager.search.examples import (
     Named,
     image_bringer,

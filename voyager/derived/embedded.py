@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from blake3 import blake3
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from voyager.derived.cache import DerivedCache
 from voyager.derived.computing import Read
@@ -15,9 +15,14 @@ from voyager.derived.crops import Crop
 from voyager.derived.embeddings import Embedder, embedding
 from voyager.derived.picture import Picture
 from voyager.derived.registry import Method
-from voyager.search.members import Thing, Vectors
 
 Progress: TypeAlias = Callable[[int, int | None], None]
+
+Thing: TypeAlias = Crop | bytes
+"""What has a vector: a region's crop, or an image by the id of its blob."""
+
+Vectors: TypeAlias = tuple[list[bytes], ArrayLike]
+"""Ids, and a matrix with a row for each."""
 
 
 class Embeddings:
