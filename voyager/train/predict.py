@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from voyager.models.network import Network
 from voyager.repo.repository import Progress, no_progress
 from voyager.train.loader import Loader
+from voyager.train.said import Said, probabilities
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """What a network says, a row for each of the view."""
-
-    logits: Mapping[str, NDArray[np.float32]]
-    """By task, (n, outputs)."""
-    valid: NDArray[np.bool_]
-    """False where the picture could not be read, and nothing is said."""
-    vectors: NDArray[np.float32] | None = None
-    """Unit vectors (n, dims), where they were asked for."""
+__all__ = ["Said", "predict", "probabilities"]
 
 
 @torch.no_grad()
@@ -55,13 +41,3 @@ def predict(
         valid[batch.rows] = batch.valid
         progress(int(batch.rows[-1]) + 1, count)
     return Said(logits, valid, unit)
-
-
-def probabilities(kind: str, logits: NDArray[np.float32]) -> NDArray[Any]:
-    """Shares of 1 by class, (n, outputs): a softmax for `one`, logistic for `many` and `bool`."""
-    if kind == "one":
-        grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(grown / grown.sum(axis=1, keepdims=True))
-    if kind == "number":
-        return logits
-    return np.asarray(1 / (1 + np.exp(-logits)))

@@ -9,8 +9,10 @@ repository instead, with its checkpoint.
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from typing import Any, Final, Literal, TypeAlias
 
 from voyager.errors import CorruptError, NotFoundError, UsageError
@@ -26,6 +28,7 @@ from voyager.wire import blob_ref, encode, object_ref
 WEIGHTS: Final = "weights.safetensors"
 LOG: Final = "log.jsonl"
 ID_DIGITS: Final = 10
+_PACKAGES: Final = ("voyager-vgr", "torch", "numpy", "pillow")
 
 State: TypeAlias = Literal["running", "finished", "stopped", "failed"]
 
@@ -204,3 +207,14 @@ def note_metrics(
 def runs_of(repo: Repository, commit: bytes) -> list[Run]:
     """The runs that were trained on a commit, the newest first."""
     return [run for run in iter_runs(repo) if run.commit == commit]
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what the numbers of a training depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

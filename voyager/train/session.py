@@ -5,10 +5,9 @@ from __future__ import annotations
 import platform
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from importlib import metadata
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +21,22 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
 from voyager.train.config import TrainConfig
 from voyager.train.loader import usable_cores
+from voyager.train.loggers import Loggers
 from voyager.train.ranks import Ranks, joined_ranks
-from voyager.train.record import ID_DIGITS, LOG, WEIGHTS, Record, Run, find_run, put_run
+from voyager.train.record import (
+    ID_DIGITS,
+    LOG,
+    WEIGHTS,
+    Record,
+    Run,
+    find_run,
+    library_versions,
+    put_run,
+)
 from voyager.train.run_folder import RunFolder, open_run_folder, runs_folder
 from voyager.train.start import gather, make_network, pick_device, repeatable
 from voyager.train.trainer import Material, Trained, Training
 
-_PACKAGES: Final = ("voyager-vgr", "torch", "numpy", "pillow")
 _CHUNK: Final = 8 << 20
 
 
@@ -50,6 +58,8 @@ class Outcome:
     trained: Trained
     record: Record
     run: Run | None
+    untold: Mapping[str, str] = field(default_factory=dict)
+    """Loggers that failed on the way, and why."""
 
 
 def train_run(
@@ -63,6 +73,7 @@ def train_run(
     device: str = "auto",
     resume: str | None = None,
     keep: bool = True,
+    loggers: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Outcome:
     """Train on a commit and keep the run; with `resume` go on with one that was stopped.
@@ -250,21 +261,10 @@ def _new_record(
         samples=len(material.view),
         validation_samples=0 if validation is None else len(validation),
         skipped=dict(material.view.skipped),
-        versions=_versions(),
+        versions=library_versions(),
         parameters=sum(weights.numel() for weights in network.parameters()),
         start=start,
     )
-
-
-def _versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _hardware(device: torch.device, ranks: Ranks) -> dict[str, Any]:
