@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -20,26 +20,41 @@ from voyager.repo.predictions import put_predictions
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.schema import Box, Image, Label, Region, Sample
 from voyager.store import files
+from voyager.train.config import TrainConfig
+from voyager.train.graded import Graded, grade_all
 from voyager.train.loader import Loader
-from voyager.train.metrics import Measures, measure
-from voyager.train.predict import Said, predict, probabilities
+from voyager.train.predict import predict
 from voyager.train.reading import PackSource
 from voyager.train.record import WEIGHTS, Run
+from voyager.train.said import Said, probabilities
+from voyager.train.task_report import TaskReport, report
 from voyager.train.view import Question, Target, View, open_view
 
+ALL: Final = "all"
+"""What stands for every split."""
 _LEAST: Final = 0.5
 """The chance from which a class of a task with many answers is predicted to be there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a network says of the rows of a view, and how good it is."""
+    """What a network says of the rows of a view, and what is true of them."""
 
     view: View
     said: Said
-    measures: Measures
-    unreadable: list[str] = field(default_factory=list)
+    graded: Mapping[str, Graded]
+    """By task."""
+    unknown: Mapping[str, Mapping[str, int]]
+    """By task, answers that are none of the network's classes: of how many rows each."""
+    unreadable: tuple[str, ...] = ()
     """Rows whose picture could not be read: they are in no measure."""
+
+    def reports(self) -> list[TaskReport]:
+        """All that is measured of each task."""
+        return [
+            report(graded, vectors=self.said.vectors, unknown=self.unknown.get(task))
+            for task, graded in self.graded.items()
+        ]
 
 
 def open_network(repo: Repository, run: Run) -> tuple[Network, ModelCard]:
@@ -74,13 +89,46 @@ def evaluate(
     }
     tasks = tuple(task.task for task in card.tasks)
     question = Question(tasks, split, scope, where, classes)
-    view = open_view(repo, version, question, for_evaluation=True)
+    view = open_view(repo, version, question, for_evaluation=True, progress=progress)
     _check_kinds(card, view)
     source = PackSource(version.objects, view)
     loader = Loader(source, view, size=card.size, batch=batch, evaluate=True)
     said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
-    unreadable = [view.name(row) for row in np.flatnonzero(~said.valid).tolist()]
-    return Evaluation(view, said, measure(view, said), unreadable)
+    unreadable = tuple(view.name(row) for row in np.flatnonzero(~said.valid).tolist())
+    unknown = _unknown(repo, version, question, view)
+    return Evaluation(view, said, grade_all(view, said), unknown, unreadable)
+
+
+def _unknown(
+    repo: Repository, version: Dataset, question: Question, view: View
+) -> dict[str, dict[str, int]]:
+    """By task, the answers that are none of the classes that the question fixes."""
+    if not any(_may_have_others(target) for target in view.targets.values()):
+        return {}
+    free = open_view(repo, version, replace(question, classes={}), for_evaluation=True)
+    found: dict[str, dict[str, int]] = {}
+    for task, target in free.targets.items():
+        counts = _counts(target)
+        others = set(target.nodes) - set(view.targets[task].nodes)
+        told = {
+            name: count
+            for node, name, count in zip(target.nodes, target.classes, counts, strict=True)
+            if node in others
+        }
+        found |= {task: told} if told else {}
+    return found
+
+
+def _may_have_others(target: Target) -> bool:
+    return target.kind == "many" or (target.kind == "one" and bool((target.values == -2).any()))
+
+
+def _counts(target: Target) -> list[int]:
+    """How many rows have each class."""
+    if target.kind == "many":
+        return [int(count) for count in (target.values > 0).sum(axis=0)]
+    counts = np.bincount(target.values[target.values >= 0], minlength=len(target.nodes))
+    return [int(count) for count in counts] if target.nodes else []
 
 
 def _check_kinds(card: ModelCard, view: View) -> None:
@@ -88,8 +136,21 @@ def _check_kinds(card: ModelCard, view: View) -> None:
         if view.targets[task.task].kind != task.kind:
             raise InvalidDataError(
                 f"task '{task.task}' wants {view.targets[task.task].kind} here, and the network"
-                f" answers {task.kind}"
+                f" answers {task.kind}",
+                hint="vgr eval --at REV, a version in which the task is as it was",
             )
+
+
+def trained_on(repo: Repository, run: Run, view: View) -> int:
+    """How many rows show a picture that a run was trained on, as far as its commit is here."""
+    config = TrainConfig.from_dict(run.record.config)
+    try:
+        version = repo.at(run.commit.hex())
+    except NotFoundError:
+        return 0
+    question = Question(config.tasks, config.split, config.scope, config.where)
+    known = {bytes(blob) for blob in open_view(repo, version, question).blobs}
+    return sum(bytes(blob) in known for blob in view.blobs)
 
 
 # -- what it says, as labels -----------------------------------------------------------------------
@@ -147,13 +208,18 @@ def _class_label(target: Target, place: int, chances: NDArray[Any], source: str)
     )
 
 
-def keep_predictions(
-    repo: Repository, run: Run, found: Evaluation, *, name: str | None = None
-) -> bytes:
-    """Put what the network says into the run's prediction set; the id of the set's commit."""
-    samples = predicted_samples(found, f"model:{run.record.name or run.id}")
+def keep_predictions(repo: Repository, run: Run, found: Evaluation) -> bytes:
+    """Put what the network says into the prediction set of the run; the id of the set's commit."""
+    samples = predicted_samples(found, f"model:{run.id}")
     with repo.transaction("predict", run.id) as txn:
         said = f"What run {run.id} says of {len(samples)} samples"
-        made = put_predictions(txn, repo, name or run.id, samples, said)
+        made = put_predictions(txn, repo, run.id, samples, said)
         txn.commit()
     return made
+
+
+def metrics_name(version: Dataset, split: str | None, where: str | None) -> str:
+    """How a record calls the measures of an evaluation: `SPLIT@COMMIT`, with what was asked for."""
+    assert version.commit is not None
+    name = f"{split or ALL}@{version.commit.hex()[:12]}"
+    return name if where is None else f"{name} where {where}"

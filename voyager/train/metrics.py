@@ -8,8 +8,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from voyager.train.predict import Said
-from voyager.train.view import Target, View
+from voyager.train.graded import Graded, grade_all
+from voyager.train.said import Said
+from voyager.train.view import View
 
 Measures: TypeAlias = dict[str, dict[str, float]]
 """Task → name of a measure → its value; NaN is left out."""
@@ -25,10 +26,7 @@ MAIN: Final[Mapping[str, str]] = {
 
 def measure(view: View, said: Said) -> Measures:
     """The measures of every task."""
-    return {
-        task: _measure_task(target, said.logits[task], said.valid)
-        for task, target in view.targets.items()
-    }
+    return {task: measure_task(graded) for task, graded in grade_all(view, said).items()}
 
 
 def score(view: View, measures: Measures) -> float:
@@ -41,51 +39,44 @@ def score(view: View, measures: Measures) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _measure_task(
-    target: Target, logits: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> dict[str, float]:
-    here = target.answered() & valid
-    known = None if target.known is None else target.known[here]
-    found = _MEASURES[target.kind](target.values[here], known, logits[here])
-    kept = {name: float(value) for name, value in found.items() if np.isfinite(value)}
-    return {"count": float(here.sum()), **kept}
+def measure_task(graded: Graded) -> dict[str, float]:
+    """The measures of some rows of a task, first how many rows.
+
+    `unknown` counts answers that are none of the network's classes: all of them are wrong.
+    """
+    found = {"count": float(len(graded)), **_MEASURES[graded.kind](graded)}
+    if graded.kind == "one" and (strangers := int((graded.values < 0).sum())):
+        found["unknown"] = float(strangers)
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 
-def _one(values: NDArray[Any], known: object, logits: NDArray[np.float32]) -> dict[str, float]:
-    guess = logits.argmax(axis=1)
-    right = guess == values
-    top = min(5, logits.shape[1])
-    best = np.argpartition(-logits, top - 1, axis=1)[:, :top]
-    return {
+def _one(graded: Graded) -> dict[str, float]:
+    right, outputs = graded.right, graded.logits.shape[1]
+    found = {
         "accuracy": _mean(right),
-        "balanced_accuracy": balanced_accuracy(values, right),
-        **({"top5": _mean((best == values[:, None]).any(axis=1))} if logits.shape[1] > 5 else {}),
+        "balanced_accuracy": balanced_accuracy(graded.values, right),
+    }
+    if outputs > _TOP:
+        best = np.argpartition(-graded.logits, _TOP - 1, axis=1)[:, :_TOP]
+        found["top5"] = _mean((best == graded.values[:, None]).any(axis=1))
+    return found
+
+
+def _bool(graded: Graded) -> dict[str, float]:
+    return {
+        "accuracy": _mean(graded.right),
+        "balanced_accuracy": balanced_accuracy(graded.values, graded.right),
+        "ap": _mean_precision(graded),
     }
 
 
-def _bool(values: NDArray[Any], known: object, logits: NDArray[np.float32]) -> dict[str, float]:
-    right = (logits[:, 0] > 0) == (values == 1)
-    return {
-        "accuracy": _mean(right),
-        "balanced_accuracy": balanced_accuracy(values, right),
-        "ap": average_precision(values == 1, logits[:, 0]),
-    }
+def _many(graded: Graded) -> dict[str, float]:
+    return {"map": _mean_precision(graded), "exact": _mean(graded.right)}
 
 
-def _many(
-    values: NDArray[Any], known: NDArray[Any] | None, logits: NDArray[np.float32]
-) -> dict[str, float]:
-    assert known is not None
-    each = []
-    for place in range(values.shape[1]):
-        rows = known[:, place] > 0
-        each.append(average_precision(values[rows, place] > 0, logits[rows, place]))
-    right = ((logits > 0) == (values > 0)) | (known == 0)
-    return {"map": _mean([one for one in each if np.isfinite(one)]), "exact": _mean(right.all(1))}
-
-
-def _number(values: NDArray[Any], known: object, logits: NDArray[np.float32]) -> dict[str, float]:
-    error = logits[:, 0] - values
+def _number(graded: Graded) -> dict[str, float]:
+    values = graded.values.astype(np.float64)
+    error = graded.logits[:, 0] - values
     spread = ((values - values.mean()) ** 2).sum() if len(values) else 0
     return {
         "mae": _mean(np.abs(error)),
@@ -93,7 +84,13 @@ def _number(values: NDArray[Any], known: object, logits: NDArray[np.float32]) ->
     }
 
 
-_MEASURES: Final[Mapping[str, Callable[..., dict[str, float]]]] = {
+def _mean_precision(graded: Graded) -> float:
+    each = [average_precision(yes, scores) for _, yes, scores, _ in graded.scored()]
+    return _mean([one for one in each if np.isfinite(one)])
+
+
+_TOP: Final = 5
+_MEASURES: Final[Mapping[str, Callable[[Graded], dict[str, float]]]] = {
     "one": _one,
     "bool": _bool,
     "many": _many,
