@@ -481,6 +481,8 @@ def test_a_full_disk(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     found = Searcher(repo).search(version, Query(like=(SANDALS,), k=10))
     assert found.hits == expected
     assert found.computed == 100
+    assert list(repo.remarks) == ["derived"]
+    assert "no space left on device" in repo.remarks["derived"]
     monkeypatch.setattr(files, "watch", None)
     assert find(repo, like=(SANDALS,), k=10).hits == expected
 

@@ -78,6 +78,8 @@ class Context:
         """End a bar that still stands, close the repository, go back to where the process was."""
         self._end_bar()
         if self._repository is not None:
+            for remark in self._repository.remarks.values():
+                self.warn(remark)
             self._repository.close()
             self._repository = None
         if self._came_from is not None:

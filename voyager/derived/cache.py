@@ -97,11 +97,19 @@ class DerivedCache:
 
     Safe to share between processes; within one, by one thread at a time. Holds no open files, so
     a fork does no harm. Above `limit` bytes those methods go that were not used for longest.
+    `on_problem` is told why values are kept in memory only.
     """
 
-    def __init__(self, folder: Path, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limit: int | None = None,
+        *,
+        on_problem: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._folder = folder
         self._limit = limit
+        self._on_problem = on_problem
         self._files: dict[str, ValueFile] = {}
 
     def known(self, method: Method, ids: Iterable[bytes]) -> Values:
@@ -196,6 +204,8 @@ class DerivedCache:
                 progress(done, len(todo))
         finally:
             kept.write()
+            if self.problem is not None:
+                self._on_problem(self.problem)
 
     @contextmanager
     def open_reader(self, method: Method) -> Iterator[Reader]:
@@ -209,7 +219,7 @@ class DerivedCache:
     def problem(self) -> str | None:
         """Why values were kept in memory only, None where all could be written."""
         problems = (file.problem for file in self._files.values() if file.problem is not None)
-        return next((str(one) for one in problems), None)
+        return next(map(_reason, problems), None)
 
     def kept(self) -> list[Kept]:
         """What is kept, by name."""
@@ -314,6 +324,12 @@ def _values(method: Method, file: ValueFile, ids: list[bytes]) -> Values:
     return Values(method, listed, failed, missing, [value for value in values if value is not None])
 
 
+def _reason(problem: Exception) -> str:
+    """Why something could not be written, without numbers and paths."""
+    words = problem.strerror if isinstance(problem, OSError) else None
+    return words[:1].lower() + words[1:] if words else str(problem)
+
+
 class _Keeping:
     """Values on their way to the files of their methods."""
 
@@ -347,7 +363,7 @@ class _Keeping:
                 waiting.clear()
             if self._must_keep and file.problem is not None:
                 raise StateError(
-                    f"derived values cannot be kept: {file.problem}",
+                    f"derived values cannot be kept: {_reason(file.problem)}",
                     hint="vgr derive --list, then vgr derive --drop NAME",
                 ) from file.problem
         self._bytes = 0

@@ -113,7 +113,7 @@ def _near(
 ) -> NearFound:
     found, unseen = _Found(), set[bytes]()
     with ThreadPoolExecutor(_threads(), thread_name_prefix="near") as pool:
-        candidates = _candidates(queries, known, pool)
+        candidates = _candidates(queries, known, pool, progress)
         if once:
             candidates = _each_once(candidates)
         total = len(candidates.query)
@@ -133,7 +133,9 @@ def _each_once(candidates: _Candidates) -> _Candidates:
     return _Candidates(kept[:, 0], kept[:, 1], kept[:, 2].astype(bool))
 
 
-def _candidates(queries: Values, known: Values, pool: ThreadPoolExecutor) -> _Candidates:
+def _candidates(
+    queries: Values, known: Values, pool: ThreadPoolExecutor, progress: Progress
+) -> _Candidates:
     asked, listed = _usable(queries), _usable(known)
     own = {blob_id: row for row, blob_id in enumerate(known.ids)}
     itself = np.array([own.get(queries.ids[row], -1) for row in asked.rows.tolist()], np.int64)
@@ -149,7 +151,10 @@ def _candidates(queries: Values, known: Values, pool: ThreadPoolExecutor) -> _Ca
         return _Candidates(asked.rows[query], listed.rows[row], np.full(len(query), turned))
 
     todo = [(turned, part) for turned in (False, True) for part in _slices(len(asked.rows))]
-    parts = [_NOTHING, *pool.map(search, *zip(*todo, strict=True))] if todo else [_NOTHING]
+    parts = [_NOTHING]
+    for part in pool.map(search, *zip(*todo, strict=True)) if todo else ():
+        parts.append(part)
+        progress(len(parts) - 1, len(todo))
     query, row, turned = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _Candidates(query, row, turned).at(np.lexsort((turned, row, query)))
 

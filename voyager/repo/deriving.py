@@ -45,7 +45,13 @@ def derived_cache(repo: Repository) -> DerivedCache:
     from voyager.derived.cache import DerivedCache
 
     limit = repo.config.get_int(LIMIT) * _MEGABYTE
-    return DerivedCache(derived_folder(repo.folder), limit)
+    return DerivedCache(
+        derived_folder(repo.folder),
+        limit,
+        on_problem=lambda why: repo.remarks.update(
+            derived=f"what was derived of images could not be kept, and is made again: {why}"
+        ),
+    )
 
 
 def derive(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from voyager.repo.deriving import derived_cache, image_reader
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from voyager.derived.cache import Values
+    from voyager.derived.cache import DerivedCache, Values
 
 BYTES_METHOD: Final = "bytes 1"
 
@@ -80,6 +81,10 @@ class PixelPairs:
         self._progress = progress
         self.unchecked: set[str] = set()
 
+    @cached_property
+    def _cache(self) -> DerivedCache:
+        return derived_cache(self._repo)
+
     def find(self, images: Sequence[Seen], protected: Sequence[Seen]) -> Iterator[Pair]:
         """The pairs of images with protected ones that rank above them."""
         if not (images and protected and self._detectors):
@@ -100,7 +105,8 @@ class PixelPairs:
             if blob in kept and blob not in plain:
                 yield from self._pairs(copies[blob], kept[blob], NEAR, 0.0, NEAR_METHOD)
         most = NEAR_DISTANCE if self._threshold is None else self._threshold
-        found = near_pairs(_of(values, copies), _of(values, kept), self._likenesses, most=most)
+        both = _of(values, copies), _of(values, kept)
+        found = near_pairs(*both, self._likenesses, most=most, progress=self._progress)
         for pair in found.pairs:
             a, b = copies[pair.query], kept[pair.known]
             yield from self._pairs(a, b, NEAR, float(pair.distance), NEAR_METHOD)
@@ -112,8 +118,8 @@ class PixelPairs:
 
         method = METHODS["likeness"]
         if self._kept_only:
-            return derived_cache(self._repo).known(method, blobs)
-        return derived_cache(self._repo).compute(method, blobs, self._read)
+            return self._cache.known(method, blobs)
+        return self._cache.compute(method, blobs, self._read)
 
     def _values(self, blobs: Sequence[bytes], images: Iterable[Seen]) -> dict[str, Values]:
         """The values of each detector; images without one are noted as unchecked."""
@@ -121,15 +127,10 @@ class PixelPairs:
 
         methods = {name: METHODS[_METHOD_OF[name]] for name in self._detectors}
         if self._kept_only:
-            values = {
-                name: derived_cache(self._repo).known(method, blobs)
-                for name, method in methods.items()
-            }
+            values = {name: self._cache.known(method, blobs) for name, method in methods.items()}
         else:
             wanted = list(methods.values())
-            found = derived_cache(self._repo).compute_all(
-                wanted, blobs, self._read, progress=self._progress
-            )
+            found = self._cache.compute_all(wanted, blobs, self._read, progress=self._progress)
             values = {name: found[method.name] for name, method in methods.items()}
         lacking = {blob for one in values.values() for blob in (*one.missing, *one.failed)}
         self.unchecked.update(

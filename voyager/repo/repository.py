@@ -55,6 +55,8 @@ class Repository:
         self.root = folder.parent if has_tree else None
         self.follower: Follower | None = None
         """What keeps bound label files in step, where there are any."""
+        self.remarks: dict[str, str] = {}
+        """What stopped nothing and deserves a word when the work is done, by what it is about."""
 
     # -- opening ---------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from voyager.search.text_document import Document, identities, key_hashes, read_
 from voyager.search.text_query import parse_text_query
 from voyager.search.text_ranking import Ranked, rank, unwanted
 from voyager.search.text_segment import MOST_DOCUMENTS, DamagedTextError, Segment, spans
-from voyager.search.text_store import TextStore
+from voyager.search.text_store import MemoryTextStore, TextStore
 from voyager.search.text_why import explain
 from voyager.store.bulk import paused_gc
 from voyager.store.history import iter_history
@@ -73,7 +73,20 @@ class TextIndex:
         self._classes: tuple[Vocabulary, ClassWords] | None = None
 
     def update(self, version: Dataset, progress: Progress = no_progress) -> TextUpdate:
-        """Index what of a version is not indexed yet; the work follows the rows that differ."""
+        """Index what of a version is not indexed yet; the work follows the rows that differ.
+
+        Where nothing can be written the index is in memory, and made again by the next process.
+        """
+        try:
+            return self._update_store(version, progress)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            said = f"words could not be indexed for the next time: {why}"
+            self._repo.remarks["words"] = said
+            self._store = MemoryTextStore()
+            return self._update_store(version, progress)
+
+    def _update_store(self, version: Dataset, progress: Progress) -> TextUpdate:
         with self._store.lock():
             try:
                 self._store.refresh()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -64,7 +65,7 @@ class TextStore:
         self._index = _Index()
         self._loaded: dict[str, Segment] = {}
 
-    def lock(self) -> files.FileLock:
+    def lock(self) -> AbstractContextManager[object]:
         """The lock of writers."""
         files.make_folder(self.folder)
         return files.FileLock(self.folder / "lock", what="index of texts")
@@ -113,7 +114,8 @@ class TextStore:
 
     def append(self, documents: Sequence[Document]) -> None:
         """Index documents after all others, together with small segments before them."""
-        names = list(self._index.segments)
+        old = list(self._index.segments)
+        names = list(old)
         new = build(documents)
         small: list[Segment] = []
         size = len(new)
@@ -124,14 +126,19 @@ class TextStore:
             small.insert(0, self._loaded[names.pop()])
         if small:
             new = merged([*small, new])
-        data = new.data
-        name = name_of(data)
+        name = name_of(new.data)
         self._loaded[name] = new
-        _write(self.folder / "segments" / name, data)
-        dropped = self._index.segments[len(names) :]
-        self._index = _Index(name=self.name, segments=[*names, name])
+        self._keep(name, new, _Index(name=self.name, segments=[*names, name]))
+        self._drop(old[len(names) :])
+
+    def _keep(self, name: str, segment: Segment, index: _Index) -> None:
+        """Write a new segment, then the index that names it."""
+        _write(self.folder / "segments" / name, segment.data)
+        self._index = index
         self._write_index()
-        for each in dropped:
+
+    def _drop(self, names: Sequence[str]) -> None:
+        for each in names:
             self._loaded.pop(each, None)
             files.remove(self.folder / "segments" / each)
 
@@ -177,6 +184,44 @@ class TextStore:
         except OSError:
             return []
         return [name for _, name in sorted(found, reverse=True) if not name.endswith(".tmp")]
+
+
+class MemoryTextStore(TextStore):
+    """An index in memory alone, for where none can be written."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+        self._members: dict[str, Mask] = {}
+
+    def lock(self) -> AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
+    def refresh(self) -> None:
+        """Nobody else writes here; DamagedTextError until it is started."""
+        if not self.name:
+            raise DamagedTextError("there is no index")
+
+    def start_anew(self) -> None:
+        self._index, self._loaded, self._members = _Index(name=os.urandom(16)), {}, {}
+
+    def sweep(self) -> None:
+        """There are no files."""
+
+    def _keep(self, name: str, segment: Segment, index: _Index) -> None:
+        self._index = index
+
+    def _drop(self, names: Sequence[str]) -> None:
+        for each in names:
+            self._loaded.pop(each, None)
+
+    def members(self, version: str) -> Mask | None:
+        return self._members.get(version)
+
+    def keep_members(self, version: str, mask: Mask) -> None:
+        self._members[version] = mask
+
+    def versions(self) -> list[str]:
+        return list(reversed(self._members))
 
 
 def _read(path: Path, kind: type[_Kind]) -> _Kind | None:
