@@ -18,8 +18,6 @@ from voyager.models.network import Network
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES
-from voyager.schema.partial import partial_decoder
 from voyager.train.augment import parse_augmentation
 from voyager.train.config import TrainConfig
 from voyager.train.loader import usable_cores
@@ -35,6 +33,7 @@ from voyager.train.renditions import (
 from voyager.train.sampling import Positions, balanced, by_value
 from voyager.train.targets import model_tasks
 from voyager.train.trainer import Material
+from voyager.train.validation import open_validation, refuse_single_classes
 from voyager.train.view import Question, View, open_view
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
@@ -94,7 +93,9 @@ def gather(
         sources=config.sampling == "sources",
     )
     view = open_view(repo, version, question, progress=progress)
-    validation = _validation(repo, version, config, view, progress)
+    validation = open_validation(
+        repo, version, view, config.validate, where=config.where, progress=progress
+    )
     rendition = _rendition(repo, view, config)
     source = PackSource(
         version.objects, view, rendition=rendition, cache=derived_cache(repo) if rendition else None
@@ -116,26 +117,6 @@ def _rendition(repo: Repository, view: View, config: TrainConfig) -> Rendition |
         return parse_rendition(config.rendition)
     how = parse_augmentation(config.augmentation)
     return choose_rendition(derived_cache(repo), view, how, config.size)
-
-
-def _validation(
-    repo: Repository, version: Dataset, config: TrainConfig, view: View, progress: Progress
-) -> View | None:
-    """The view of the validation split, None where it has no answers."""
-    if config.validate is None or config.validate not in splits(version):
-        return None
-    classes = {task: target.nodes for task, target in view.targets.items() if target.nodes}
-    question = Question(config.tasks, config.validate, view.scope, config.where, classes)
-    try:
-        return open_view(repo, version, question, progress=progress)
-    except UsageError:
-        return None
-
-
-def splits(version: Dataset) -> set[str]:
-    """The splits that a version has samples in."""
-    decode = partial_decoder({"split"})
-    return {decode(row).split for _, row in version.rows(SAMPLES)} - {None}
 
 
 def order_of(view: View, config: TrainConfig) -> Positions:
@@ -163,10 +144,7 @@ def order_of(view: View, config: TrainConfig) -> Positions:
 
 def make_network(config: TrainConfig, view: View, start: Path | None) -> tuple[Network, ModelCard]:
     """A network for the tasks of a view, its weights from the seed or its trunk from a file."""
-    for target in view.targets.values():
-        if target.kind in ("one", "many") and len(target.classes) < 2:
-            only = target.classes[0] if target.classes else "none"
-            raise UsageError(f"task '{target.task}' has one class alone to tell: {only}")
+    refuse_single_classes(view)
     card = ModelCard(config.model, config.size, model_tasks(view), config.embedding)
     torch.manual_seed(config.seed)
     if start is None:
