@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from voyager.store import files
 Scope: TypeAlias = Literal["image", "region"]
 TargetKind: TypeAlias = Literal["one", "many", "number", "bool"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _MOST_KEPT: Final = 16
 """Views that are kept; the longest unused go first."""
 _ABOUT: Final = "about.json"
@@ -67,7 +68,8 @@ class Question:
 
     `scope` None takes what the tasks are asked of. `classes` fixes the classes of tasks and their
     order, by node id; without it they are those that answers name. `unlabeled` keeps rows without
-    any answer. With `sources` the view says whose answer each row has.
+    any answer. With `sources` the view says whose answer each row has. Samples of the splits in
+    `without` are never among the rows, whatever `where` says.
     """
 
     tasks: tuple[str, ...]
@@ -77,12 +79,13 @@ class Question:
     classes: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     unlabeled: bool = False
     sources: bool = False
+    without: tuple[str, ...] = ()
 
     def as_json(self) -> list[Any]:
         """All that the view depends on, besides the snapshot."""
         fixed = {task: [node.hex() for node in nodes] for task, nodes in self.classes.items()}
         asked = [self.tasks, self.split, self.scope, self.where, fixed, self.unlabeled]
-        return [*asked, self.sources]
+        return [*asked, self.sources, self.without]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,12 +166,7 @@ def _outside_protected(version: Dataset, question: Question) -> Question:
             f"split '{question.split}' is protected: training never reads it",
             hint="vgr train --split train",
         )
-    if question.split is not None:
-        return question
-    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in protected)
-    outside = f"(split is null or split not in ({listed}))"
-    where = outside if question.where is None else f"({question.where}) and {outside}"
-    return replace(question, where=where)
+    return replace(question, without=protected)
 
 
 def _name(version: Dataset, question: Question) -> str:
@@ -188,14 +186,17 @@ _OPTIONAL: Final = ("regions", "boxes", "sources")
 def _keep(folder: Path, view: View) -> View | None:
     """Write a view into the cache and map it from there; None where it cannot be written."""
     try:
-        making = folder.with_name(f"{folder.name}.{blake3(bytes(view.uids[:1])).hexdigest()[:4]}")
+        making = folder.with_name(f"{folder.name}.{os.getpid()}")
         files.remove_tree(making)
         files.make_folder(making)
+        sums = {}
         for name, array in _arrays(view).items():
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
             files.create(making / f"{name}.npy", buffer.getbuffer())
-        files.create(making / _ABOUT, json.dumps(_about(view)).encode())
+            sums[name] = blake3(buffer.getbuffer()).hexdigest()
+        about = json.dumps(_about(view) | {"sums": sums}).encode()
+        files.create(making / _ABOUT, blake3(about).hexdigest().encode() + b"\n" + about)
         files.remove_tree(folder)
         files.rename(making, folder)
         _forget_oldest(folder.parent)
@@ -219,7 +220,6 @@ def _about(view: View) -> dict[str, Any]:
         "scope": view.scope,
         "split": view.split,
         "skipped": dict(view.skipped),
-        "arrays": [name for name in _OPTIONAL if getattr(view, name) is not None],
         "source_names": view.source_names,
         "targets": [
             [target.task, target.kind, target.classes, [node.hex() for node in target.nodes]]
@@ -231,22 +231,25 @@ def _about(view: View) -> dict[str, Any]:
 def _read(folder: Path, commit: bytes) -> View | None:
     """The view in a folder of the cache, None where there is none that can be read."""
     try:
-        about = json.loads((folder / _ABOUT).read_bytes())
-        arrays: dict[str, Any] = dict.fromkeys(_OPTIONAL)
-        arrays |= {name: _mapped(folder, name) for name in (*_ARRAYS, *about["arrays"])}
+        checksum, _, encoded = (folder / _ABOUT).read_bytes().partition(b"\n")
+        if checksum != blake3(encoded).hexdigest().encode():
+            return None
+        about = json.loads(encoded)
+        found = {name: _mapped(folder, name, known) for name, known in about["sums"].items()}
+        arrays: dict[str, Any] = {name: found.get(name) for name in (*_ARRAYS, *_OPTIONAL)}
         targets = [
             Target(
                 task,
                 kind,
                 tuple(classes),
                 tuple(map(bytes.fromhex, nodes)),
-                _mapped(folder, f"values-{number}"),
-                _mapped(folder, f"known-{number}") if kind == "many" else None,
+                found[f"values-{number}"],
+                found.get(f"known-{number}"),
             )
             for number, (task, kind, classes, nodes) in enumerate(about["targets"])
         ]
         (folder / _ABOUT).touch()
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError):
         return None
     return View(
         commit=commit,
@@ -259,8 +262,12 @@ def _read(folder: Path, commit: bytes) -> View | None:
     )
 
 
-def _mapped(folder: Path, name: str) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+def _mapped(folder: Path, name: str, checksum: str) -> NDArray[Any]:
+    """An array of the cache; ValueError for one that is not as it was written."""
+    path = folder / f"{name}.npy"
+    if blake3().update_mmap(path).hexdigest() != checksum:
+        raise ValueError(f"{path} is damaged")
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 

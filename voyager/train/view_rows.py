@@ -147,6 +147,8 @@ def _chosen(version: Dataset, question: Question, samples: pa.Table) -> Mask:
     chosen = np.ones(samples.num_rows, np.bool_)
     if question.split is not None:
         chosen &= truths(pc.equal(samples["split"], question.split))
+    if question.without:
+        chosen &= ~truths(pc.is_in(samples["split"].cast(pa.string()), pa.array(question.without)))
     if question.where is not None:
         from voyager.repo.where import keys_where
 
@@ -353,6 +355,11 @@ def _note_coverage(
             known[rows] = 1
         elif sample.coverage.get(whole) == "partial":
             known[rows] = values[rows]
+        for node, column in place.items():
+            if sample.coverage.get(coverage_key(name, node)) == "exhaustive":
+                known[rows, column] = 1
+            elif sample.coverage.get(coverage_key(name, node)) == "partial":
+                known[rows, column] = values[rows, column]
         for node in sample.negatives.get(name, ()):
             if node in place:
                 known[rows, place[node]] = 1
