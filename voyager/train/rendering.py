@@ -32,8 +32,10 @@ _SPARE: Final = 4
 """A JPEG is decoded in small where so many times the pixels of a side of the result are left: that
 moves levels by 0.2 of 255 on average, and a photograph of a telephone comes in half the time."""
 
-_SAME: Final = 0.75
-"""A box that many pixels larger or smaller than the result is cut out as it is, not resized."""
+_LARGER: Final = 0.75
+_BESIDE: Final = 0.3
+"""By how many pixels a box may be larger or smaller than the result, and lie beside whole pixels,
+to be cut out as it is and not resized."""
 
 _SIDEWAYS: Final = (5, 6, 7, 8)
 """Orientations in which width and height change places."""
@@ -125,12 +127,17 @@ def _draw(whole: Image | Pixels, change: Change, frame: tuple[float, float], out
 
 
 def _same_size(pixels: Pixels, box: Sides, side: int) -> Pixels | None:
-    """The pixels of a box that is as large as the result, but for less than one; else None."""
-    if max(abs(box[2] - box[0] - side), abs(box[3] - box[1] - side)) >= _SAME:
-        return None
+    """The pixels of a box that is as large as the result and begins at a pixel, about; else None.
+
+    About, since the sides of a rendition are rounded.
+    """
+    left, top = round(box[0]), round(box[1])
+    larger = max(abs(box[2] - box[0] - side), abs(box[3] - box[1] - side))
+    beside = max(abs(box[0] - left), abs(box[1] - top))
     high, wide = pixels.shape[:2]
-    left, top = min(round(box[0]), wide - side), min(round(box[1]), high - side)
-    return None if min(left, top) < 0 else pixels[top : top + side, left : left + side]
+    if larger >= _LARGER or beside >= _BESIDE or left + side > wide or top + side > high:
+        return None
+    return pixels[top : top + side, left : left + side]
 
 
 def _resized(image: Image, box: Sides, side: int) -> Image:
