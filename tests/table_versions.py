@@ -23,6 +23,7 @@ from voyager.schema import (
     Polygon,
     Region,
     Sample,
+    coverage_key,
     encode_sample,
     sample_uid,
 )
@@ -135,6 +136,11 @@ def shop() -> Dataset:
             ),
         ),
         negatives={"category": (person,)},
+        coverage={
+            "category": "exhaustive",
+            coverage_key("colour", blue): "exhaustive",
+            "scene": "partial",
+        },
         meta={"price": 3, "tags": ["new", "blue"], "ok": True, "Size": 1},
         group=Group(id="drive", view="left", index=4, time=0.5),
     )

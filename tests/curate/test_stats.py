@@ -25,7 +25,7 @@ from table_versions import blood, shop, version_of
 import voyager
 from voyager.commands.bars import bar, heights
 from voyager.curate.comparison import compare
-from voyager.curate.figures import ClassCount, Stats
+from voyager.curate.figures import ClassCount, CoverageCount, Stats
 from voyager.curate.plots import Label as BarLabel
 from voyager.curate.plots import Series, bars, histogram, legend
 from voyager.curate.stats import stats
@@ -226,8 +226,11 @@ def test_what_three_samples_say() -> None:
     assert (scene.answered, scene.disagree, scene.unanswered) == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     assert tasks["colour", "region"].answered == (1, 0, 0)
     assert ("category", "image") not in tasks  # asked of both, and said of regions alone
-    (coverage,) = found.coverage
-    assert (coverage.task, coverage.negatives, coverage.unknown) == ("category", 1, 3)
+    assert found.coverage == (
+        CoverageCount("category", None, exhaustive=1, partial=0, unknown=2, negatives=1),
+        CoverageCount("colour", "blue", exhaustive=1, partial=0, unknown=2, negatives=0),
+        CoverageCount("scene", None, exhaustive=0, partial=1, unknown=2, negatives=0),
+    )
     upright = measure(found, "aspect", "image")
     assert (upright.low, upright.high) == (pytest.approx(640 / 480), 2.0)  # one is turned
 

@@ -28,7 +28,7 @@ from voyager.repo.table_plan import TablePlan
 from voyager.repo.table_view import TableView
 from voyager.repo.tables import Tables
 from voyager.repo.vocabulary import vocabulary_changes
-from voyager.schema import Box, Image, Label, Region, Sample, encode_sample
+from voyager.schema import Box, Image, Label, Region, Sample, coverage_key, encode_sample
 from voyager.schema.taxonomy_merge import merge
 from voyager.schema.taxonomy_paths import Place
 from voyager.schema.taxonomy_verbs import bury, move
@@ -132,6 +132,11 @@ edited = st.builds(
     meta=st.dictionaries(st.sampled_from(["price", "Price", "tags"]), values, max_size=3),
     negatives=st.dictionaries(
         st.just("category"), st.lists(st.sampled_from(NODES), max_size=2).map(tuple), max_size=1
+    ),
+    coverage=st.dictionaries(
+        st.sampled_from(["category", *(coverage_key("category", node) for node in NODES)]),
+        st.sampled_from(["partial", "exhaustive"]),
+        max_size=2,
     ),
 )
 versions = st.dictionaries(st.sampled_from(KEYS), edited, max_size=4)

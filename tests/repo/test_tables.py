@@ -58,6 +58,7 @@ def test_samples() -> None:
     assert rows_of("samples", "held") == [None, "near", None]
     assert rows_of("samples", "labels", "regions") == [(6, 2), (2, 1), (0, 0)]
     assert rows_of("samples", "negatives") == [["person"], [], []]
+    assert rows_of("samples", "exhaustive") == [["category", "colour:blue"], [], []]
 
 
 def test_classes_are_answers() -> None:

@@ -51,6 +51,8 @@ ZEROS = "00" * 15
         ("regions > 1", [A]),
         ("labels = 2", [B]),
         ("list_contains(negatives, 'person')", [A]),
+        ("list_contains(exhaustive, 'category')", [A]),
+        ("list_contains(exhaustive, 'scene')", []),
         ("state = 'pending' or held is not null", [B]),
         ("orientation <> 1", [B]),
         ("key in (select key from labels where kind = 'model')", [A]),
@@ -370,6 +372,7 @@ def test_documented_expressions(expression: str) -> None:
         "uid in (select uid from answers where disagree)",
         "answers.indoor or answers.\"Width\" = 'wide' or width = 100",
         "list_contains(negatives, 'person') or conflicted or state = 'purged'",
+        "list_contains(exhaustive, 'colour:blue')",
     ],
 )
 def test_kept_columns_choose_the_same(expression: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,10 @@ class Answers:
             self._paths[task, node] = found
         return found
 
+    def scope(self, task: str, node: NodeId | None) -> str:
+        """What a coverage is about: a task, or a class of it as TASK:PATH."""
+        return task if node is None else f"{task}:{self.path(task, node)}"
+
     def word(self, label: Label) -> str:
         """A label's value as text: a path, a text, a number, yes or no."""
         if label.node is not None:

@@ -129,6 +129,13 @@ SAMPLES = (
         ("negatives",),
     ),
     Column(
+        "exhaustive",
+        TEXTS,
+        "what is labeled completely: tasks, and classes as TASK:PATH",
+        SampleRows.exhaustive,
+        ("coverage",),
+    ),
+    Column(
         CLASSES,
         COUNTS,
         "for has()",

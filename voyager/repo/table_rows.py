@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from voyager.repo.table_answers import Answered, Answers, read_labels
 from voyager.repo.table_types import column_array, plain_text
-from voyager.schema import Label
+from voyager.schema import Label, parse_coverage_key
 from voyager.schema.encoded_geometry import measure_maps, open_map, part_count, shape_name
 from voyager.schema.rle import Load
 from voyager.schema.task import Answer
@@ -144,6 +144,19 @@ class SampleRows(_Answering):
         path = self.answers.path
         return [
             [path(task, node) for task, nodes in sample.negatives.items() for node in nodes]
+            for sample in self.samples
+        ]
+
+    def exhaustive(self) -> list[Sequence[str]]:
+        scope = self.answers.scope
+        return [
+            [
+                scope(*parse_coverage_key(key))
+                for key, level in sample.coverage.items()
+                if level == "exhaustive"
+            ]
+            if sample.coverage
+            else ()
             for sample in self.samples
         ]
 

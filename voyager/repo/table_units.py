@@ -26,13 +26,13 @@ ROWS: Final = "#"
 IMAGE_CLASSES, REGION_CLASSES = "image classes", "region classes"
 META_NAMES, META_VALUES = "meta names", "meta values"
 
-_NODE, _TEXT = "n", "t"
-"""First letters of what is said: the node of a task, or a text as it is."""
+_NODE, _TEXT, _SCOPE = "n", "t", "s"
+"""First letters of what is said: the node of a task, a text as it is, a node with its task."""
 
 _UNIQUE = frozenset(("key", "uid", "region", "blob", "uri", "to_uid", "to_region", "origin_id"))
 """Columns whose texts are all different: codes would only be longer."""
 
-SAID = frozenset(("classes", "negatives", "value", IMAGE_CLASSES, REGION_CLASSES))
+SAID = frozenset(("classes", "negatives", "exhaustive", "value", IMAGE_CLASSES, REGION_CLASSES))
 """Units whose words are said, and mean what the classes of a version are called."""
 
 
@@ -68,6 +68,9 @@ class NeutralAnswers(Answers):
     def path(self, task: str, node: NodeId) -> str:
         return f"{_NODE}{task}\0{node.hex()}"
 
+    def scope(self, task: str, node: NodeId | None) -> str:
+        return _TEXT + task if node is None else _SCOPE + self.path(task, node)[1:]
+
     def word(self, label: Label) -> str:
         if label.node is not None:
             return self.path(label.task, label.node)
@@ -93,18 +96,21 @@ _NO_NUMBERS = _NoNumbers()
 
 def node_of(word: str) -> tuple[str, NodeId] | None:
     """(task, node) of what is said; None for a text."""
-    if not word.startswith(_NODE):
-        return None
+    return _parted(word) if word.startswith(_NODE) else None
+
+
+def _parted(word: str) -> tuple[str, NodeId]:
     task, _, node = word[1:].rpartition("\0")
     return task, bytes.fromhex(node)
 
 
 def spoken(word: str, vocabulary: Vocabulary) -> str:
     """What is said in the words of a version."""
-    said = node_of(word)
-    if said is None:
+    if word.startswith(_TEXT):
         return word[1:]
-    return vocabulary.resolve(*said) or said[1].hex()
+    task, node = _parted(word)
+    path = vocabulary.resolve(task, node) or node.hex()
+    return f"{task}:{path}" if word.startswith(_SCOPE) else path
 
 
 def unit_of(table: str, name: str, vocabulary: Vocabulary) -> Unit:

@@ -401,7 +401,10 @@ def _sorted_sets(
     import numpy as np
 
     owners = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-    found = np.unique(owners * kinds + codes)
+    found = np.sort(owners * kinds + codes)  # np.unique hashes these, and takes minutes
+    first = np.ones(len(found), bool)
+    np.not_equal(found[1:], found[:-1], out=first[1:])
+    found = found[first]
     return (found % kinds).astype(np.int32), np.bincount(found // kinds, minlength=len(counts))
 
 
