@@ -95,6 +95,24 @@ def test_a_bar_comes_late_and_goes_away(world: World, monkeypatch: pytest.Monkey
     assert quiet.progress("x") is Context.progress(quiet, "y")
 
 
+@pytest.mark.parametrize(("columns", "told"), [("120", True), ("60", False)])
+def test_a_bar_tells_how_fast_where_it_has_room(
+    columns: str, told: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(module, "_BAR_AFTER", 0.0)
+    monkeypatch.setattr(module, "_BAR_EVERY", 0.0)
+    err = Terminal()
+    monkeypatch.setattr(sys, "stderr", err)
+    ctx = Context()
+    progress = ctx.progress("deriving")
+    for done in range(0, 50_000, 10_000):
+        progress(done, 50_000)
+    ctx.close()
+    assert ("/s" in err.getvalue()) is told
+
+
 def test_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a" / "b").mkdir(parents=True)

@@ -41,6 +41,8 @@ _STYLES = {
 _encode_line = jsonlib.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BAR_AFTER = 1.0  # seconds; shorter work shows no bar
 _BAR_EVERY = 0.05
+_RATE_FROM = 90
+"""Columns of a terminal from which on a bar has room for a rate."""
 
 
 class Context:
@@ -236,15 +238,26 @@ class _Bar:
             DownloadColumn,
             MofNCompleteColumn,
             Progress,
+            ProgressColumn,
+            Task,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
+        from rich.text import Text
 
-        counts = (
-            (DownloadColumn(), TransferSpeedColumn()) if self.sizes else (MofNCompleteColumn(),)
-        )
+        class _Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(_rate_text(task.speed), style="progress.data.speed")
+
+        console = Console(file=self.stream)
+        if self.sizes:
+            counts: tuple[ProgressColumn, ...] = DownloadColumn(), TransferSpeedColumn()
+        elif console.width >= _RATE_FROM:
+            counts = MofNCompleteColumn(), _Rate()
+        else:
+            counts = (MofNCompleteColumn(),)
         columns = ("{task.description}", BarColumn(), *counts, TimeRemainingColumn())
-        bar = Progress(*columns, console=Console(file=self.stream), transient=True)
+        bar = Progress(*columns, console=console, transient=True)
         bar.start()
         return bar, bar.add_task(self.label, total=None)
 
@@ -252,6 +265,11 @@ class _Bar:
         if self.rich is not None:
             self.rich.stop()
         self.rich = self.task = None
+
+
+def _rate_text(speed: float | None) -> str:
+    """`1,234/s`; nothing while it is not known, or for work of a few large steps."""
+    return f"{speed:,.0f}/s" if speed is not None and speed >= 1 else ""
 
 
 def _no_progress(_done: int, _total: int | None) -> None:
