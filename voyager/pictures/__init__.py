@@ -10,7 +10,16 @@ from voyager.derived.decode import MOST_PIXELS
 from voyager.pictures.crops import Side, before_after, crop, data_uri, picture_of, window_around
 from voyager.pictures.frame import Frame, ReadBlob, blank, frame_of, read_frame
 from voyager.pictures.overlay import Mark, Pen, draw
-from voyager.pictures.page import Card, Page, Picture, Row, render, render_body, render_to
+from voyager.pictures.page import (
+    Card,
+    Page,
+    Picture,
+    Row,
+    render,
+    render_body,
+    render_cards,
+    render_to,
+)
 from voyager.pictures.palette import PALETTE, Colour, colour_of, colours_of
 from voyager.pictures.regions import (
     Legend,
@@ -51,6 +60,7 @@ __all__ = [
     "region_marks",
     "render",
     "render_body",
+    "render_cards",
     "render_to",
     "sample_marks",
     "sample_notes",

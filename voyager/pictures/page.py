@@ -101,6 +101,18 @@ def render_body(title: str, subtitle: str, body: str, style: str) -> str:
     return f"{head}<main>\n{body}</main>\n</body>\n</html>\n"
 
 
+def render_cards(cards: Iterable[Card], colours: Mapping[str, Colour] | None = None) -> str:
+    """Cards in their sections, as HTML to stand in the body of a page."""
+    parts: list[str] = []
+    section = None
+    for card in cards:
+        if card.section != section:
+            parts.append(_section(card.section, first=section is None))
+            section = card.section
+        parts.append(_card(card, colours or {}))
+    return "".join(parts) + ("</ol>\n</section>\n" if parts else "")
+
+
 def _head(page: Page) -> str:
     script = f"script-src '{_digest(_source('page.js'))}'"
     head = _start(page.title, page.subtitle, _style(page.colours.values()), script)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voyager.errors import UsageError
 from voyager.repo.sandbox import Fault, fault_of, open_sandbox, reason_of
-from voyager.repo.sql_tables import FUNCTIONS, Source, Sources
+from voyager.repo.sql_tables import FUNCTIONS, WHOLE, Source, Sources
 from voyager.repo.sql_text import SqlText
 from voyager.repo.table_building import Progress
 from voyager.repo.table_columns import TABLES
@@ -43,8 +43,8 @@ def sql(version: Dataset, query: str, *, progress: Progress = lambda *_: None) -
     """The rows that a query gives; `samples`, `regions`, … are those of the version.
 
     `samples('v1')` is the table of another version, `samples('staged')` that of the staged one,
-    `predictions('NAME')` that of a prediction set. UsageError for what does not read, NotFoundError
-    for an unknown version.
+    `predictions('NAME')` that of a prediction set; `runs` and `run_metrics` are those of the
+    repository. UsageError for what does not read, NotFoundError for an unknown version.
     """
     needs_arrow()
     if not query.strip():
@@ -59,7 +59,7 @@ class _Query:
     def __init__(self, connection: duckdb.DuckDBPyConnection, sources: Sources, query: str) -> None:
         self._connection = connection
         self._sources = sources
-        self._text = SqlText(query, tables=TABLES, functions=[*TABLES, *FUNCTIONS])
+        self._text = SqlText(query, tables=[*TABLES, *WHOLE], functions=[*TABLES, *FUNCTIONS])
         self._tables: list[tuple[str, Source]] = [
             (name, sources.open(call)) for name, call in self._text.calls.items()
         ]
@@ -201,10 +201,10 @@ class _Query:
     def _meant(self, fault: Fault) -> str:
         """What may have been meant, or where to look."""
         if fault.kind == "Permission":
-            return f"a query reads {', '.join(TABLES)}, and predictions('NAME')"
+            return f"a query reads {', '.join([*TABLES, *WHOLE])}, and predictions('NAME')"
         if fault.name is None:
             return _HINT
-        known: list[str] = [*TABLES, *FUNCTIONS]
+        known: list[str] = [*TABLES, *WHOLE, *FUNCTIONS]
         if "column" in fault.message:
             columns = (column.name for table in TABLES.values() for column in table.columns)
             names = [name for name in columns if not name.startswith("__")]

@@ -1,6 +1,6 @@
 """What a query can read: the tables of versions, and tables of other things by name.
 
-`FUNCTIONS` is where another kind of table is added: a name, and what opens it.
+`FUNCTIONS` and `WHOLE` are where another kind of table is added: a name, and what opens it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from voyager.repo.table_building import Progress
 from voyager.repo.table_columns import TABLES
 from voyager.repo.table_frame import store_of
 from voyager.repo.table_plan import META
+from voyager.repo.table_runs import METRIC_COLUMNS, RUN_COLUMNS, RunTable
 from voyager.repo.table_view import TableView, ViewColumn
 from voyager.store.history import read_commit
 from voyager.store.objectstore import Store
@@ -76,7 +77,8 @@ class Sources:
         """What a call names; NotFoundError for an unknown version or set."""
         if call.table in TABLES:
             return VersionTable(self.view(call.argument), call.table)
-        assert call.argument is not None
+        if call.argument is None:
+            return WHOLE[call.table](self)
         return FUNCTIONS[call.table](self, call.argument)
 
     def view(self, revision: str | None = None) -> TableView:
@@ -122,4 +124,10 @@ FUNCTIONS: Final[dict[str, Callable[[Sources, str], Source]]] = {
 }
 """Tables that are of no version: name → what opens the one of that argument."""
 
-__all__ = ["FUNCTIONS", "META", "STAGED", "Source", "Sources", "version_at"]
+WHOLE: Final[dict[str, Callable[[Sources], Source]]] = {
+    "runs": lambda sources: RunTable(lambda: sources.store, RUN_COLUMNS),
+    "run_metrics": lambda sources: RunTable(lambda: sources.store, METRIC_COLUMNS),
+}
+"""Tables of the whole repository: name → what opens it."""
+
+__all__ = ["FUNCTIONS", "META", "STAGED", "WHOLE", "Source", "Sources", "version_at"]

@@ -113,7 +113,7 @@ def _compare_task(task: str, first: Evaluation, other: Evaluation) -> TaskCompar
     if one.kind == "many":
         one, two = _narrowed(one, places[0]), _narrowed(two, places[1])
     elif one.kind == "one":
-        both = (one.values >= 0) & (two.values >= 0)
+        both = np.asarray((one.values >= 0) & (two.values >= 0), np.bool_)
         one, two = one.only(both), two.only(both)
     if not len(one):
         raise UsageError(f"no row has an answer to task '{task}' that both runs know")
@@ -153,8 +153,8 @@ def _shared_classes(
 
 def _same_rows(one: Graded, two: Graded, first: View, other: View) -> tuple[Graded, Graded]:
     """What both say of the rows that both were asked about, in the same order."""
-    ids = [_ids(view, graded.rows) for view, graded in ((first, one), (other, two))]
-    _, left, right = np.intersect1d(*ids, assume_unique=True, return_indices=True)
+    ids, others = _ids(first, one.rows), _ids(other, two.rows)
+    _, left, right = np.intersect1d(ids, others, assume_unique=True, return_indices=True)
     order = np.argsort(left)
     return one.only(left[order]), two.only(right[order])
 
@@ -180,7 +180,7 @@ def _narrowed(graded: Graded, places: Sequence[int]) -> Graded:
         known,
         graded.logits[:, places],
     )
-    return narrowed.only(known.any(axis=1))
+    return narrowed.only(np.asarray(known.any(axis=1), np.bool_))
 
 
 # -- differences -----------------------------------------------------------------------------------

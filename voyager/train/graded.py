@@ -16,6 +16,7 @@ Mask = NDArray[np.bool_]
 
 TRUTHS: Final = ("false", "true")
 """The classes of a task of yes and no."""
+_TOP: Final = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +72,14 @@ class Graded:
             same = (self.logits > 0) == (self.values > 0)
             return np.asarray((same | (self.known == 0)).all(axis=1))
         return np.asarray(self.guesses == self.values)
+
+    @property
+    def in_top(self) -> Mask | None:
+        """Whether the true class is among the five that are likeliest; None where all are."""
+        if self.kind != "one" or self.logits.shape[1] <= _TOP:
+            return None
+        best = np.argpartition(-self.logits, _TOP - 1, axis=1)[:, :_TOP]
+        return np.asarray((best == self.values[:, None]).any(axis=1))
 
     def scored(self) -> Iterator[tuple[str, Mask, NDArray[np.float32], Mask]]:
         """Of each class whether it is there and how surely it is said to be, over some rows.

@@ -25,6 +25,7 @@ _WORK: Final = 200_000_000
 """Numbers (draws times rows times classes) that drawing row by row is worth."""
 _AT_ONCE: Final = 4_000_000
 _PERCENT: Final = (2.5, 97.5)
+_ONE_SIDE: Final = 0.025
 
 
 class Figure(NamedTuple):
@@ -49,11 +50,18 @@ def generator_of(*words: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
 
 
-def figure(value: float, drawn: Draws) -> Figure:
-    """A measure with the middle 95 % of what was drawn."""
+def figure(value: float, drawn: Draws, *, rows: int | None = None) -> Figure:
+    """A measure with the middle 95 % of what was drawn.
+
+    Where all of so many `rows` are right, or none, every draw is the same: then the bound is the
+    share at which that would still come in one case of forty.
+    """
     finite = drawn[np.isfinite(drawn)]
     if len(finite) < _LEAST_DRAWS // 2:
         return Figure(value)
+    if rows is not None and value in (0, 1) and (finite == value).all():
+        far = _ONE_SIDE ** (1 / rows)
+        return Figure(value, far, 1.0) if value else Figure(value, 0.0, 1 - far)
     low, high = np.percentile(finite, _PERCENT).tolist()
     return Figure(value, low, high)
 
@@ -148,25 +156,37 @@ def draw_measures(graded: Graded, generator: np.random.Generator) -> dict[str, D
     """What the measures of a task come to when rows are drawn again, by name."""
     if not len(graded):
         return {}
-    found: dict[str, Draws] = {}
-    if graded.kind != "number":
-        values = graded.values if graded.kind != "many" else np.zeros(len(graded), np.int64)
-        sorts = sorts_of(values, graded.right)
-        draws = draw_sorts(sorts, generator)
-        if graded.kind == "many":
-            found["exact"] = share(draws, sorts.what[:, 1])
-        else:
-            found["accuracy"] = share(draws, sorts.what[:, 1])
-            found["balanced_accuracy"] = balanced(draws, sorts.what[:, 0], sorts.what[:, 1])
+    return {**_draw_shares(graded, generator), **_draw_orders(graded, generator)}
+
+
+def _draw_shares(graded: Graded, generator: np.random.Generator) -> dict[str, Draws]:
+    """The measures of what is right or wrong."""
+    if graded.kind == "number":
+        return {}
+    right, in_top = graded.right, graded.in_top
+    values = np.zeros(len(graded), np.int64) if graded.kind == "many" else graded.values
+    sorts = sorts_of(values, right, right if in_top is None else in_top)
+    draws, (classes, rights, tops) = draw_sorts(sorts, generator), sorts.what.T
+    if graded.kind == "many":
+        return {"exact": share(draws, rights)}
+    found = {
+        "accuracy": share(draws, rights),
+        "balanced_accuracy": balanced(draws, classes, rights),
+    }
+    return found if in_top is None else {**found, "top5": share(draws, tops)}
+
+
+def _draw_orders(graded: Graded, generator: np.random.Generator) -> dict[str, Draws]:
+    """The measures that are drawn row by row."""
     by_row = BY_ROW[graded.kind]
-    if by_row:
-        parts: dict[str, list[Draws]] = {name: [] for name in by_row}
-        classes = len(graded.classes) if graded.kind == "many" else 1
-        for draws in draw_rows(len(graded), generator, classes=classes):
-            for name, measure in by_row.items():
-                parts[name].append(measure(draws, graded))
-        found |= {name: np.concatenate(some) for name, some in parts.items()}
-    return found
+    if not by_row:
+        return {}
+    parts: dict[str, list[Draws]] = {name: [] for name in by_row}
+    classes = len(graded.classes) if graded.kind == "many" else 1
+    for draws in draw_rows(len(graded), generator, classes=classes):
+        for name, measure in by_row.items():
+            parts[name].append(measure(draws, graded))
+    return {name: np.concatenate(some) for name, some in parts.items()}
 
 
 BY_ROW: Final[Mapping[str, Mapping[str, Callable[[Draws, Graded], Draws]]]] = {

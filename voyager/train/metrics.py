@@ -51,15 +51,12 @@ def measure_task(graded: Graded) -> dict[str, float]:
 
 
 def _one(graded: Graded) -> dict[str, float]:
-    right, outputs = graded.right, graded.logits.shape[1]
+    right, in_top = graded.right, graded.in_top
     found = {
         "accuracy": _mean(right),
         "balanced_accuracy": balanced_accuracy(graded.values, right),
     }
-    if outputs > _TOP:
-        best = np.argpartition(-graded.logits, _TOP - 1, axis=1)[:, :_TOP]
-        found["top5"] = _mean((best == graded.values[:, None]).any(axis=1))
-    return found
+    return found if in_top is None else {**found, "top5": _mean(in_top)}
 
 
 def _bool(graded: Graded) -> dict[str, float]:
@@ -89,7 +86,6 @@ def _mean_precision(graded: Graded) -> float:
     return _mean([one for one in each if np.isfinite(one)])
 
 
-_TOP: Final = 5
 _MEASURES: Final[Mapping[str, Callable[[Graded], dict[str, float]]]] = {
     "one": _one,
     "bool": _bool,

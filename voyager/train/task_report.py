@@ -96,7 +96,19 @@ def figures_of(graded: Graded, *key: str) -> dict[str, Figure]:
     """The measures of some rows; `key` names them, so that the same draws are made each time."""
     drawn = draw_measures(graded, generator_of(graded.task, *key))
     return {
-        name: figure(value, drawn[name]) if name in drawn else Figure(value)
+        name: figure(value, drawn[name], rows=_alike(graded, name))
+        if name in drawn
+        else Figure(value)
         for name, value in measure_task(graded).items()
         if name not in ("count", "unknown")
     }
+
+
+def _alike(graded: Graded, name: str) -> int | None:
+    """How many rows a share is of; where classes count alike, so many of each as of the rarest."""
+    if name not in ("accuracy", "balanced_accuracy", "top5", "exact"):
+        return None
+    if name != "balanced_accuracy":
+        return len(graded)
+    _, counts = np.unique(graded.values, return_counts=True)
+    return int(len(counts) * counts.min())
