@@ -119,7 +119,7 @@ class Loader:
         self.size = size
         self.batch = batch
         self.seed = seed
-        self.augmentation = augmentation
+        self.augmentation = NONE if evaluate else augmentation
         self.evaluate = evaluate
         self.stats = LoaderStats()
         self.order: Positions = order or Order(len(view), seed)
