@@ -90,7 +90,7 @@ def default_embedder() -> Embedder:
 
 
 def open_embedder(name: str, *, device: str | None = None) -> Embedder:
-    """`default`, or the transformers model in a folder.
+    """`default`, the transformers model in a folder, or the checkpoint of a network in a file.
 
     `device` is cpu, cuda or mps; the fastest one there where it is None. Raises NotFoundError,
     InvalidDataError or UsageError for what is no model that can be used, and MissingExtraError
@@ -99,9 +99,14 @@ def open_embedder(name: str, *, device: str | None = None) -> Embedder:
     if name == DEFAULT:
         return default_embedder()
     folder = Path(name)
+    if folder.is_file():
+        from voyager.derived.checkpoint_embedder import open_checkpoint
+
+        return open_checkpoint(folder, device=device)
     if not folder.is_dir():
         raise NotFoundError(
-            f"no model {name!r}: neither {DEFAULT!r} nor a folder with a transformers model",
+            f"no model {name!r}: neither {DEFAULT!r}, nor a folder with a transformers model,"
+            " nor a checkpoint",
             path=folder,
         )
     from voyager.derived.transformer_embedder import open_folder

@@ -1,0 +1,125 @@
+"""The vectors of the rows of a view, from the cache of derived values or made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voyager.derived.computing import Read
+from voyager.derived.crops import crop_of
+from voyager.derived.embedded import Embeddings, Thing
+from voyager.derived.embeddings import DEFAULT, Embedder, open_embedder
+from voyager.derived.registry import Source
+from voyager.errors import NotFoundError
+from voyager.repo.dataset import Dataset
+from voyager.repo.deriving import derived_cache, image_reader
+from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.store import files
+from voyager.store.bulk import paused_gc
+from voyager.store.objects import ObjectReader
+from voyager.store.objectstore import Store
+from voyager.train.record import WEIGHTS, find_run
+from voyager.train.view import View
+
+_BROUGHT: Final = 256
+"""Images that are brought into a lazy clone at once."""
+
+
+class EmbeddedView(NamedTuple):
+    """The vectors (n, dims) in half precision of some rows of a view, by the ids of the samples.
+
+    What is computed of them does not depend on what the samples are called.
+    """
+
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float16]
+    broken: tuple[str, ...]
+    """Rows whose pictures could not be read, by name."""
+
+
+def open_model(repo: Repository, name: str) -> Embedder:
+    """`default`, a transformers model in a folder, a checkpoint in a file, or a network's run."""
+    if name == DEFAULT or Path(name).exists():
+        return open_embedder(name)
+    try:
+        run = find_run(repo, name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"no model '{name}': neither '{DEFAULT}', nor a folder, a checkpoint or a run",
+            hint="vgr runs",
+        ) from error
+    if WEIGHTS not in run.files:
+        raise NotFoundError(f"run {run.id} has no weights of a network", hint="vgr runs")
+    with TemporaryDirectory(prefix="vgr-") as folder:
+        path = Path(folder) / WEIGHTS
+        files.create_from(path, repo.store.iter_blob(run.files[WEIGHTS]))
+        return open_embedder(str(path))
+
+
+def embed_view(
+    repo: Repository,
+    version: Dataset,
+    view: View,
+    embedder: Embedder,
+    *,
+    progress: Progress = no_progress,
+) -> EmbeddedView:
+    """The vectors of a view; of crops where its rows are regions."""
+    order = _by_ids(view)
+    with paused_gc():
+        things = list(_things(view, order))
+        wanted = dict(things)
+        make = Embeddings(
+            derived_cache(repo), embedder, _bringing_reader(version.objects), progress
+        )
+        ids, found = make(wanted)
+        places = {one: place for place, one in enumerate(ids)}
+        at = np.fromiter((places.get(one, -1) for one, _ in things), np.int64, len(things))
+    there = at >= 0
+    broken = tuple(view.name(int(row)) for row in order[~there])
+    return EmbeddedView(order[there], np.asarray(found)[at[there]], broken)
+
+
+def _by_ids(view: View) -> NDArray[np.int64]:
+    """The rows in the order of the ids of their samples, then of their regions."""
+    ids = [view.uids] if view.regions is None else [view.regions, view.uids]
+    return np.lexsort([half for one in ids for half in _halves(one)])
+
+
+def _halves(ids: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+    both = np.ascontiguousarray(ids).view(">u8").astype(np.uint64)
+    return both[:, 1], both[:, 0]
+
+
+def _things(view: View, order: NDArray[np.int64]) -> Iterator[tuple[bytes, Thing]]:
+    """What is embedded for each row, with the id of its vector."""
+    if view.boxes is None:
+        for blob in map(bytes, view.blobs[order]):
+            yield blob, blob
+        return
+    boxes, sizes = view.boxes[order].tolist(), view.sizes[order].tolist()
+    for blob, box, (width, height) in zip(view.blobs[order], boxes, sizes, strict=True):
+        crop = crop_of(bytes(blob), tuple(box), width, height)
+        yield crop.id, crop
+
+
+def _bringing_reader(objects: ObjectReader) -> Read:
+    """A reader of images that first brings those which a lazy clone left out."""
+    read = image_reader(objects)
+    store = getattr(objects, "store", objects)
+    if not isinstance(store, Store) or store.lender is None:
+        return read
+    lender = store.lender
+
+    def bring_and_read(ids: Sequence[bytes]) -> Iterator[tuple[bytes, Source | None]]:
+        for first in range(0, len(ids), _BROUGHT):
+            some = ids[first : first + _BROUGHT]
+            lender.bring(set(some).difference(store.places(some)))
+            yield from read(some)
+
+    return bring_and_read
