@@ -33,7 +33,11 @@ def test_the_demo_checks_its_claims(world: World) -> None:
     result = world.vgr("demo")
     assert result.code == 0, result.text
     assert time.process_time() - start < 5
-    assert result.out.count("checked: ") == 11
+    assert result.out.count("checked: ") == 16
+    assert "  1.00  test/hat/3f0be386" in result.out
+    assert "same pixels as test/shoes/4797602a" in result.out
+    assert "footwear/sandals      2" in result.out
+    assert "<svg" in (world.cwd / "vgr-demo" / "stats.html").read_text()
     assert "has('footwear')\"\ntest/shoes/" in result.out
     assert "guard: dropped: 1 sample\n   train/shoes/more.jpg: same pixels as" in result.out
     assert "color: nothing → ours pink | theirs red" in result.out
@@ -48,6 +52,7 @@ def test_the_demo_checks_its_claims(world: World) -> None:
     assert with_file == (CLOTHING / "SOURCE.md").read_bytes()
 
 
+@pytest.mark.deep
 def test_the_demo_without_a_server(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "moto", None)
     result = world.vgr("demo")
@@ -67,11 +72,13 @@ def test_the_demo_as_json(world: World) -> None:
     }
     assert commands[0] == "vgr init"
     assert "vgr config user.name 'Demo'" in commands
-    assert len(told["checks"]) == 11
+    assert len(told["checks"]) == 16
 
 
 def test_the_demo_needs_no_extra(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voyager.commands.demo.find_spec", lambda name: None)
+    for name in ("duckdb", "pyarrow"):
+        monkeypatch.setitem(sys.modules, name, None)
     result = world.vgr("demo")
     assert result.code == 0, result.text
     assert "pip install 'voyager-vgr[sql]'." in result.out

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,9 @@ from voyager.commands.tour import Tour
 from voyager.errors import ExistsError
 from voyager.samples import BOXES, CLOTHING, copy_photos, photo_paths
 
+if TYPE_CHECKING:
+    from voyager.search.query import Hit
+
 _SHOWN_SAMPLES = ".../voyager/samples/clothing/*"
 _SHOWN_BOXES = ".../voyager/samples/boxes.json"
 _SANDALS = "test/shoes/4797602a-efe9-438d-859a-3db113007ef9.jpg"
@@ -28,6 +32,11 @@ _CAP = "test/hat/c399e385-258a-465c-95d1-ba216c16d7d1.jpg"
 _COLOURS = ["black", "pink"]
 _COPY = "train/shoes/more.jpg"
 _BEN = "Ben <ben@example.org>"
+_COUNTED = ("category", "boxes")
+_QUERY = (
+    "SELECT category, count(*) AS boxes, round(avg(area)) AS area"
+    " FROM regions GROUP BY category ORDER BY boxes DESC, category"
+)
 _NEXT = """
 What to try next, in {folder}:
   vgr status
@@ -35,6 +44,7 @@ What to try next, in {folder}:
   vgr diff --stat v1 v3
   vgr diff v2 v3 --key {hat}
   vgr blame {hat}
+  vgr search --like '{hat}#1' --html like.html
   vgr revert -m 1 HEAD
   vgr taxonomy mv category/footwear category/for-feet
   vgr ls -l cleanup test/hat
@@ -68,6 +78,10 @@ def run(
     ctx.say(_NEXT.format(folder=folder, hat=_HAT))
 
 
+def _has_sql() -> bool:
+    return bool(find_spec("duckdb") and find_spec("pyarrow"))
+
+
 class _Demo(Tour):
     """The tour of a hundred photographs."""
 
@@ -82,6 +96,8 @@ class _Demo(Tour):
         self._give_labels()
         self._work_apart()
         self._merge()
+        self._find()
+        self._ask()
         self._share()
         self._look(edited, renamed, deleted)
 
@@ -185,7 +201,7 @@ class _Demo(Tour):
         self.tell("An export remembers its commit: when nothing was edited, nothing comes back.")
         self.vgr("import yolo")
         self.check("the labels are as they were", self._said() == before)
-        if find_spec("duckdb") and find_spec("pyarrow"):
+        if _has_sql():
             self.tell("SQL chooses samples, in ls, diff, label, export and others.")
             self.vgr("""ls --where "split = 'test' and has('footwear')\"""")
         else:
@@ -224,6 +240,68 @@ class _Demo(Tour):
         self.check("the copy was dropped", _COPY not in self._keys("main"))
         self.vgr("guard check")
         self.vgr(f"blame {_HAT} --task color")
+
+    def _find(self) -> None:
+        """Search by words, by a picture and by an object in one, and what is there twice."""
+        self.tell("Find images by words, the words of classes above included…")
+        self.vgr("search 'footwear -sandals' -k 3")
+        found = {hit.key for hit in self._search("footwear -sandals")}
+        self.check("it has the shoes, and no sandals", bool(found) and _SANDALS not in found)
+        self.tell("… by a picture, and by one object in a picture: no model, no download.")
+        self.vgr(f"search --image {_HAT} -k 3")
+        self.vgr(f"search --like '{_CAP}#1' -k 3")
+        first = self._search(image=self.folder / _HAT)[0]
+        self.check(
+            "a photograph finds itself first", (first.key, round(first.score, 2)) == (_HAT, 1)
+        )
+        self.tell("What is there twice? On Ben's branch the copy is, which the guard kept out.")
+        self.vgr("duplicates ben --across train,test")
+        self.check("the copy on Ben's branch is found, and nothing on main", self._finds_copies())
+
+    def _search(self, text: str | None = None, *, image: Path | None = None) -> list[Hit]:
+        import voyager
+
+        with voyager.open(self.folder) as repo:
+            return list(voyager.search(repo, text, image=image))
+
+    def _finds_copies(self) -> bool:
+        import voyager
+        from voyager.curate.duplicates import find_duplicates
+
+        with voyager.open(self.folder) as repo:
+            pairs = [find_duplicates(repo, repo.at(name)).pairs for name in ("ben", "main")]
+        return [[(one.a, one.b) for one in each] for each in pairs] == [[(_SANDALS, _COPY)], []]
+
+    def _ask(self) -> None:
+        """One question in SQL, and the page of statistics."""
+        if not _has_sql():
+            self.tell("Left out here: vgr sql and vgr stats, for which [sql] is to be installed.")
+            return
+        self.tell("Any question, in SQL: how many boxes are there of what, and how large?")
+        self.vgr(f'sql "{_QUERY}"')
+        self.check("it counts what Python counts", self._boxes() == self._boxes_counted())
+        self.tell("What a version consists of, and what of it deserves a look, as a page.")
+        self.vgr("stats --pixels --html stats.html")
+        page = self.folder / "stats.html"
+        self.check(f"{page.resolve()} is there to be opened", page.stat().st_size > 0)
+
+    def _boxes(self) -> dict[str, int]:
+        """Boxes of each class, as SQL has them."""
+        import voyager
+
+        with voyager.open(self.folder) as repo:
+            found = voyager.sql(repo.at("main"), _QUERY)
+        return dict(zip(*(found.column(name).to_pylist() for name in _COUNTED), strict=True))
+
+    def _boxes_counted(self) -> dict[str, int]:
+        """The same, sample by sample."""
+        import voyager
+
+        with voyager.open(self.folder) as repo:
+            version = repo.at("main")
+            word = version.vocabulary.word
+            regions = (region for sample in version.values() for region in sample.regions)
+            return dict(Counter(word(label) for region in regions for label in region.labels))
 
     def _share(self) -> None:
         """Push, clone, and read a photograph in the clone; nothing of it stays."""
