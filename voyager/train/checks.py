@@ -29,8 +29,10 @@ def refuse_unfit(
     refuse_conflicts(version, "train on")
     warnings = []
     if not allow_dirty and repo.staging.overlay:
+        count = len(repo.staging.overlay)
+        said = "1 staged change is" if count == 1 else f"{count} staged changes are"
         raise StateError(
-            f"{len(repo.staging.overlay)} staged changes are in no commit, and would be left out",
+            f"{said} in no commit, and would be left out",
             hint="vgr commit, or vgr train --allow-dirty",
         )
     found = audit(repo, version, progress=progress)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
-from typing import Any, Final, Literal, TypeAlias, get_args
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from voyager.errors import InvalidDataError, UsageError
 from voyager.train.augment import parse_augmentation
@@ -104,13 +105,37 @@ class TrainConfig:
                 near = get_close_matches(name, known, 1)
                 hint = f"did you mean '{near[0]}'?" if near else None
                 raise InvalidDataError(f"no setting '{name}' of a training", hint=hint)
+            wanted = _misfit(name, said[name])
+            if wanted is not None:
+                raise InvalidDataError(f"{name} is {wanted}, not {said[name]!r}")
         values = dict(said)
-        values["tasks"] = tuple(values.get("tasks", ()))
-        values["task_weights"] = tuple(sorted(dict(values.get("task_weights", {})).items()))
         try:
+            values["tasks"] = tuple(values.get("tasks", ()))
+            values["task_weights"] = tuple(sorted(dict(values.get("task_weights", {})).items()))
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise InvalidDataError(f"no configuration of a training: {error}") from None
+
+
+_KINDS: Final[dict[object, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    NoneType: "null",
+}
+
+
+def _misfit(name: str, value: object) -> str | None:
+    """What a setting is, where a value is none of that."""
+    hint = get_type_hints(TrainConfig)[name]
+    if get_origin(hint) is tuple:
+        return None
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = tuple(str if get_origin(kind) is Literal else kind for kind in kinds)
+    if type(value) in kinds or (float in kinds and type(value) is int):
+        return None
+    return " or ".join(_KINDS[kind] for kind in kinds)
 
 
 _CHECKS: Final[dict[str, Callable[[TrainConfig], bool]]] = {

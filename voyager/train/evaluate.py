@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -19,16 +17,16 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.predictions import put_predictions
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.schema import Box, Image, Label, Region, Sample
-from voyager.store import files
-from voyager.train.config import TrainConfig
+from voyager.train.frozen import frozen_question, frozen_said, read_heads
 from voyager.train.graded import Graded, grade_all
 from voyager.train.loader import Loader
 from voyager.train.predict import predict
 from voyager.train.reading import PackSource
-from voyager.train.record import WEIGHTS, Run
+from voyager.train.record import Run
 from voyager.train.said import Said, probabilities
 from voyager.train.task_report import TaskReport, report
-from voyager.train.view import Question, Target, View, open_view
+from voyager.train.view import Question, Scope, Target, TargetKind, View, open_view
+from voyager.train.weights_file import weights_file
 
 ALL: Final = "all"
 """What stands for every split."""
@@ -59,12 +57,7 @@ class Evaluation:
 
 def open_network(repo: Repository, run: Run) -> tuple[Network, ModelCard]:
     """The network of a run; NotFoundError where its weights are not kept."""
-    if WEIGHTS not in run.files:
-        raise NotFoundError(f"run {run.id} has no weights", hint=f"vgr runs show {run.id}")
-    with TemporaryDirectory(prefix="vgr-") as folder:
-        path = Path(folder) / WEIGHTS
-        files.create_from(path, repo.store.iter_blob(run.files[WEIGHTS]))
-        return load_network(path)
+    return load_network(weights_file(repo, run))
 
 
 def evaluate(
@@ -75,7 +68,7 @@ def evaluate(
     *,
     split: str | None,
     where: str | None = None,
-    scope: Any = None,
+    scope: Scope | None = None,
     batch: int = 64,
     vectors: bool = False,
     device: torch.device,
@@ -87,13 +80,55 @@ def evaluate(
         for task in card.tasks
         if task.classes
     }
-    tasks = tuple(task.task for task in card.tasks)
-    question = Question(tasks, split, scope, where, classes)
-    view = open_view(repo, version, question, for_evaluation=True, progress=progress)
-    _check_kinds(card, view)
+    kinds = {task.task: task.kind for task in card.tasks}
+    question = Question(tuple(kinds), split, scope, where, classes)
+    view = _open(repo, version, question, kinds, progress)
     source = PackSource(version.objects, view)
     loader = Loader(source, view, size=card.size, batch=batch, evaluate=True)
     said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
+    return _evaluation(repo, version, question, view, said)
+
+
+def evaluate_frozen(
+    repo: Repository,
+    version: Dataset,
+    run: Run,
+    *,
+    split: str | None,
+    where: str | None = None,
+    scope: Scope | None = None,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Ask the heads of a run on a frozen model, as `evaluate` does a network."""
+    heads = read_heads(repo, run)
+    question = frozen_question(heads, split, where=where, scope=scope)
+    kinds = {task.task: task.kind for task in heads.tasks}
+    view = _open(repo, version, question, kinds, progress)
+    said = frozen_said(repo, version, run, view, vectors=True, progress=progress)
+    return _evaluation(repo, version, question, view, said)
+
+
+def _open(
+    repo: Repository,
+    version: Dataset,
+    question: Question,
+    kinds: Mapping[str, TargetKind],
+    progress: Progress,
+) -> View:
+    """The view of a question; InvalidDataError where a task wants other answers than are given."""
+    view = open_view(repo, version, question, for_evaluation=True, progress=progress)
+    for task, kind in kinds.items():
+        if view.targets[task].kind != kind:
+            raise InvalidDataError(
+                f"task '{task}' wants {view.targets[task].kind} here, and the run answers {kind}",
+                hint="vgr eval --at REV, a version in which the task is as it was",
+            )
+    return view
+
+
+def _evaluation(
+    repo: Repository, version: Dataset, question: Question, view: View, said: Said
+) -> Evaluation:
     unreadable = tuple(view.name(row) for row in np.flatnonzero(~said.valid).tolist())
     unknown = _unknown(repo, version, question, view)
     return Evaluation(view, said, grade_all(view, said), unknown, unreadable)
@@ -131,24 +166,15 @@ def _counts(target: Target) -> list[int]:
     return [int(count) for count in counts] if target.nodes else []
 
 
-def _check_kinds(card: ModelCard, view: View) -> None:
-    for task in card.tasks:
-        if view.targets[task.task].kind != task.kind:
-            raise InvalidDataError(
-                f"task '{task.task}' wants {view.targets[task.task].kind} here, and the network"
-                f" answers {task.kind}",
-                hint="vgr eval --at REV, a version in which the task is as it was",
-            )
-
-
 def trained_on(repo: Repository, run: Run, view: View) -> int:
     """How many rows show a picture that a run was trained on, as far as its commit is here."""
-    config = TrainConfig.from_dict(run.record.config)
+    config = run.record.config
     try:
         version = repo.at(run.commit.hex())
     except NotFoundError:
         return 0
-    question = Question(config.tasks, config.split, config.scope, config.where)
+    scope, where = config.get("scope"), config.get("where")
+    question = Question(tuple(config["tasks"]), config.get("split"), scope, where)
     known = {bytes(blob) for blob in open_view(repo, version, question).blobs}
     return sum(bytes(blob) in known for blob in view.blobs)
 

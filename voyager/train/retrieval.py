@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from voyager.train.intervals import generator_of
 
 NEAREST: Final = (1, 5, 10)
-_QUERIES: Final = 20_000
+_WORK: Final = 400_000_000
+"""Likenesses that are looked at in all."""
 _AT_ONCE: Final = 16_000_000
 """Likenesses that are held at once."""
 
@@ -20,18 +21,19 @@ Floats = NDArray[Any]
 def retrieval(vectors: NDArray[np.float32], classes: NDArray[Any]) -> dict[str, float]:
     """recall_1, recall_5, recall_10 and retrieval_map of unit vectors whose classes are known.
 
-    Every row is looked for among all others; of very many rows 20,000 are. Those that have no other
-    of their class are not looked for. Recall is the share that find one of theirs among the nearest
-    k; ties count against it. Precision counts all of the class, ties as one step, so that the order
-    of rows does not matter. Nothing where there is nothing to look for.
+    Every row is looked for among all others; of more than 20,000 rows only some are. Those that
+    have no other of their class are not looked for. Recall is the share that find one of theirs
+    among the nearest k; ties count against it. Precision counts all of the class, ties as one step,
+    so that the order of rows does not matter. Nothing where there is nothing to look for.
     """
     _, classes, counts = np.unique(classes, return_inverse=True, return_counts=True)
     queries = np.flatnonzero(counts[classes] > 1)
     if not len(queries):
         return {}
-    if len(queries) > _QUERIES:
+    most = max(_WORK // len(vectors), 1)
+    if len(queries) > most:
         generator = generator_of("retrieval", str(len(classes)))
-        queries = np.sort(generator.choice(queries, _QUERIES, replace=False))
+        queries = np.sort(generator.choice(queries, most, replace=False))
     nearest = np.zeros(len(NEAREST))
     precision = 0.0
     members = [np.flatnonzero(classes == one) for one in range(len(counts))]

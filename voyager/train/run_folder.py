@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from voyager.errors import InvalidDataError, NotFoundError
+from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
 from voyager.repo.repository import Repository
 from voyager.store import files
 from voyager.train.record import LOG, Record
@@ -17,6 +17,8 @@ from voyager.train.record import LOG, Record
 _RECORD: Final = "record.json"
 _CHECKPOINT: Final = "checkpoint.pt"
 _LOCK: Final = "lock"
+_REMOVED: Final = "removed-runs/"
+"""Values of the store: folders that somebody removed, which wait for gc (spec 6.2)."""
 
 
 class RunFolder:
@@ -39,6 +41,18 @@ class RunFolder:
     def lock(self) -> files.FileLock:
         """The lock that the process holds which trains this run."""
         return files.FileLock(self.path / _LOCK, patience=0, what="run")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a process trains this run now."""
+        path = self.path / _LOCK
+        if not path.exists():
+            return False
+        try:
+            with files.FileLock(path, patience=0, shared=True, what="run"):
+                return False
+        except StateError:
+            return True
 
     def write(self, record: Record) -> None:
         """Keep a new record."""
@@ -101,21 +115,56 @@ def runs_folder(repo: Repository) -> Path:
 
 
 def open_run_folder(repo: Repository, run: str) -> RunFolder:
-    """The folder of a run by its id or a unique beginning; NotFoundError where there is none."""
-    found = [folder for folder in iter_run_folders(repo) if run and folder.id.startswith(run)]
-    found = found or [folder for folder in iter_run_folders(repo) if folder.record.name == run]
-    if len(found) != 1:
+    """The folder of a run by its id, a unique beginning of one, or its name."""
+    folders = list(iter_run_folders(repo))
+    found = [folder for folder in folders if run and folder.id.startswith(run)]
+    found = found or [folder for folder in folders if folder.record.name == run]
+    if len(found) > 1:
+        listed = ", ".join(folder.id for folder in found)
+        raise UsageError(f"several runs are meant by '{run}': {listed}", hint="vgr runs")
+    if not found:
         raise NotFoundError(f"no run '{run}' to go on with", hint="vgr runs")
     return found[0]
 
 
 def iter_run_folders(repo: Repository) -> Iterator[RunFolder]:
     """The runs that go on or were stopped here, the newest first."""
+    removed = {name.removeprefix(_REMOVED) for name in repo.store.values(_REMOVED)}
     found = []
     for path in sorted(runs_folder(repo).glob("*/" + _RECORD)):
         try:
             record = Record.from_dict(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            continue  # it came to its end just now
         except (OSError, ValueError, TypeError) as error:
             raise InvalidDataError(f"no record of a run: {error}", path=str(path)) from error
-        found.append(RunFolder(path.parent, record))
+        if record.run not in removed:
+            found.append(RunFolder(path.parent, record))
     yield from sorted(found, key=lambda folder: -folder.record.started)
+
+
+def drop_run_folder(repo: Repository, folder: RunFolder) -> None:
+    """Forget a run that was stopped; `vgr undo` brings it back, and gc takes its folder in time.
+
+    StateError for one that goes on.
+    """
+    if folder.goes_on:
+        raise StateError(f"run {folder.id} goes on in another process", hint="stop it with Ctrl-C")
+    with repo.transaction("runs rm", folder.id) as txn:
+        txn.move(_REMOVED + folder.id, {"time": repo.config.now().ms}, old=None)
+        txn.commit()
+
+
+def sweep_removed(repo: Repository, before: int) -> int:
+    """Delete the folders of runs that were removed before a time in ms; how many."""
+    values = repo.store.values(_REMOVED)
+    due = {name: value for name, value in values.items() if value["time"] <= before}
+    if not due:
+        return 0
+    for name in due:
+        files.remove_tree(runs_folder(repo) / name.removeprefix(_REMOVED))
+    with repo.transaction("gc", "removed runs") as txn:
+        for name, value in due.items():
+            txn.move(name, None, old=value)
+        txn.commit()
+    return len(due)

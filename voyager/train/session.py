@@ -38,6 +38,8 @@ from voyager.train.start import gather, make_network, pick_device, repeatable
 from voyager.train.trainer import Material, Trained, Training
 
 _CHUNK: Final = 8 << 20
+_TENSORBOARD: Final = "tensorboard"
+"""The folder of the repository that has its event files, by run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +132,13 @@ def train_run(
         elif ranks.first:
             folder.cut_log(0)
         told.of = training.steps
-        return _finish(repo, folder, training, ranks, listener, keep=keep)
+        if ranks.first:
+            begun = replace(folder.record, steps=training.progress.done)
+            told.loggers = Loggers(loggers, begun, repo.folder / _TENSORBOARD)
+            stack.callback(lambda: told.loggers.close(folder.record.state))
+        done = _finish(repo, folder, training, ranks, listener, keep=keep)
+        told.loggers.close(done.record.state)
+        return replace(done, untold=told.loggers.failed)
 
 
 def _finish(
@@ -190,19 +198,22 @@ def _keep(repo: Repository, folder: RunFolder, record: Record, trained: Trained)
 
 
 class _Told:
-    """Passes on what a training says to its folder and to the listener."""
+    """Passes on what a training says to its folder, to loggers and to the listener."""
 
     def __init__(self, folder: RunFolder, listener: Listener) -> None:
         self._folder = folder
         self._listener = listener
+        self.loggers = Loggers((), folder.record, folder.path)
         self.of = 0
 
     def step(self, step: int, said: dict[str, float]) -> None:
         self._folder.step(step, said)
+        self.loggers.step(step, said)
         self._listener.step(step, self.of, said)
 
     def epoch(self, epoch: int, said: dict[str, Any]) -> None:
         self._folder.epoch(epoch, said)
+        self.loggers.epoch(epoch, said)
         self._listener.epoch(epoch, said)
 
 

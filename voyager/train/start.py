@@ -55,7 +55,7 @@ def pick_device(name: str = "auto", local: int = 0) -> torch.device:
     }
     if not there.get(name, False):
         known = ", ".join(one for one, is_there in there.items() if is_there)
-        raise UsageError(f"no device '{name}' here; there are {known}")
+        raise UsageError(f"no device '{name}' here, only {known}", hint="vgr train --device auto")
     return torch.device(name, local) if name == "cuda" else torch.device(name)
 
 
@@ -153,18 +153,18 @@ def make_network(config: TrainConfig, view: View, start: Path | None) -> tuple[N
     if from_card.trunk != config.model:
         raise InvalidDataError(
             f"the checkpoint is of a {from_card.trunk}, not a {config.model}",
-            path=str(start),
-            hint=f"vgr train --model {from_card.trunk}",
+            path=config.start,
+            hint=f"vgr train --from {config.start} --model {from_card.trunk}",
         )
     trunk = build(config.model, size=config.size)
     network = Network(
         trunk, {task.task: task.output for task in card.tasks}, embedding=config.embedding
     )
-    _take_trunk(network, known, start)
+    _take_trunk(network, known, from_card, config)
     return network, card
 
 
-def _take_trunk(network: Network, known: Network, start: Path) -> None:
+def _take_trunk(network: Network, known: Network, card: ModelCard, config: TrainConfig) -> None:
     """Take over the trunk of another network; InvalidDataError where its shapes differ."""
     trunk, other = network.trunk, known.trunk
     assert isinstance(trunk, torch.nn.Module)
@@ -173,7 +173,7 @@ def _take_trunk(network: Network, known: Network, start: Path) -> None:
         trunk.load_state_dict(other.state_dict())
     except RuntimeError as error:
         raise InvalidDataError(
-            "the checkpoint was trained with pictures of another size",
-            path=str(start),
-            hint="vgr train --size SIZE",
+            f"the checkpoint is of pictures of {card.size} pixels, and fits no others",
+            path=config.start,
+            hint=f"vgr train --from {config.start} --size {card.size}",
         ) from error

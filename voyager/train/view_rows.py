@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,13 +157,20 @@ def _chosen(version: Dataset, question: Question, samples: pa.Table) -> Mask:
         chosen &= truths(pc.is_in(samples["key"].cast(pa.string()), value_set=keys))
     if not chosen.any():
         splits = sorted({str(name) for name in pc.unique(samples["split"]).to_pylist() if name})
-        raise UsageError(
-            f"no samples in split '{question.split}'; there are {', '.join(splits) or 'no splits'}"
-            if question.where is None
-            else f"no samples where {question.where}",
-            hint="vgr split --ratios 80/10/10",
-        )
+        _refuse_none(question, splits)
     return chosen
+
+
+def _refuse_none(question: Question, splits: Sequence[str]) -> NoReturn:
+    """No sample is asked about: the split is none of those, or the condition holds for none."""
+    if question.split is not None and question.split not in splits:
+        listed = f"; there are {', '.join(splits)}" if splits else ", nor any other split"
+        near = get_close_matches(question.split, splits, 1)
+        hint = f"did you mean '{near[0]}'?" if near else "vgr split --ratios 80/10/10"
+        raise UsageError(f"no samples in split '{question.split}'{listed}", hint=hint)
+    inside = "" if question.split is None else f" in split '{question.split}'"
+    where = "" if question.where is None else f" where {question.where}"
+    raise UsageError(f"no samples{inside}{where}", hint="vgr stats")
 
 
 def _unusable(samples: pa.Table, chosen: Mask, skipped: dict[str, int]) -> Mask:
@@ -250,10 +258,15 @@ def _says_any(column: Any) -> bool:
 
 
 def _refuse(version: Dataset, question: Question, tasks: Sequence[str], scope: Scope) -> None:
+    known = version.vocabulary.tasks
+    if question.scope is None and all(known[task].scope == "both" for task in tasks):
+        who = "no image and no region"
+    else:
+        who = f"no {scope}"
     what = "tasks" if len(tasks) > 1 else "task"
     where = "" if question.split is None else f" in split '{question.split}'"
     raise UsageError(
-        f"no {scope} has an answer to {what} {', '.join(tasks)}{where}",
+        f"{who} has an answer to {what} {', '.join(tasks)}{where}",
         hint=f"vgr stats {version.commit.hex()[:12] if version.commit else ''}".rstrip(),
     )
 
