@@ -45,7 +45,7 @@ def run(
     where: WhereOption = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="of embeddings: default, or a folder with a model"),
+        typer.Option(metavar="MODEL", help="of embeddings: default, a folder, or a run"),
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="say what is kept")] = False,
     drop: Annotated[
@@ -76,15 +76,16 @@ def run(
         if words or where or model or (listing and drop):
             raise UsageError("--list and --drop stand alone", hint="vgr derive --list")
         return _drop(ctx, repo, drop) if drop else _list(ctx, repo)
-    asked = _part(words or [], model)
+    asked = _part(repo, words or [], model)
     version, keys = _chosen(ctx, repo, asked.rest, where)
     started = time.monotonic()
     done = derive(repo, version, asked.methods, keys, progress=ctx.progress("deriving"))
     return _tell(ctx, asked.methods, done, time.monotonic() - started)
 
 
-def _part(words: Sequence[str], model: str | None) -> _Asked:
+def _part(repo: Repository, words: Sequence[str], model: str | None) -> _Asked:
     """The methods that the first words name, and the words after them."""
+    from voyager.commands.models import model_name
     from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
     from voyager.derived.registry import method_of
 
@@ -102,7 +103,7 @@ def _part(words: Sequence[str], model: str | None) -> _Asked:
         )
     for name in dict.fromkeys(names):
         if name == _EMBEDDING:
-            asked.methods.append(embedding(open_embedder(model or DEFAULT)))
+            asked.methods.append(embedding(open_embedder(model_name(repo, model or DEFAULT))))
         else:
             asked.methods.append(method_of(name))
     return asked

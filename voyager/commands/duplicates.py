@@ -41,7 +41,7 @@ def run(
         float | None, typer.Option(metavar="N", help="distance of near or semantic, 0 to 100")
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="MODEL", help="of semantic: default, or a folder with a model")
+        str, typer.Option(metavar="MODEL", help="of semantic: default, a folder, or a run")
     ] = "default",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page with the pictures")
@@ -74,6 +74,7 @@ def run(
       $ vgr duplicates v1 --kind near --across train,test --html pairs.html
       $ vgr duplicates --merge-labels
     """
+    from voyager.commands.models import model_name
     from voyager.curate.duplicates import USUAL, find_duplicates
 
     repo = ctx.open_repository()
@@ -87,7 +88,7 @@ def run(
         USUAL if kind is None else _parts(kind),
         across=None if across is None else _parts(across),
         threshold=threshold,
-        model=model,
+        model=model_name(repo, model),
         progress=ctx.progress("looking at images"),
     )
     if html is not None:

@@ -14,13 +14,12 @@ from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.run_options import needs_torch
 from voyager.commands.sizes import counted
-from voyager.errors import StateError
 
 if TYPE_CHECKING:
     from voyager.models.checkpoint import ModelCard
     from voyager.models.network import Network
     from voyager.repo.dataset import Dataset
-    from voyager.repo.repository import Repository
+    from voyager.repo.repository import Progress, Repository
     from voyager.train.compare import TaskComparison
     from voyager.train.evaluate import Evaluation
     from voyager.train.mistakes import Mistake
@@ -60,13 +59,33 @@ class _Subject:
 
     name: str
     run: Run | None
-    network: Network
-    card: ModelCard
+    network: tuple[Network, ModelCard] | None
+    """None where there are only heads on a frozen model."""
 
-    @property
-    def scope(self) -> Any:
-        """What it was trained on, where that was said: images or regions."""
-        return None if self.run is None else self.run.record.config.get("scope")
+    def ask(
+        self,
+        repo: Repository,
+        version: Dataset,
+        split: str | None,
+        where: str | None,
+        *,
+        batch: int,
+        device: str,
+        progress: Progress,
+    ) -> Evaluation:
+        """What it says of a version."""
+        from voyager.train.evaluate import evaluate, evaluate_frozen
+        from voyager.train.start import pick_device
+
+        how: dict[str, Any] = {"split": split, "where": where, "progress": progress}
+        if self.run is not None:
+            how["scope"] = self.run.record.config.get("scope")
+        if self.network is None:
+            assert self.run is not None
+            return evaluate_frozen(repo, version, self.run, **how)
+        network, card = self.network
+        how |= {"batch": batch, "vectors": card.embedding is not None}
+        return evaluate(repo, version, network, card, device=pick_device(device), **how)
 
 
 def run(
@@ -144,14 +163,10 @@ def _open(repo: Repository, text: str) -> _Subject:
 
     path = Path(text)
     if path.suffix == _SUFFIX:
-        return _Subject(path.name, None, *load_network(path))
+        return _Subject(path.name, None, load_network(path))
     run = find_run(repo, text)
-    if run.record.kind != "network":
-        raise StateError(
-            f"run {run.id} is a {run.record.kind} one: it has no network of its own to ask",
-            hint=f"vgr runs show {run.id}",
-        )
-    return _Subject(f"run {run.id}", run, *open_network(repo, run))
+    network = open_network(repo, run) if run.record.kind == "network" else None
+    return _Subject(f"run {run.id}", run, network)
 
 
 def _evaluate(
@@ -167,27 +182,14 @@ def _evaluate(
     other: _Subject | None,
 ) -> Found:
     from voyager.train.compare import compare
-    from voyager.train.evaluate import ALL, evaluate
+    from voyager.train.evaluate import ALL
     from voyager.train.slices import slices, worst_slices
-    from voyager.train.start import pick_device
 
-    place = pick_device(device)
     named = None if split == ALL else split
 
     def asked(one: _Subject) -> Evaluation:
-        return evaluate(
-            repo,
-            version,
-            one.network,
-            one.card,
-            split=named,
-            where=where,
-            scope=one.scope,
-            batch=batch,
-            vectors=one.card.embedding is not None,
-            device=place,
-            progress=ctx.progress(f"asking {one.name}"),
-        )
+        bar = ctx.progress(f"asking {one.name}")
+        return one.ask(repo, version, named, where, batch=batch, device=device, progress=bar)
 
     evaluation = asked(subject)
     _warn(ctx, repo, subject, evaluation)

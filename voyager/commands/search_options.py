@@ -33,7 +33,7 @@ CountOption: TypeAlias = Annotated[
 ]
 ModelOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="of looks: default, or a folder (search.model)"),
+    typer.Option(metavar="MODEL", help="of looks: default, a folder, or a run (search.model)"),
 ]
 
 DEFAULT_COUNT = USUAL_HITS
@@ -75,9 +75,12 @@ def run_query(
     ctx: Context, repo: Repository, version: Dataset, query: Query, model: str | None
 ) -> Results:
     """Search, with progress, and tell what could not be searched."""
-    from voyager.search.searcher import Searcher
+    from voyager.commands.models import model_name
+    from voyager.search.searcher import MODEL, Searcher
 
-    found = Searcher(repo, model).search(version, query, ctx.progress)
+    name = model or repo.config.get(MODEL)
+    searcher = Searcher(repo, model_name(repo, name) if name else None)
+    found = searcher.search(version, query, ctx.progress)
     _tell_absent(ctx, found.absent, "not here", "; vgr get brings them")
     _tell_absent(ctx, found.broken, "broken", "")
     if ctx.verbose:

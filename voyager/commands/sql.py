@@ -42,7 +42,8 @@ def run(
     """Ask a question in SQL: of samples, regions, labels, answers, links and taxonomy.
 
     The tables are those of HEAD, or of --at. samples('v1') is the table of another version,
-    samples('staged') of the next commit, predictions('NAME') of a prediction set (docs/tables.md).
+    samples('staged') of the next commit, predictions('NAME') of a prediction set, and runs and
+    run_metrics tell of trainings (docs/tables.md).
     A query reads, and nothing else: no file, no network. Of many rows the first 100 are shown;
     --csv, --json and --parquet have all.
 

@@ -1,0 +1,29 @@
+"""The models that commands name: `default`, a folder, a file of weights, or a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voyager.errors import NotFoundError
+from voyager.repo.repository import Repository
+
+
+def model_name(repo: Repository, name: str) -> str:
+    """A model as the engines open it: of a run it is the file of its weights.
+
+    NotFoundError for what is none of these.
+    """
+    from voyager.derived.embeddings import DEFAULT
+    from voyager.train.record import find_run
+    from voyager.train.weights_file import weights_file
+
+    if name == DEFAULT or Path(name).exists():
+        return name
+    try:
+        run = find_run(repo, name)
+    except NotFoundError:
+        raise NotFoundError(
+            f"no model '{name}': neither '{DEFAULT}', nor a folder, a checkpoint or a run",
+            hint="vgr runs",
+        ) from None
+    return str(weights_file(repo, run))
