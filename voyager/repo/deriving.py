@@ -17,6 +17,8 @@ from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from voyager.derived.cache import DerivedCache
     from voyager.derived.computing import Read
     from voyager.derived.registry import Method
@@ -61,15 +63,18 @@ def derive(
     keys: Collection[str] | None = None,
     *,
     progress: Progress = no_progress,
+    executor: Executor | None = None,
 ) -> Derived:
     """Derive values of the images of a version, or of some samples of it.
 
-    What is known is not computed again, whichever version it was computed for. Raises StateError
-    where values cannot be kept.
+    What is known is not computed again, whichever version it was computed for. An `executor` is
+    given batches of (id, bytes) to work on, in other processes or on other machines; by default
+    threads do it. Raises StateError where values cannot be kept.
     """
     blobs = keys_of_images(version, keys)
+    read = image_reader(version.objects)
     done = derived_cache(repo).fill(
-        methods, list(blobs), image_reader(version.objects), progress=progress
+        methods, list(blobs), read, progress=progress, executor=executor
     )
     failed: dict[str, list[str]] = {}
     for name, ids in done.failed.items():
