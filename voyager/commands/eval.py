@@ -12,6 +12,7 @@ import typer
 from voyager.commands.choosing import WhereOption
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
+from voyager.commands.floors import FloorOption, judge, parse_floors
 from voyager.commands.run_options import needs_torch
 from voyager.commands.sizes import counted
 
@@ -118,7 +119,8 @@ def run(
     no_predictions: Annotated[
         bool, typer.Option("--no-predictions", help="keep nothing of what it says")
     ] = False,
-) -> None:
+    fail_below: FloorOption = None,
+) -> int:
     """Say how good a run is, where it fails, and whether it is better than another.
 
     Measures have the range in which they lie with 95 %. Protected splits may be looked at, which
@@ -126,7 +128,8 @@ def run(
 
     What it says is kept as the prediction set of the run and what was measured in its record: SQL
     has both (predictions('RUN'), run_metrics). With --compare what is right or wrong is told apart
-    by McNemar's exact test, all else by drawing the same samples again.
+    by McNemar's exact test, all else by drawing the same samples again. With --fail-below the exit
+    code is 1 where a measure is below what was asked for, and 125 where nothing measures it.
 
     JSON: {"run", "commit", "split", "where", "samples", "skipped", "unreadable", "tasks": [{"task",
     "kind", "count", "measures": {NAME: {"value", "low", "high"}}, "classes", "confusion",
@@ -138,6 +141,7 @@ def run(
       $ vgr eval 3f2a9c81d0 --compare baseline
     """
     needs_torch()
+    floors = parse_floors(fail_below)
     repo = ctx.open_repository()
     subject = _open(repo, run)
     other = None if compare is None else _open(repo, compare)
@@ -153,6 +157,12 @@ def run(
     _tell(ctx, found, kept=kept)
     if html is not None:
         ctx.say(f"{html}: the page")
+    return judge(
+        ctx,
+        floors,
+        {report.task: report.measures() for report in found.reports},
+        {report.task: report.classes for report in found.reports},
+    )
 
 
 def _open(repo: Repository, text: str) -> _Subject:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,12 +18,12 @@ from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.store import files
 from voyager.store.bulk import paused_gc
 from voyager.store.objects import ObjectReader
 from voyager.store.objectstore import Store
-from voyager.train.record import WEIGHTS, find_run
+from voyager.train.record import find_run
 from voyager.train.view import View
+from voyager.train.weights_file import weights_file
 
 _BROUGHT: Final = 256
 """Images that are brought into a lazy clone at once."""
@@ -53,12 +52,7 @@ def open_model(repo: Repository, name: str) -> Embedder:
             f"no model '{name}': neither '{DEFAULT}', nor a folder, a checkpoint or a run",
             hint="vgr runs",
         ) from error
-    if WEIGHTS not in run.files:
-        raise NotFoundError(f"run {run.id} has no weights of a network", hint="vgr runs")
-    with TemporaryDirectory(prefix="vgr-") as folder:
-        path = Path(folder) / WEIGHTS
-        files.create_from(path, repo.store.iter_blob(run.files[WEIGHTS]))
-        return open_embedder(str(path))
+    return open_embedder(str(weights_file(repo, run)))
 
 
 def embed_view(
