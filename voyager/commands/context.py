@@ -256,8 +256,14 @@ class _Bar:
             counts = MofNCompleteColumn(), _Rate()
         else:
             counts = (MofNCompleteColumn(),)
-        columns = ("{task.description}", BarColumn(), *counts, TimeRemainingColumn())
-        bar = Progress(*columns, console=console, transient=True)
+        bar = Progress(
+            "{task.description}",
+            BarColumn(),
+            *counts,
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
         bar.start()
         return bar, bar.add_task(self.label, total=None)
 
