@@ -185,6 +185,11 @@ def test_bad_kinds_and_thresholds_are_refused(repo: Repository) -> None:
     assert told.value.hint == "did you mean 'near'?"
     with pytest.raises(UsageError, match="a distance from 0 to 100, not 101"):
         pairs(repo, threshold=101)
+    for kinds in (("bytes",), ("near", "semantic")):
+        with pytest.raises(UsageError, match="a threshold is about near or about semantic"):
+            pairs(repo, *kinds, threshold=20)
+    with pytest.raises(UsageError, match="a model is about semantic duplicates"):
+        find_duplicates(repo, repo.staged(), ["near"], model="default")
 
 
 def test_duplicates_are_removed_in_one_operation(repo: Repository) -> None:

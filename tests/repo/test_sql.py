@@ -209,6 +209,7 @@ def test_predictions(repo: Repository) -> None:
         ("SELECT", UsageError, "this is no SQL", ""),
         ("SELECT 1; SELECT 2", UsageError, "one statement, not 2", ""),
         ("  ", UsageError, "the query is empty", "vgr sql"),
+        ("show tables", UsageError, "SHOW knows nothing of the tables", "vgr ls --columns"),
         ("SELECT has('chiar') FROM samples", UsageError, "no class 'chiar'", "chair"),
         ("PIVOT samples ON split", UsageError, "PIVOT needs to be told", "IN ("),
         ("SELECT key::INT FROM samples", UsageError, "a.jpg", ""),

@@ -41,8 +41,8 @@ def run(
         float | None, typer.Option(metavar="N", help="distance of near or semantic, 0 to 100")
     ] = None,
     model: Annotated[
-        str, typer.Option(metavar="MODEL", help="of semantic: default, a folder, or a run")
-    ] = "default",
+        str | None, typer.Option(metavar="MODEL", help="of semantic: default, a folder, or a run")
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page with the pictures")
     ] = None,
@@ -64,6 +64,8 @@ def run(
     --remove takes the others out of the next version as vgr rm does, in one operation (vgr undo).
     --merge-labels gives those that are kept what was said of the others: regions where the pixels
     are the same, else only what is said of the whole image.
+
+    The exit code is 0 whether any are found or not; vgr guard check fails where a copy leaks.
 
     JSON: [{"a": the one to keep, "b", "kind", "distance"}]; with --remove {"removed": [key],
     "labels": how many go, "offers": [{"key", "labels", "regions", "meta", "contradicting"}],
@@ -88,7 +90,7 @@ def run(
         USUAL if kind is None else _parts(kind),
         across=None if across is None else _parts(across),
         threshold=threshold,
-        model=model_name(repo, model),
+        model=None if model is None else model_name(repo, model),
         progress=ctx.progress("looking at images"),
     )
     if html is not None:

@@ -62,12 +62,19 @@ def check_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in named)
 
 
-def check_threshold(threshold: float | None) -> None:
-    """UsageError for a distance that no two images are at."""
-    if threshold is not None and not 0 <= threshold <= FARTHEST:
+def check_threshold(threshold: float | None, kinds: Iterable[str]) -> None:
+    """UsageError for a distance that no two images are at, or one of none or several kinds."""
+    if threshold is None:
+        return
+    if not 0 <= threshold <= FARTHEST:
         raise UsageError(
             f"a threshold is a distance from 0 to {FARTHEST}, not {threshold:g}",
             hint="vgr duplicates --help",
+        )
+    if len(set(kinds) & {"near", "semantic"}) != 1:
+        raise UsageError(
+            "a threshold is about near or about semantic duplicates",
+            hint=f"vgr duplicates --kind near --threshold {threshold:g}",
         )
 
 
@@ -78,17 +85,22 @@ def find_duplicates(
     *,
     across: Sequence[str] | None = None,
     threshold: float | None = None,
-    model: str = "default",
+    model: str | None = None,
     progress: Progress = no_progress,
 ) -> Duplicates:
     """Duplicates in a version, or those of one split in another with `across`.
 
     `threshold` is the distance of near and of semantic duplicates, `model` that of semantic ones.
-    Raises UsageError for a kind that there is none of and a bad threshold, NotFoundError for a
-    split that is empty.
+    Raises UsageError for a kind that there is none of, a bad threshold, and one or a model that no
+    kind asks for; NotFoundError for a split that is empty.
     """
     chosen = check_kinds(kinds)
-    check_threshold(threshold)
+    check_threshold(threshold, chosen)
+    if model is not None and "semantic" not in chosen:
+        raise UsageError(
+            "a model is about semantic duplicates",
+            hint=f"vgr duplicates --kind semantic --model {model}",
+        )
     with bulk.paused_gc():
         images = [seen_of(key, row) for key, row in version.rows(SAMPLES)]
     if across is not None:
@@ -164,7 +176,7 @@ class _Search:
             if seen.blob is not None:
                 self._keys.setdefault(seen.blob, []).append(seen.key)
 
-    def find(self, kind: str, model: str) -> Iterator[Duplicate]:
+    def find(self, kind: str, model: str | None) -> Iterator[Duplicate]:
         """The pairs of one kind."""
         if kind == "bytes":
             yield from self._equal(self._keys.values(), kind)
@@ -221,11 +233,11 @@ class _Search:
                 blobs.setdefault(self._split_of[key], set()).add(blob)
         return [values.only(part) for part in blobs.values()]
 
-    def _semantic(self, model: str) -> Iterator[Duplicate]:
-        from voyager.derived.embeddings import embedding, open_embedder
+    def _semantic(self, model: str | None) -> Iterator[Duplicate]:
+        from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
 
         most = SEMANTIC_DISTANCE if self._threshold is None else self._threshold
-        values = self._values(embedding(open_embedder(model)))
+        values = self._values(embedding(open_embedder(model or DEFAULT)))
         yield from self._equal(self._keys.values(), "semantic")
         for a, b, distance in _alike(values, most, self._progress):
             yield from self._joined(a, b, "semantic", distance)

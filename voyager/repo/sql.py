@@ -35,6 +35,7 @@ _EXPLAIN: Final = "EXPLAIN (FORMAT json) "
 _READ = re.compile(r"vgr:(\d+):(\d+)")
 """A column as DuckDB is given it: the number of its table, and its place there."""
 
+_SHOW = re.compile(r"\s*show\b", re.I)
 _NOT_READ: Final = "vgr: a column that was not read"
 _HINT: Final = "vgr ls --columns lists the tables and their columns"
 
@@ -92,6 +93,8 @@ class _Query:
             raise UsageError(
                 "PIVOT needs to be told its columns", hint="PIVOT … ON split IN ('train', 'test')"
             )
+        if kind == "SELECT" and _SHOW.match(self._text.sql):  # which is one to DuckDB
+            raise UsageError("SHOW knows nothing of the tables of a version", hint=_HINT)
         if kind != "SELECT":
             raise UsageError(
                 f"vgr sql only reads: {kind} is refused", hint="begin with SELECT, FROM or WITH"

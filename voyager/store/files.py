@@ -171,7 +171,10 @@ def write_atomic(path: StrPath, data: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
-    fd = open_new(temporary)
+    try:
+        fd = open_new(temporary)
+    except FileNotFoundError as error:  # of the folder, and nobody asked for `temporary`
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     try:
         write_all(fd, [data])
         sync(fd)
