@@ -13,9 +13,18 @@ import typer
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
+from voyager.commands.floors import FloorOption, judge, parse_floors
+from voyager.commands.frozen import HeadsPlan, frozen_config, train_heads
 from voyager.commands.run_options import needs_torch, parse_setting
 from voyager.commands.run_text import epoch_text, finished_text, step_text
-from voyager.errors import EXIT_INTERRUPTED, UsageError
+from voyager.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_SKIPPED,
+    InvalidDataError,
+    NotFoundError,
+    StateError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from voyager.repo.dataset import Dataset
@@ -39,6 +48,15 @@ def run(
         typer.Option("--task", metavar="TASK", help="what to learn; may be given several times"),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="the network")] = "resnet-18",
+    frozen: Annotated[
+        str | None,
+        typer.Option(
+            "--frozen", metavar="MODEL", help="heads on vectors of default, a folder, a run or file"
+        ),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HEAD", help="with --frozen: linear (default) or knn")
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN", help="start from the trunk of a run or a file"),
@@ -102,6 +120,10 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="any other setting of docs/training.md"),
     ] = None,
+    loggers: Annotated[
+        list[str] | None,
+        typer.Option("--log", metavar="WHERE", help="also to tensorboard, wandb or mlflow"),
+    ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="what to call the run")] = "",
     message: Annotated[
         str, typer.Option("-m", "--message", metavar="MSG", help="why it is made")
@@ -112,6 +134,7 @@ def run(
     repeat: Annotated[
         str | None, typer.Option(metavar="RUN", help="do a run again and compare the weights")
     ] = None,
+    fail_below: FloorOption = None,
     fast_dev_run: Annotated[
         bool, typer.Option("--fast-dev-run", help="two steps of everything, and keep nothing")
     ] = False,
@@ -132,13 +155,23 @@ def run(
     compared (vgr runs diff) and asked where it comes from (vgr why). Images of protected splits,
     held ones and those in conflict are never trained on.
 
+    With --frozen nothing but heads is trained, on vectors of a model that stays as it is: they are
+    computed once per image ever, so that after labels changed it takes seconds. It takes --task,
+    --scope, --split, --validate, --where, --sampling all or classes, and --set k=10 (neighbours) or
+    --set strengths=[0.3] (what holds weights small; else the best of some on --validate).
+
     Under torchrun the processes share each batch (--ranks).
+
+    With --fail-below the exit code is 1 where a measure of --validate is below what was asked for,
+    and 125 where nothing measures it, so that vgr bisect run finds the commit that hurt a class.
 
     JSON: {"run", "commit", "weights", "metrics", "state"}; with --repeat also "repeats": whether
     the weights are the same.
 
     Example:
       $ vgr train --task category --model resnet-18 --epochs 20
+      $ vgr train --frozen default --task category
+      $ vgr bisect run vgr train --frozen default --fail-below category/shoes=0.8
       $ torchrun --nproc-per-node 2 -m voyager train --task category --ranks 2
     """
     given = {
@@ -172,14 +205,48 @@ def run(
         given["lr"] = lr
     if sum(bool(one) for one in (resume, repeat, tasks)) > 1:
         raise UsageError("--task, --resume and --repeat exclude each other", hint=_USAGE)
-    needs_torch()
+    if head is not None and frozen is None:
+        raise UsageError("--head is the head of a frozen model", hint="vgr train --frozen default")
+    if frozen is not None and (resume or repeat):
+        raise UsageError("--frozen, --resume and --repeat exclude each other", hint=_USAGE)
+    floors = parse_floors(fail_below)
+    if resume or repeat:
+        _refuse_other("--resume" if resume else "--repeat", given, revision, settings or [])
     repo = ctx.open_repository()
+    allowed = {"leak": allow_leak, "unchecked": allow_unchecked, "dirty": allow_dirty}
+    heads = _heads_plan(repo, revision, frozen, head, given, tasks or [], settings or [], repeat)
+    if heads is not None:
+        _check(ctx, repo, heads, **allowed)
+        keep = not (fast_dev_run or repeat)
+        return train_heads(ctx, repo, heads, name=name, message=message, keep=keep, floors=floors)
+    needs_torch()
+    from voyager.train.loggers import refuse_missing
+
+    refuse_missing(loggers or [])
     plan = _plan(repo, revision, given, tasks or [], settings or [], resume, repeat)
     if fast_dev_run:
         plan = plan.shortened()
-    _check(ctx, repo, plan, leak=allow_leak, unchecked=allow_unchecked, dirty=allow_dirty)
-    done = _train(ctx, repo, plan, device, name, message, keep=not (fast_dev_run or repeat))
-    return _tell(ctx, plan, done, kept=not (fast_dev_run or repeat))
+    _check(ctx, repo, plan, **allowed)
+    keep = not (fast_dev_run or repeat)
+    done = _train(ctx, repo, plan, device, name, message, loggers or [], keep=keep)
+    code = _tell(ctx, plan, done, kept=keep)
+    return code or judge(ctx, floors, next(iter(done.record.metrics.values()), {}), {})
+
+
+def _refuse_other(what: str, given: dict[str, Any], revision: str, settings: list[str]) -> None:
+    """UsageError for settings beside a run, which has its own."""
+    from voyager.train.config import TrainConfig
+
+    usual = TrainConfig(tasks=("any",)).as_dict()
+    other = [name for name, value in given.items() if value != usual[name]]
+    other += [text.partition("=")[0] for text in settings]
+    if revision != "HEAD":
+        other.append("REV")
+    if other:
+        raise UsageError(
+            f"{what} takes the settings of the run, and no others: {', '.join(other)}",
+            hint=f"vgr train {what} RUN",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +276,7 @@ def _plan(
     from voyager.train.config import TrainConfig
 
     if resume is not None:
-        from voyager.train.run_folder import open_run_folder
-
-        record = open_run_folder(repo, resume).record
+        record = _stopped(repo, resume)
     elif repeat is not None:
         from voyager.train.record import find_run
 
@@ -220,7 +285,10 @@ def _plan(
         version = repo.at(revision)
         given["tasks"] = tasks or _only_task(version)
         given |= dict(parse_setting(text) for text in settings)
-        config = TrainConfig.from_dict(given)
+        try:
+            config = TrainConfig.from_dict(given)
+        except InvalidDataError as error:
+            raise UsageError(error.message, hint=error.hint or _USAGE) from None
         return _Plan(version=version, config=config, revision=revision)
     config = TrainConfig.from_dict(record.config)
     return _Plan(
@@ -230,6 +298,55 @@ def _plan(
         resume=record.run if resume else None,
         repeats=record if repeat else None,
     )
+
+
+def _heads_plan(
+    repo: Repository,
+    revision: str,
+    model: str | None,
+    head: str | None,
+    given: dict[str, Any],
+    tasks: list[str],
+    settings: list[str],
+    repeat: str | None,
+) -> HeadsPlan | None:
+    """The plan where heads on a frozen model are trained, or trained once more; None else."""
+    if model is not None:
+        version = repo.at(revision)
+        chosen = tasks or _only_task(version)
+        said = dict(parse_setting(text) for text in settings)
+        config = frozen_config(model, head or "linear", chosen, given, said)
+        return HeadsPlan(version=version, config=config, revision=revision)
+    if repeat is None:
+        return None
+    from voyager.train.frozen import FrozenConfig
+    from voyager.train.record import find_run
+
+    record = find_run(repo, repeat).record
+    if record.kind != "frozen":
+        return None
+    config = FrozenConfig.from_dict(record.config)
+    version = repo.at(record.commit)
+    return HeadsPlan(version=version, config=config, revision=record.revision, repeats=record)
+
+
+def _stopped(repo: Repository, run: str) -> Record:
+    """The record of a run that can be gone on with; StateError for one that goes on or ended."""
+    from voyager.train.record import find_run
+    from voyager.train.run_folder import open_run_folder
+
+    try:
+        folder = open_run_folder(repo, run)
+    except NotFoundError:
+        ended = find_run(repo, run)
+        raise StateError(
+            f"run {ended.id} has come to its end", hint=f"vgr train --from {ended.id}"
+        ) from None
+    if folder.goes_on:
+        raise StateError(
+            f"run {folder.id} goes on in another process", hint="stop that with Ctrl-C first"
+        )
+    return folder.record
 
 
 def _only_task(version: Dataset) -> list[str]:
@@ -242,7 +359,13 @@ def _only_task(version: Dataset) -> list[str]:
 
 
 def _check(
-    ctx: Context, repo: Repository, plan: _Plan, *, leak: bool, unchecked: bool, dirty: bool
+    ctx: Context,
+    repo: Repository,
+    plan: _Plan | HeadsPlan,
+    *,
+    leak: bool,
+    unchecked: bool,
+    dirty: bool,
 ) -> None:
     from voyager.train.checks import refuse_unfit
     from voyager.train.ranks import speaks
@@ -266,6 +389,7 @@ def _train(
     device: str,
     name: str,
     message: str,
+    loggers: list[str],
     *,
     keep: bool,
 ) -> Outcome:
@@ -288,6 +412,7 @@ def _train(
             device=device,
             resume=plan.resume,
             keep=keep,
+            loggers=loggers,
             listener=listener,
         )
 
@@ -343,6 +468,8 @@ def _tell(ctx: Context, plan: _Plan, done: Outcome, *, kept: bool) -> int:
         ctx.emit(said if repeats is None else {**said, "repeats": repeats})
     for key in record.failed:
         ctx.warn(f"skipped {key}: its image cannot be read")
+    for place, why in done.untold.items():
+        ctx.warn(f"{place} was not told to the end: {why}")
     if record.state == "stopped":
         ctx.say(f"stopped after step {record.steps}; nothing is lost")
         ctx.say(f"hint: vgr train --resume {done.id}")
@@ -357,4 +484,4 @@ def _tell(ctx: Context, plan: _Plan, done: Outcome, *, kept: bool) -> int:
         )
     else:
         ctx.say("two steps of everything went well")
-    return 0
+    return EXIT_SKIPPED if record.failed else 0

@@ -95,15 +95,15 @@ def conflicted_keys(version: Dataset) -> frozenset[str]:
     return frozenset(key.decode() for space, key, _ in iter_conflicted(version) if space == SAMPLES)
 
 
-def refuse_conflicts(version: Dataset, what: str) -> None:
-    """StateError for a version with conflicts, which `what` does not take."""
+def refuse_conflicts(version: Dataset, what: str, *, flag: str = "--allow-conflicts") -> None:
+    """StateError for a version with conflicts, which `what` does not take without a flag, if any."""
     first = next(iter_conflicts(version), None)
     if first is not None:
         at = "" if version.commit is None else f" --at {version.commit.hex()[:12]}"
         raise StateError(
             f"{what} refuses a version with conflicts: {count_conflicts(version)},"
             f" first '{first.name}' {first.path}",
-            hint=f"vgr conflicts{at}, or --allow-conflicts",
+            hint=f"vgr conflicts{at}" + (f", or {flag}" if flag else ""),
         )
 
 

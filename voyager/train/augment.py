@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -76,7 +77,11 @@ def parse_augmentation(text: str) -> Augmentation:
     """`standard`, or one changed: `standard,turn=15,flip=0`; UsageError for what is none."""
     name, *changes = text.split(",")
     if name not in AUGMENTATIONS:
-        raise UsageError(f"no augmentation '{name}'; there are {', '.join(AUGMENTATIONS)}")
+        near = get_close_matches(name, AUGMENTATIONS, 1)
+        hint = f"did you mean '{near[0]}'?" if near else None
+        raise UsageError(
+            f"no augmentation '{name}'; there are {', '.join(AUGMENTATIONS)}", hint=hint
+        )
     known = {one.name for one in fields(Augmentation)}
     changed: dict[str, float] = {}
     for change in changes:

@@ -26,7 +26,7 @@ def refuse_unfit(
     images that the guard cannot look at; and one beside which changes are staged, which would not
     be trained on.
     """
-    refuse_conflicts(version, "train on")
+    refuse_conflicts(version, "vgr train", flag="")
     warnings = []
     if not allow_dirty and repo.staging.overlay:
         count = len(repo.staging.overlay)

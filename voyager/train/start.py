@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 
 from voyager.config import with_variables
@@ -21,7 +20,6 @@ from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.train.augment import parse_augmentation
 from voyager.train.config import TrainConfig
 from voyager.train.loader import usable_cores
-from voyager.train.order import Order
 from voyager.train.reading import PackSource
 from voyager.train.renditions import (
     AUTO,
@@ -30,11 +28,11 @@ from voyager.train.renditions import (
     choose_rendition,
     parse_rendition,
 )
-from voyager.train.sampling import Positions, balanced, by_value
 from voyager.train.targets import model_tasks
+from voyager.train.trained_rows import order_of, question_of
 from voyager.train.trainer import Material
 from voyager.train.validation import open_validation, refuse_single_classes
-from voyager.train.view import Question, View, open_view
+from voyager.train.view import View, open_view
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -85,14 +83,7 @@ def gather(
     repo: Repository, version: Dataset, config: TrainConfig, *, progress: Progress = no_progress
 ) -> Material:
     """What a configuration trains on, and validates with, at a version."""
-    question = Question(
-        config.tasks,
-        config.split,
-        config.scope,
-        config.where,
-        sources=config.sampling == "sources",
-    )
-    view = open_view(repo, version, question, progress=progress)
+    view = open_view(repo, version, question_of(config), progress=progress)
     validation = open_validation(
         repo, version, view, config.validate, where=config.where, progress=progress
     )
@@ -117,29 +108,6 @@ def _rendition(repo: Repository, view: View, config: TrainConfig) -> Rendition |
         return parse_rendition(config.rendition)
     how = parse_augmentation(config.augmentation)
     return choose_rendition(derived_cache(repo), view, how, config.size)
-
-
-def order_of(view: View, config: TrainConfig) -> Positions:
-    """The order that a configuration samples rows in."""
-    if config.sampling == "all":
-        return Order(len(view), config.seed)
-    if config.sampling == "tasks":
-        groups = [np.flatnonzero(target.answered()) for target in view.targets.values()]
-        return balanced(groups, config.seed, count=len(view))
-    if config.sampling == "sources":
-        assert view.sources is not None
-        return balanced(by_value(view.sources.astype(np.int64)), config.seed, count=len(view))
-    groups = []
-    for target in view.targets.values():
-        if target.kind in ("one", "bool"):
-            groups += by_value(target.values.astype(np.int64))
-        elif target.kind == "many":
-            groups += [
-                np.flatnonzero(target.values[:, place]) for place in range(target.values.shape[1])
-            ]
-    if not groups:
-        raise UsageError("no task of this training has classes to balance", hint="vgr task ls")
-    return balanced(groups, config.seed, count=len(view))
 
 
 def make_network(config: TrainConfig, view: View, start: Path | None) -> tuple[Network, ModelCard]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voyager.errors import InvalidDataError
+from voyager.errors import UsageError
 from voyager.models.checkpoint import ModelTask
 from voyager.models.heads import choose_classes
 from voyager.models.network import Network
@@ -73,9 +73,7 @@ class Cost:
         weights = dict(config.task_weights)
         unknown = sorted(weights.keys() - view.targets.keys())
         if unknown:
-            raise InvalidDataError(
-                f"a weight for '{unknown[0]}', which is no task of this training"
-            )
+            raise UsageError(f"a weight for '{unknown[0]}', which is no task of this training")
         self._weights = {task: weights.get(task, 1.0) for task in view.targets}
         self._config = config
         self._view = view

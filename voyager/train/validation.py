@@ -41,4 +41,6 @@ def refuse_single_classes(view: View) -> None:
     for target in view.targets.values():
         if target.kind in ("one", "many") and len(target.classes) < 2:
             only = target.classes[0] if target.classes else "none"
-            raise UsageError(f"task '{target.task}' has one class alone to tell: {only}")
+            raise UsageError(
+                f"task '{target.task}' has one class alone to tell: {only}", hint="vgr stats"
+            )

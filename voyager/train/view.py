@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -284,9 +285,13 @@ def check_tasks(version: Dataset, tasks: Iterable[str]) -> tuple[str, ...]:
     for task in chosen:
         if task not in known:
             listed = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"no task '{task}'; there are {listed}", hint="vgr task ls")
+            near = get_close_matches(task, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "vgr task ls"
+            raise UsageError(f"no task '{task}'; there are {listed}", hint=hint)
         if known[task].kind == "text":
-            raise UsageError(f"task '{task}' asks for a text, which no head answers")
+            raise UsageError(
+                f"task '{task}' asks for a text, which no network here answers", hint="vgr task ls"
+            )
     if not chosen:
         raise UsageError("no task to train", hint="vgr train --task TASK")
     return chosen
