@@ -61,6 +61,13 @@ def _remotes(context: Context, _prefix: str) -> Iterable[str]:
     return [name.removeprefix("remotes/") for name in values]
 
 
+def _runs(context: Context, _prefix: str) -> Iterable[str]:
+    from voyager.train.listing import iter_listed
+
+    for run in iter_listed(context.open_repository()):
+        yield from filter(None, (run.id, run.record.name))
+
+
 def _refs(context: Context, start: str) -> list[str]:
     from voyager.store.refs import iter_refs
 
@@ -103,6 +110,7 @@ _SOURCES: dict[str, Callable[[Context, str], Iterable[str]]] = {
     "keys": _keys,
     "remotes": _remotes,
     "revisions": _revisions,
+    "runs": _runs,
     "settings": _settings,
     "tags": _tags,
     "tasks": _tasks,

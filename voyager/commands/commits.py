@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from voyager.commands.context import Context
 from voyager.repo.keys import shown
@@ -13,13 +13,19 @@ from voyager.store.history import Commit, Tag
 
 if TYPE_CHECKING:
     from voyager.repo.import_reports import ImportReport
+    from voyager.train.record import Run
 
 _SHORT = 10
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
+_MOST_RUNS = 2
+"""Runs of a commit that are named on its one line."""
+
 Decorations = Mapping[bytes, list[str]]
 """Commit → the names that point at it, as `log` shows them."""
+Runs: TypeAlias = "Mapping[bytes, list[Run]]"
+"""Commit → what was trained on it."""
 
 
 def short_id(commit_id: bytes) -> str:
@@ -86,6 +92,8 @@ def _decorated(ctx: Context, commit_id: bytes, names: Decorations) -> str:
 def _colour_of(name: str) -> str:
     if name.startswith("HEAD"):
         return "cyan"
+    if name.startswith("run: ") or name.endswith(" runs"):
+        return "magenta"
     return "yellow" if name.startswith("tag: ") else "green"
 
 
@@ -98,16 +106,57 @@ def oneline(ctx: Context, commit_id: bytes, commit: Commit, names: Decorations) 
     )
 
 
-def full_text(ctx: Context, commit_id: bytes, commit: Commit, names: Decorations) -> Iterator[str]:
-    """The lines of a commit: header as git's, then the message, indented."""
+def full_text(
+    ctx: Context,
+    commit_id: bytes,
+    commit: Commit,
+    names: Decorations,
+    runs: Sequence[Run] = (),
+) -> Iterator[str]:
+    """The lines of a commit: header as git's with what was trained on it, then the message."""
     yield ctx.style(f"commit {commit_id.hex()}", "yellow") + _decorated(ctx, commit_id, names)
     if len(commit.parents) > 1:
         yield "Merge: " + " ".join(short_id(parent) for parent in commit.parent_ids)
     yield f"Author: {commit.author}"
     yield f"Date:   {date_text(commit.time, commit.zone)}"
+    for run in runs:
+        yield f"Run:    {_run_text(run)}"
     yield ""
     for line in commit.message.rstrip("\n").split("\n"):
         yield f"    {line}".rstrip()
+
+
+def runs_by_commit(repo: Repository) -> Runs:
+    """The runs of the store by the commit that they were trained on; costs nothing without any."""
+    from voyager.store.refs import RUNS
+
+    if next(iter(repo.store.values(RUNS)), None) is None:
+        return {}
+    from voyager.train.record import iter_runs
+
+    found: dict[bytes, list[Run]] = {}
+    for run in iter_runs(repo):
+        found.setdefault(run.commit, []).append(run)
+    return found
+
+
+def with_runs(names: Decorations, runs: Runs) -> Decorations:
+    """Names that point at commits, and the runs of these or how many there are."""
+    found = {commit: list(said) for commit, said in names.items()}
+    for commit, some in runs.items():
+        told = [f"run: {run.id}" for run in some]
+        few = told if len(told) <= _MOST_RUNS else [f"{len(told)} runs"]
+        found.setdefault(commit, []).extend(few)
+    return found
+
+
+def _run_text(run: Run) -> str:
+    """A run in a line: `5566714aa6 hats: val category balanced accuracy 91.3 %`."""
+    from voyager.commands.runs_text import main_text
+
+    name = f" {shown(run.record.name)}" if run.record.name else ""
+    said = main_text(run.record.metrics)
+    return f"{run.id}{name}{f': {said}' if said else ''}"
 
 
 def report_text(reports: Sequence[ImportReport]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from voyager.store.gc import Collected, collect
 if TYPE_CHECKING:
     from voyager.remotes.collecting import Collected as CollectedThere
     from voyager.remotes.config import Remote
+    from voyager.repo.repository import Repository
 
 _DAY_MS = 86_400_000
 
@@ -83,10 +84,22 @@ def run(
         dry_run=dry_run,
         progress=ctx.progress("collecting garbage"),
     )
+    _sweep_runs(ctx, repo, before=now - days * _DAY_MS, dry_run=dry_run)
     if ctx.json:
         ctx.emit({"dry_run": dry_run, **asdict(found)})
     for line in _told(found, dry_run=dry_run):
         ctx.say(line)
+
+
+def _sweep_runs(ctx: Context, repo: Repository, *, before: int, dry_run: bool) -> None:
+    """Delete the folders of stopped runs that somebody removed; without any load nothing."""
+    if dry_run or not (repo.folder / "runs").is_dir():
+        return
+    from voyager.train.run_folder import sweep_removed
+
+    gone = sweep_removed(repo, before)
+    if gone:
+        ctx.say(f"deleted the {'folder' if gone == 1 else 'folders'} of {counted(gone, 'run')}")
 
 
 def _collect_remote(ctx: Context, name: str | None, grace: float | None, *, dry_run: bool) -> None:

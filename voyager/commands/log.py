@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,9 @@ from voyager.repo.ranges import Range, iter_range, read_range
 from voyager.repo.repository import Repository
 from voyager.store.history import Commit, read_commit
 from voyager.store.refs import HEADS, REMOTES, TAGS, iter_refs
+
+if TYPE_CHECKING:
+    from voyager.train.record import Run
 
 Found = tuple[bytes, Commit]
 Under = Literal["stat", "name-status", "name-only"] | None
@@ -78,7 +81,9 @@ def run(
     that changed them, a sample being followed through its renames; -- stands before a key that
     could be a revision.
 
-    JSON: [{"commit", "parents", "author", "time", "message"}].
+    What was trained on a commit stands under it; vgr runs has more.
+
+    JSON: [{"commit", "parents", "author", "time", "message", "runs": [ids]}].
 
     Example:
       $ vgr log --oneline --graph --all
@@ -101,9 +106,15 @@ def run(
     if reverse:
         found = reversed(list(found))
     if ctx.json:
-        ctx.emit([commits.commit_as_json(*_whole(repo, span, one)) for one in found])
+        runs = commits.runs_by_commit(repo)
+        ctx.emit([_as_json(_whole(repo, span, one), runs) for one in found])
         return
     _print(ctx, repo, span, found, oneline=oneline, graph=graph, under=under)
+
+
+def _as_json(found: Found, runs: commits.Runs) -> dict[str, Any]:
+    ids = [run.id for run in runs.get(found[0], ())]
+    return {**commits.commit_as_json(*found), "runs": ids}
 
 
 def _under(*, stat: bool, name_status: bool, name_only: bool) -> Under:
@@ -174,12 +185,14 @@ def _print(
     graph: bool,
     under: Under,
 ) -> None:
-    names = commits.decorations(repo)
+    names, runs = commits.decorations(repo), commits.runs_by_commit(repo)
+    names = commits.with_runs(names, runs) if oneline and runs else names
     drawing = _Drawing(repo, list(found)) if graph else None
     first = True
     for commit_id, commit in found if drawing is None else drawing.commits:
         whole = _whole(repo, span, (commit_id, commit))
-        lines = list(_text(ctx, repo, whole, names, oneline=oneline, under=under))
+        trained = runs.get(commit_id, ())
+        lines = list(_text(ctx, repo, whole, names, trained, oneline=oneline, under=under))
         if not oneline and not first:
             lines = lines if drawing is not None else ["", *lines]
         if drawing is not None:
@@ -199,6 +212,7 @@ def _text(
     repo: Repository,
     found: Found,
     names: commits.Decorations,
+    runs: Sequence[Run],
     *,
     oneline: bool,
     under: Under,
@@ -207,7 +221,7 @@ def _text(
     if oneline:
         yield commits.oneline(ctx, commit_id, commit, names)
     else:
-        yield from commits.full_text(ctx, commit_id, commit, names)
+        yield from commits.full_text(ctx, commit_id, commit, names, runs)
     if under is not None:
         before = repo.dataset_of(commit.parent_ids[0] if commit.parents else None)
         lines = list(_changed(before, repo.dataset_of(commit_id), under))

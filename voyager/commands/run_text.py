@@ -18,9 +18,16 @@ _WORDS: Final = {
     "ap": "AP",
     "top5": "top 5",
     "mae": "mean error",
+    "recall_1": "recall at 1",
+    "recall_5": "recall at 5",
+    "recall_10": "recall at 10",
+    "retrieval_map": "retrieval mAP",
+    "ece": "calibration error",
+    "brier": "Brier score",
 }
-_PLAIN: Final = ("r2", "mae")
+_PLAIN: Final = ("r2", "mae", "loss", "brier")
 """Measures that are no shares of 1."""
+_COUNTS: Final = ("count", "unknown", "queries")
 
 
 def step_text(done: int, of: int, said: Mapping[str, float]) -> str:
@@ -43,20 +50,42 @@ def measures_text(measures: Mapping[str, Mapping[str, float]], *, most: int = 1)
     """The main measures of every task: `category balanced accuracy 91.3 %`."""
     parts = []
     for task, found in measures.items():
-        shown = [name for name in _SHOWN if name in found][:most]
-        parts += [f"{task} {measure_text(name, found[name])}" for name in shown]
+        named = [name for name in _SHOWN if name in found][:most]
+        parts += [f"{task} {measure_text(name, found[name])}" for name in named]
     return ", ".join(parts)
 
 
+def main_measure(found: Mapping[str, float]) -> str | None:
+    """The name of the measure of a task that counts the most, None without any."""
+    return next((name for name in _SHOWN if name in found), None)
+
+
 def measure_text(name: str, value: float) -> str:
+    """A measure with its name and unit."""
+    return f"{measure_name(name)} {value_text(name, value)}"
+
+
+def measure_name(name: str) -> str:
+    """What a measure is called."""
+    return _WORDS.get(name, name.replace("_", " "))
+
+
+def value_text(name: str, value: float) -> str:
     """A measure with its unit."""
-    number = f"{value:.3f}" if name in _PLAIN else f"{100 * value:.1f} %"
-    return f"{_WORDS.get(name, name.replace('_', ' '))} {number}"
+    if name in _COUNTS:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if name in _PLAIN else f"{100 * value:.1f} %"
+
+
+def is_share(name: str) -> bool:
+    """Whether a measure is a share of 1."""
+    return name not in _PLAIN + _COUNTS
 
 
 def finished_text(record: Record) -> str:
     """What came out of a run, in a line."""
-    parts = [f"{counted(record.steps, 'step')} over {counted(record.samples, 'sample')}"]
+    done = counted(record.steps, "step") if record.kind == "network" else record.config["head"]
+    parts = [f"{done} over {counted(record.samples, 'sample')}"]
     for where, measures in record.metrics.items():
         parts.append(f"{where}: {measures_text(measures)}")
     if record.skipped:

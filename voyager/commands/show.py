@@ -60,7 +60,7 @@ def run(
     {"key", "blob", "bytes", "executable"}, a commit as in vgr log with "changes": {scope: {kind:
     count}}, "reports": [{"blob", "import", "counts"}], of imports; vgr cat ID prints one, and
     "guard": [{"key", "action", "kind", "protected_key", …}], its decisions, and "conflicts": how
-    many fields its version leaves undecided.
+    many fields its version leaves undecided, and "runs": ids of what was trained on it.
 
     Example:
       $ vgr show
@@ -141,6 +141,7 @@ def _show_revision(
     conflicts = count_conflicts(version)
     reports = reports_of(repo.store, commit)
     decisions = decisions_of(repo.store, commit)
+    runs = commits.runs_by_commit(repo).get(commit_id, [])
     if ctx.json:
         summary = stat_of(found.samples(), found.terms, found.words).summary()
         told = {
@@ -148,12 +149,13 @@ def _show_revision(
             "reports": [report.as_json() for report in reports],
             "guard": [decision.as_json() for decision in decisions],
             "conflicts": conflicts,
+            "runs": [run.id for run in runs],
         }
         ctx.emit_line({**commits.commit_as_json(commit_id, commit), **told})
         return
     for line in _tag_lines(ctx, repo, name):
         ctx.show(line)
-    for line in commits.full_text(ctx, commit_id, commit, commits.decorations(repo)):
+    for line in commits.full_text(ctx, commit_id, commit, commits.decorations(repo), runs):
         ctx.show(line)
     for line in commits.report_text(reports):
         ctx.show(line)
