@@ -35,3 +35,13 @@ def cached_blob(folder: Path, blob: bytes) -> Path:
 def derived_folder(folder: Path) -> Path:
     """Where the values lie that are derived from images, thumbnails among them."""
     return folder / "cache" / "derived"
+
+
+def vectors_folder(folder: Path) -> Path:
+    """Where search keeps the vectors of images and their regions, a folder for each model."""
+    return folder / "cache" / "search" / "vectors"
+
+
+def texts_folder(folder: Path) -> Path:
+    """Where search keeps its index of keys, captions and other words."""
+    return folder / "cache" / "search" / "text"

@@ -15,15 +15,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from voyager.errors import CorruptError, NotFoundError
+from voyager.repo.ancestors import sample_roots_before
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import ChangedRow, changed_rows
-from voyager.repo.snapshot import SAMPLES, read_snapshot
+from voyager.repo.snapshot import SAMPLES
 from voyager.repo.table_building import Progress, build_units
 from voyager.repo.table_cache import TableCache
 from voyager.repo.table_coding import Kept, Piece, patched
 from voyager.repo.table_stretches import loader
 from voyager.repo.table_units import NeutralAnswers, Unit, unit_of
-from voyager.store.history import read_commit
 from voyager.store.objectstore import Store
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ _MOST_CHANGED: Final = 10
 """A relative that differs in more than one sample of so many is none."""
 _FEW_CHANGES: Final = 1_000
 _MOST_RELATIVES: Final = 3
-_MOST_COMMITS: Final = 100
-"""Ancestors that are looked at for one that has columns."""
 _MOST_FRAMES: Final = 6
 _MOST_MADE: Final = 2
 
@@ -151,8 +149,7 @@ class Frame:
         """Frames of other samples that have columns: of ancestors first, then those used last."""
         yield from self._near
         known = [root for root in self._known_roots() if root != self._root]
-        near = [root for root in _roots_before(self._version, set(known)) if root != self._root]
-        for root in dict.fromkeys([*near, *known]):
+        for root in dict.fromkeys([*sample_roots_before(self._version, set(known)), *known]):
             yield _frame_of(Dataset(self._version.objects, {SAMPLES: root}), self._cache)
 
     def _known_roots(self) -> list[bytes]:
@@ -244,27 +241,6 @@ def forget_frames() -> None:
 
 def _keys(answers: NeutralAnswers) -> Unit:
     return unit_of("samples", "key", answers.vocabulary)
-
-
-def _roots_before(version: Dataset, known: set[bytes]) -> Iterator[bytes]:
-    """Those of some roots of samples that ancestors of a version have, the nearest first."""
-    store = store_of(version)
-    if store is None or version.commit is None or not known:
-        return
-    waiting, seen = [version.commit], {version.commit}
-    for _ in range(_MOST_COMMITS):
-        if not waiting:
-            return
-        try:
-            commit = read_commit(store, waiting.pop(0))
-            root = read_snapshot(store, commit.snapshot_id).get(SAMPLES)
-        except (CorruptError, NotFoundError):
-            return  # a shallow history ends here
-        if root in known:
-            yield root
-        fresh = [parent for parent in commit.parent_ids if parent not in seen]
-        waiting += fresh
-        seen.update(fresh)
 
 
 def _changes(before: Dataset, after: Dataset, most: int | None) -> list[ChangedRow] | None:

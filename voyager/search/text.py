@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,10 +17,12 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from voyager.errors import UsageError, VoyagerError
+from voyager.repo.ancestors import sample_roots_before
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import ChangedRow, changed_rows
+from voyager.repo.layout import texts_folder
 from voyager.repo.repository import Progress, Repository, no_progress
-from voyager.repo.snapshot import SAMPLES, read_snapshot
+from voyager.repo.snapshot import SAMPLES
 from voyager.schema import decode_sample
 from voyager.schema.vocabulary import Vocabulary
 from voyager.search.class_words import ClassWords
@@ -31,12 +33,10 @@ from voyager.search.text_segment import MOST_DOCUMENTS, DamagedTextError, Segmen
 from voyager.search.text_store import MemoryTextStore, TextStore
 from voyager.search.text_why import explain
 from voyager.store.bulk import paused_gc
-from voyager.store.history import iter_history
 
 Mask = NDArray[np.bool_]
 
 _STRETCH: Final = 4096
-_MOST_ANCESTORS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class TextIndex:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._store = TextStore(repo.folder / "cache" / "search" / "text")
+        self._store = TextStore(texts_folder(repo.folder))
         self._members: tuple[bytes, str, Mask] | None = None
         self._kept: tuple[frozenset[str], list[Segment], list[Mask]] | None = None
         self._classes: tuple[Vocabulary, ClassWords] | None = None
@@ -204,26 +204,11 @@ class TextIndex:
 
     def _bases(self, version: Dataset) -> Iterator[tuple[Dataset, Mask]]:
         """The nearest version that is known: an ancestor, else the last used."""
-        known = self._store.versions()
-        near = [root for root in self._roots(version) if root in set(known)]
-        for root in (near or known)[:1]:
-            mask = self._store.members(root)
+        known = [bytes.fromhex(root) for root in self._store.versions()]
+        for root in islice(chain(sample_roots_before(version, set(known)), known), 1):
+            mask = self._store.members(root.hex())
             if mask is not None:
-                yield Dataset(version.objects, {SAMPLES: bytes.fromhex(root)}), mask
-
-    def _roots(self, version: Dataset) -> Iterator[str]:
-        """The trees of samples of a version and its ancestors, the newest first."""
-        own = version.roots.get(SAMPLES)
-        if own is not None:
-            yield own.hex()
-        if version.commit is None:
-            return
-        store = self._repo.store
-        history = iter_history(store, [version.commit])
-        for _, commit in islice(history, _MOST_ANCESTORS):
-            root = read_snapshot(store, commit.snapshot_id).get(SAMPLES)
-            if root is not None:
-                yield root.hex()
+                yield Dataset(version.objects, {SAMPLES: root}), mask
 
     def _take(
         self, version: Dataset, name: str, base: Dataset | None, mask: Mask, progress: Progress

@@ -40,6 +40,8 @@ _VERSION: Final = 1
 _SUM_BYTES: Final = 16
 _MOST_VERSIONS: Final = 200
 """Bitmaps that are kept; the least recently used go."""
+_NAME_LETTERS: Final = 64
+"""Of the name of a bitmap; other files are those of writers that were killed."""
 
 Mask = NDArray[np.bool_]
 _Kind = TypeVar("_Kind", bound=msgspec.Struct)
@@ -183,7 +185,7 @@ class TextStore:
                 found = [(entry.stat().st_mtime_ns, entry.name) for entry in entries]
         except OSError:
             return []
-        return [name for _, name in sorted(found, reverse=True) if not name.endswith(".tmp")]
+        return [name for _, name in sorted(found, reverse=True) if len(name) == _NAME_LETTERS]
 
 
 class MemoryTextStore(TextStore):
