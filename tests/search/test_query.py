@@ -18,11 +18,13 @@ from voyager.derived.embeddings import DescriptorEmbedder, open_embedder
 from voyager.errors import InvalidDataError, NotFoundError, UsageError
 from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
+from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
 from voyager.repo.taxonomies import move_classes
 from voyager.samples import BOXES, CLOTHING, copy_photos
 from voyager.schema import Label
 from voyager.search.fusion import fused
+from voyager.search.members import VersionVectors
 from voyager.search.query import Hit, Query, Results
 from voyager.search.searcher import Searcher
 from voyager.store import files
@@ -74,6 +76,20 @@ def find(repo: Repository, *, at: str = "HEAD", **fields: Any) -> Results:
 
 def keys(found: Results) -> list[str]:
     return [hit.key for hit in found]
+
+
+def kept_bytes(repo: Repository) -> bytes:
+    cache = repo.folder / "cache"
+    return b"".join(path.read_bytes() for path in sorted(cache.rglob("*")) if path.is_file())
+
+
+def kept_vectors(searcher: Searcher) -> dict[bytes, bytes]:
+    parts = [part.segment.whole() for part in searcher.store.view.parts]
+    return {one: row.tobytes() for ids, rows in parts for one, row in zip(ids, rows, strict=True)}
+
+
+def _none(things: Any) -> Any:
+    raise AssertionError(things)
 
 
 # --- what is found ---
@@ -466,6 +482,27 @@ def test_a_cache_of_another_version_is_made_anew(repo: Repository) -> None:
             path.write_bytes(b"\0\1" + path.read_bytes()[2:][: len(path.read_bytes()) // 2])
     assert find(repo, like=(SANDALS,), k=10).hits == expected
     assert len(find(repo, text="shoes")) == 10
+
+
+def test_a_purge_takes_the_vectors_of_an_image_and_of_its_regions(repo: Repository) -> None:
+    key, sample = next((key, one) for key, one in repo.at("HEAD").items() if one.regions)
+    blob = sample.image.blob_id
+    assert blob is not None
+    find(repo, like=(SANDALS,), of="regions")
+    known = kept_vectors(Searcher(repo))
+    row = repo.at("HEAD").row("samples", key.encode())
+    assert row is not None
+    crops = VersionVectors(Searcher(repo).store, _none, of="regions").things(repo.at("HEAD"), row)
+    gone = [known[one] for one in (blob, *crops)]
+    assert crops and all(vector in kept_bytes(repo) for vector in gone)
+
+    purge_blobs(repo, [blob], "asked to")
+    assert kept_vectors(Searcher(repo)) == {}
+    assert len(find(repo, like=(SANDALS,), k=200)) == 98
+    find(repo, like=(SANDALS,), of="regions")
+    assert kept_vectors(Searcher(repo)).keys() == known.keys() - {blob, *crops}
+    assert not any(vector in kept_bytes(repo) for vector in gone)
+    assert key in keys(find(repo, text=Path(key).stem))  # rows keep their keys and captions
 
 
 def test_a_full_disk(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

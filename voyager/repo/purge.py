@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from voyager.repo.dataset import decode_row
 from voyager.repo.intake import hash_file
-from voyager.repo.layout import cached_blob, derived_folder
+from voyager.repo.layout import cached_blob, derived_folder, vectors_folder
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import TRACKED
 from voyager.schema import FileRow
@@ -46,7 +46,7 @@ def purge_blobs(
     for blob in blobs:
         files.remove(cached_blob(repo.folder, blob))
     if blobs:
-        files.remove_tree(derived_folder(repo.folder))  # thumbnails; the others are made again
+        _drop_derived(repo)
     removed = []
     for key in named:
         path = repo.tree() / key
@@ -57,6 +57,16 @@ def purge_blobs(
     if removed:
         repo.stat_cache.update([], removed=removed)
     return PurgedBlobs(done.blobs, removed)
+
+
+def _drop_derived(repo: Repository) -> None:
+    """Remove what was made of pixels: that of purged images for good, the rest is made again.
+
+    Values of regions are named by digests, which do not tell whose they are. The index of words
+    stays: it holds no pixels, and rows of purged images keep their keys and captions.
+    """
+    files.remove_tree(derived_folder(repo.folder))
+    files.remove_tree(vectors_folder(repo.folder))
 
 
 def _staged_keys(repo: Repository, blobs: set[bytes]) -> list[str]:

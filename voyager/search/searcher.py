@@ -14,6 +14,7 @@ from voyager.derived.embedded import IMAGE_OF_CROP, Embeddings
 from voyager.derived.embeddings import DEFAULT, Embedder, open_embedder
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache, image_reader
+from voyager.repo.layout import vectors_folder
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.search.examples import (
     Named,
@@ -78,7 +79,7 @@ class Searcher:
     def store(self) -> VectorStore:
         """The vectors of that model."""
         model = self.embedder.model_id
-        folder = self.repo.folder / "cache" / "search" / f"vectors-{model.hex()[:_SHORT]}"
+        folder = vectors_folder(self.repo.folder) / model.hex()[:_SHORT]
         return VectorStore(folder, model, self.embedder.dims)
 
     def search(self, version: Dataset, query: Query, bars: Bars = _no_bars) -> Results:
