@@ -25,6 +25,7 @@ from voyager.errors import (
     NotFoundError,
     VoyagerError,
 )
+from voyager.repo.repository import Repository
 
 HEAVY = {
     "PIL",
@@ -38,7 +39,10 @@ HEAVY = {
     "pyarrow",
     "pydantic",
     "rich",
+    "safetensors",
+    "simplejpeg",
     "torch",
+    "transformers",
     "typer",
 }
 
@@ -84,6 +88,16 @@ def test_start_imports_nothing_heavy() -> None:
 def test_a_command_imports_typer_alone() -> None:
     run = "import voyager.cli; assert voyager.cli.main(['config', 'ui.color']) == 0"
     assert loaded(run) == {"typer"}
+
+
+def test_status_loads_no_numbers_and_no_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Repository.init(tmp_path):
+        (tmp_path / "a.txt").write_text("a")
+    monkeypatch.chdir(tmp_path)
+    run = "import voyager.cli; assert voyager.cli.main(['status']) == 0"
+    assert loaded(run) == {"blake3", "lmdb", "msgspec", "typer"}
 
 
 def test_every_command_has_its_module() -> None:
