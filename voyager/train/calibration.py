@@ -51,6 +51,8 @@ def calibrate(graded: Graded) -> Calibration | None:
     if graded.kind == "many":
         known = graded.known
         assert known is not None
+        if not known.any():
+            return None
         chances, true = chances[known > 0], graded.values[known > 0] > 0
         sure, right = np.maximum(chances, 1 - chances), (chances >= 0.5) == true
         brier = float(((chances - true) ** 2).mean())

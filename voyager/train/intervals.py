@@ -111,6 +111,8 @@ def balanced(draws: Draws, values: NDArray[Any], right: NDArray[Any]) -> Draws:
 
 def precision(draws: Draws, positive: NDArray[np.bool_], scores: NDArray[Any]) -> Draws:
     """The average precision (`metrics.average_precision`); NaN where no positive was drawn."""
+    if not positive.any():
+        return np.full(len(draws), np.nan)
     order = np.argsort(-scores, kind="stable")
     ordered = draws[:, order]
     last = np.append(np.diff(scores[order]) != 0, True)
