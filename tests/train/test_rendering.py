@@ -182,9 +182,9 @@ def test_squares_show_some_surroundings_and_stay_inside() -> None:
     sizes = np.array([[100, 80]] * 4, np.float64)
     boxes = np.array([[40, 30, 60, 40], [0, 0, 20, 10], [90, 70, 100, 80], [0, 0, 100, 80]], float)
     found = squares(boxes, sizes)
-    assert found[0].tolist() == [39, 24, 61, 46]
-    assert found[1].tolist() == [0, 0, 22, 22]
-    assert found[2].tolist() == [89, 69, 100, 80]
+    assert found[0].tolist() == [35, 20, 65, 50]
+    assert found[1].tolist() == [0, 0, 30, 30]
+    assert found[2].tolist() == [85, 65, 100, 80]
     assert found[3].tolist() == [0, 0, 100, 80]
 
 

@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8]
 
 _GREY: Final = (124, 116, 104)
 """What shows where nothing of the picture does: the mean colour of ImageNet."""
-_CONTEXT: Final = 0.1
+_CONTEXT: Final = 0.5
 """How much of its surroundings the crop of a region shows, of its longer side."""
 
 _LUMA: Final = (0.299, 0.587, 0.114)
