@@ -14,6 +14,7 @@ def truths(column: Any) -> NDArray[np.bool_]:
 
 
 def numbers(column: Any) -> NDArray[Any]:
+    """A column of numbers, null counting as 0."""
     return np.asarray(column.fill_null(0))
 
 
@@ -27,8 +28,9 @@ def coded(column: Any) -> tuple[NDArray[np.int64], list[str]]:
     """Texts as places in the list of those that there are, -1 for none."""
     import pyarrow as pa
 
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.unify_dictionaries().combine_chunks()
-    codes = np.asarray(coded.indices.cast(pa.int64()).fill_null(-1))
-    return codes, coded.dictionary.to_pylist()
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    codes = np.asarray(column.indices.cast(pa.int64()).fill_null(-1))
+    return codes, column.dictionary.to_pylist()
