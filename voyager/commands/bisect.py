@@ -38,6 +38,8 @@ COMMIT_VARIABLE = "VGR_BISECT_COMMIT"
 """Where the command of `run` finds the commit that it is to judge."""
 
 _SKIP, _SIGNALS = 125, 128
+_NAME = "vgr"
+_THIS = (sys.executable, "-m", "voyager")
 
 _Revisions = Annotated[
     list[str] | None, typer.Argument(metavar="REV", help="which commits (default: HEAD)")
@@ -138,12 +140,13 @@ def run(
 
     Exit code 0 means good, 125 that the commit cannot be tried, any other below 128 bad; from 128
     on the run stops there. The command finds the commit in VGR_BISECT_COMMIT, which also serves
-    where there is no working tree: vgr ls $VGR_BISECT_COMMIT.
+    where there is no working tree: vgr ls $VGR_BISECT_COMMIT. Where CMD is vgr it is this one.
 
     JSON: as vgr bisect status.
 
     Example:
       $ vgr bisect run python check_boxes.py
+      $ vgr bisect run vgr train -q --frozen default --fail-below category/shoes=0.8
     """
     if not command:
         raise UsageError("vgr bisect run wants CMD", hint="vgr bisect run python check.py")
@@ -242,6 +245,7 @@ def _go_on(ctx: Context, repo: Repository) -> int:
 
 def _tester(ctx: Context, repo: Repository, command: Sequence[str]) -> Callable[[bytes], Mark]:
     """What judges a commit by a command that is run where we are."""
+    words = [*_THIS, *command[1:]] if command[0] == _NAME else command
 
     def judge(commit: bytes) -> Mark:
         environ = {**ctx.config.environ, COMMIT_VARIABLE: commit.hex()}
@@ -249,7 +253,7 @@ def _tester(ctx: Context, repo: Repository, command: Sequence[str]) -> Callable[
         try:
             # Its output would spoil a JSON document.
             code = subprocess.run(
-                command, env=environ, stdout=2 if ctx.json else None, check=False
+                words, env=environ, stdout=2 if ctx.json else None, check=False
             ).returncode
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

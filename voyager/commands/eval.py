@@ -12,7 +12,7 @@ import typer
 from voyager.commands.choosing import WhereOption
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.floors import FloorOption, judge, parse_floors
+from voyager.commands.floors import FloorOption, judge, never_said, parse_floors
 from voyager.commands.run_options import needs_torch
 from voyager.commands.sizes import counted
 
@@ -161,7 +161,7 @@ def run(
         ctx,
         floors,
         {report.task: report.measures() for report in found.reports},
-        {report.task: report.classes for report in found.reports},
+        {report.task: (*report.classes, *never_said(report.unknown)) for report in found.reports},
     )
 
 

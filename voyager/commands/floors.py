@@ -72,6 +72,13 @@ def judge(
     return code
 
 
+def never_said(unknown: Mapping[str, int]) -> list[ClassScore]:
+    """Classes that rows have and that were not there to be learnt: none of them is ever said."""
+    from voyager.train.class_scores import ClassScore
+
+    return [ClassScore(name, count, 0, 0) for name, count in unknown.items()]
+
+
 def _measured(
     name: str,
     measures: Mapping[str, Mapping[str, float]],

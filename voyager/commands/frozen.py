@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.floors import Floor, judge
+from voyager.commands.floors import Floor, judge, never_said
 from voyager.commands.run_text import finished_text
 from voyager.errors import UsageError
 
@@ -129,4 +129,7 @@ def _classes(done: FrozenOutcome) -> dict[str, Any]:
     if done.validation is None or done.said is None:
         return {}
     graded = grade_all(done.validation, done.said)
-    return {task: class_scores(one) for task, one in graded.items()}
+    return {
+        task: (*class_scores(one), *never_said(done.unknown.get(task, {})))
+        for task, one in graded.items()
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from voyager.train.reading import PackSource
 from voyager.train.record import Run
 from voyager.train.said import Said, probabilities
 from voyager.train.task_report import TaskReport, report
+from voyager.train.unknown_classes import unknown_classes
 from voyager.train.view import Question, Scope, Target, TargetKind, View, open_view
 from voyager.train.weights_file import weights_file
 
@@ -130,40 +131,8 @@ def _evaluation(
     repo: Repository, version: Dataset, question: Question, view: View, said: Said
 ) -> Evaluation:
     unreadable = tuple(view.name(row) for row in np.flatnonzero(~said.valid).tolist())
-    unknown = _unknown(repo, version, question, view)
+    unknown = unknown_classes(repo, version, question, view)
     return Evaluation(view, said, grade_all(view, said), unknown, unreadable)
-
-
-def _unknown(
-    repo: Repository, version: Dataset, question: Question, view: View
-) -> dict[str, dict[str, int]]:
-    """By task, the answers that are none of the classes that the question fixes."""
-    if not any(_may_have_others(target) for target in view.targets.values()):
-        return {}
-    free = open_view(repo, version, replace(question, classes={}), for_evaluation=True)
-    found: dict[str, dict[str, int]] = {}
-    for task, target in free.targets.items():
-        counts = _counts(target)
-        others = set(target.nodes) - set(view.targets[task].nodes)
-        told = {
-            name: count
-            for node, name, count in zip(target.nodes, target.classes, counts, strict=True)
-            if node in others
-        }
-        found |= {task: told} if told else {}
-    return found
-
-
-def _may_have_others(target: Target) -> bool:
-    return target.kind == "many" or (target.kind == "one" and bool((target.values == -2).any()))
-
-
-def _counts(target: Target) -> list[int]:
-    """How many rows have each class."""
-    if target.kind == "many":
-        return [int(count) for count in (target.values > 0).sum(axis=0)]
-    counts = np.bincount(target.values[target.values >= 0], minlength=len(target.nodes))
-    return [int(count) for count in counts] if target.nodes else []
 
 
 def trained_on(repo: Repository, run: Run, view: View) -> int:

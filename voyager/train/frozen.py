@@ -33,6 +33,7 @@ from voyager.train.nearest_head import NearestHead
 from voyager.train.record import ID_DIGITS, Record, Run, find_run, library_versions, put_run
 from voyager.train.said import Said
 from voyager.train.strengths import STRENGTHS, fit_best
+from voyager.train.unknown_classes import unknown_classes
 from voyager.train.validation import open_validation, refuse_single_classes
 from voyager.train.view import Question, Scope, Target, View, open_view
 
@@ -124,6 +125,8 @@ class FrozenOutcome:
     run: Run | None
     validation: View | None
     said: Said | None
+    unknown: Mapping[str, Mapping[str, int]]
+    """By task, answers of the validation that are of no class which was trained on: how many."""
 
 
 def train_frozen(
@@ -183,7 +186,17 @@ def train_frozen(
         start=_start(repo, config.model),
     )  # fmt: skip
     run = _keep(repo, record, heads) if keep else None
-    return FrozenOutcome(record, run, validation, said)
+    return FrozenOutcome(record, run, validation, said, _unknown(repo, version, config, validation))
+
+
+def _unknown(
+    repo: Repository, version: Dataset, config: FrozenConfig, validation: View | None
+) -> dict[str, dict[str, int]]:
+    if validation is None:
+        return {}
+    classes = {task: target.nodes for task, target in validation.targets.items() if target.nodes}
+    question = Question(config.tasks, config.validate, validation.scope, config.where, classes)
+    return unknown_classes(repo, version, question, validation)
 
 
 def _with_model(repo: Repository, config: FrozenConfig) -> tuple[FrozenConfig, Embedder]:
