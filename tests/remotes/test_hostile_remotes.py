@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from published import assert_whole, listed, publish, save, seal
 from voyager import wire
 from voyager.errors import CorruptError, InvalidDataError
 from voyager.remotes.cloning import clone
+from voyager.remotes.collecting import collect_remote
 from voyager.remotes.config import Remote, set_remote
+from voyager.remotes.derived import push_derived
 from voyager.remotes.fetching import fetch
+from voyager.remotes.purging import purge_remote
+from voyager.remotes.push import push
 from voyager.remotes.root import (
     ROOT,
     Packed,
@@ -26,6 +31,7 @@ from voyager.remotes.root import (
 )
 from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create
+from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
 from voyager.repo.snapshot import FILES, SAMPLES, read_snapshot
 from voyager.schema import FileRow, encode_file
@@ -341,6 +347,21 @@ def test_tombstones_of_nothing(
 ) -> None:
     publish(there, storage, tombstones=stone)
     refused("tombstone")
+
+
+def test_who_writes_refuses_tombstones_of_nothing(
+    there: Repository, storage: MemoryStorage
+) -> None:
+    publish(there, storage, tombstones={"../x": {"reason": "r", "when": 1, "who": "w"}})
+    blob = there.at("HEAD")["hat/1.jpg"].image.blob_id
+    assert blob is not None
+    before = sorted(storage.list(""))
+    save(there, "second", {"hat/9.jpg": 9})
+    purge_blobs(there, [blob], "consent")
+    for write in (push, collect_remote, push_derived, partial(purge_remote, blobs=[blob])):
+        with pytest.raises(InvalidDataError, match="tombstone of an impossible name"):
+            write(there, storage)
+    assert sorted(storage.list("")) == before
 
 
 def test_a_tombstone_of_a_commit(there: Repository, storage: MemoryStorage, tmp_path: Path) -> None:

@@ -62,10 +62,7 @@ class BlobCache:
         if len(data) > self._limit or path.exists():
             return
         files.make_folder(path.parent)
-        temporary = path.with_name(f"tmp-{os.getpid()}-{threading.get_ident()}")
-        files.remove(temporary)
-        files.create(temporary, data)
-        files.rename(temporary, path)
+        files.replace(path, [data])
         with self._lock:
             known = self.used()[1] if self._size is None else self._size + len(data)
             self._size = known if known <= self._limit else self.shrink(int(_FULL_TO * self._limit))

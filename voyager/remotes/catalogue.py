@@ -6,9 +6,7 @@ be dropped at any time. Nothing of it is believed: what comes in is checked by i
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -295,7 +293,4 @@ def _read(path: Path) -> bytes | None:
 def _keep(path: Path, data: bytes) -> None:
     """Put what was read into the cache, which several may fill at once."""
     files.make_folder(path.parent)
-    temporary = path.with_name(f"tmp-{os.getpid()}-{threading.get_ident()}")
-    files.remove(temporary)
-    files.create(temporary, data)
-    files.rename(temporary, path)
+    files.replace(path, [data])

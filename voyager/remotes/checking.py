@@ -19,6 +19,7 @@ from voyager.remotes.catalogue import Catalogue, Listing, in_parallel
 from voyager.remotes.garbage import find_due, list_all
 from voyager.remotes.metadata import Scratch
 from voyager.remotes.root import Packed, Root, segment_path
+from voyager.remotes.tombstones import blob_of
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
 from voyager.store.apply import TOMBSTONES
@@ -28,7 +29,7 @@ from voyager.store.fsck.packs import PackCheck
 from voyager.store.fsck.report import Problem, Report
 from voyager.store.pack import HEAD_BYTES, TRAILER_BYTES, Content, SealedPack, pack_head
 from voyager.store.refs import HEADS
-from voyager.wire import ID_BYTES, object_ref
+from voyager.wire import object_ref
 
 _AT_ONCE = 2
 """Packs that lie on the disk at once to be read."""
@@ -110,8 +111,9 @@ class _Checkup:
             raise NotFoundError("nothing was pushed there yet", hint="vgr push REMOTE main")
         if root.head and root.ref(HEADS + root.head) is None:
             self.report.notes.append(f"root: the default branch '{root.head}' is not there")
-        for name in root.tombstones.keys() - {one.hex() for one in _tombstones(root)}:
-            self.report.add(Problem("root", f"a tombstone has the name {name!r}", "root"))
+        for name in root.tombstones:
+            if blob_of(name) is None:
+                self.report.add(Problem("root", f"a tombstone has the name {name!r}", "root"))
         return root
 
     def _read_packs(self, root: Root) -> list[Packed]:
@@ -266,15 +268,7 @@ class _Checkup:
 
 def _tombstones(root: Root) -> list[bytes]:
     """The purged blobs; names that are none are passed over."""
-    found = []
-    for name in root.tombstones:
-        try:
-            blob = bytes.fromhex(name)
-        except ValueError:
-            continue
-        if len(blob) == ID_BYTES and blob.hex() == name:
-            found.append(blob)
-    return found
+    return [blob for blob in map(blob_of, root.tombstones) if blob is not None]
 
 
 def _size_problem(name: str, wanted: int, size: int | None) -> Iterator[Problem]:

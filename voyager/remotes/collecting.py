@@ -37,6 +37,7 @@ from voyager.remotes.metadata import Scratch
 from voyager.remotes.rewriting import Rewriter, Wanted
 from voyager.remotes.root import Packed, Root, encode_segment, segment_path
 from voyager.remotes.swapping import change_root, read_tagged
+from voyager.remotes.tombstones import purged_at
 from voyager.remotes.usage import Use, survey, worth_rewriting
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store.reachable import Live, mark
@@ -195,7 +196,7 @@ class _Collection:
         tips = self._kept_tips(root)
         self._live, self.done.kept = _mark(self.scratch, root, tips, self._marking)
         uses = survey(self.catalogue.listings(self._packs), self._live)
-        self._purged = {bytes.fromhex(name) for name in root.tombstones}
+        self._purged = purged_at(root)
         victims = {use.pack.name: use for use in worth_rewriting(uses)}
         victims |= {use.pack.name: use for use in uses if self._holds_purged(use.pack)}
         self.done.packs = len(uses)

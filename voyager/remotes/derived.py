@@ -27,11 +27,12 @@ from voyager.remotes.base import PreconditionFailed, Storage
 from voyager.remotes.counted import Counted
 from voyager.remotes.garbage import DERIVED
 from voyager.remotes.root import ROOT, decode_root, settled
+from voyager.remotes.tombstones import purged_at
 from voyager.remotes.urls import mask_url
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
-from voyager.store.apply import TOMBSTONES
+from voyager.store.purge import tombstones
 
 _FORMAT: Final = 1
 _MOST_SWAPS: Final = 50
@@ -95,10 +96,7 @@ class _Derived:
         self._storage = storage
         self._cache = derived_cache(repo)
         self._memory = repo.folder / "cache" / "remotes" / "derived"
-        self._purged = {
-            bytes.fromhex(name.removeprefix(TOMBSTONES))
-            for name in (*_tombstones(storage), *repo.store.values(TOMBSTONES))
-        }
+        self._purged = _purged(storage) | tombstones(repo.store)
         self.done = Moved()
 
     def finish(self) -> Moved:
@@ -229,8 +227,8 @@ class _Derived:
         self.done.bytes += sum(part.size for part in parts)
 
 
-def _tombstones(storage: Storage) -> list[str]:
+def _purged(storage: Storage) -> set[bytes]:
     try:
-        return list(settled(lambda: decode_root(storage.get(ROOT))).tombstones)
+        return purged_at(settled(lambda: decode_root(storage.get(ROOT))))
     except NotFoundError:
-        return []
+        return set()

@@ -22,6 +22,7 @@ from voyager.remotes.metadata import Scratch
 from voyager.remotes.rewriting import Rewriter
 from voyager.remotes.root import Packed, Root, encode_segment, segment_path
 from voyager.remotes.swapping import change_root
+from voyager.remotes.tombstones import purged_at
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store.apply import TOMBSTONES
 
@@ -95,7 +96,8 @@ class _Purge:
     def change(self, root: Root) -> Root | None:
         self._packs = self.catalogue.packs(root)
         stones = {**self.stones, **root.tombstones}
-        victims = self._victims(frozenset(bytes.fromhex(name) for name in stones))
+        purged = {*map(bytes.fromhex, self.stones), *purged_at(root)}
+        victims = self._victims(purged)
         new = self.stones.keys() - root.tombstones.keys()
         if not new and not victims and not self._garbage(root):
             return None
@@ -104,7 +106,7 @@ class _Purge:
         if victims:
             gone = {pack.name for pack in victims}
             kept = {pack.name: pack for pack in self._packs if pack.name not in gone}
-            kept |= {pack.name: pack for pack in self._rewrite(root, victims, stones)}
+            kept |= {pack.name: pack for pack in self._rewrite(root, victims, purged)}
             self._packs = list(kept.values())
             segment, data = encode_segment(self._packs, gc=root.gc)
             self.storage.put(segment_path(segment), data)
@@ -128,7 +130,7 @@ class _Purge:
         return [listing.pack for listing in self.catalogue.listings(blobs) if listing.find(ids)]
 
     def _rewrite(
-        self, root: Root, victims: Collection[Packed], stones: Collection[str]
+        self, root: Root, victims: Collection[Packed], purged: Collection[bytes]
     ) -> list[Packed]:
         key = root.gc, frozenset(pack.name for pack in victims)
         if key not in self._rewritten:
@@ -136,7 +138,6 @@ class _Purge:
             rewriter = Rewriter(
                 self.storage, self.scratch, gc=root.gc, there=there, progress=self._progress
             )
-            purged = {bytes.fromhex(name) for name in stones}
             self._rewritten[key] = rewriter.run(
                 (pack, lambda _, entry_id: entry_id not in purged) for pack in victims
             )

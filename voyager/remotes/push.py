@@ -40,12 +40,13 @@ from voyager.remotes.root import (
     segment_path,
 )
 from voyager.remotes.sending import Plan, Sender, plan_packs
+from voyager.remotes.tombstones import purged_at
 from voyager.remotes.urls import mask_url
 from voyager.repo.commit import run_hook
 from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.upstream import Upstream, set_upstream, upstream_of
-from voyager.store.apply import TOMBSTONES
+from voyager.store.purge import tombstones
 from voyager.store.refs import HEADS, move_ref, read_ref
 from voyager.wire import object_ref
 
@@ -322,9 +323,8 @@ class _Push:
         )
 
     def _leave_out_purged(self, found: Lacking) -> None:
-        names = [*self.root.tombstones, *self.repo.store.values(TOMBSTONES)]
-        for name in names:
-            found.blobs.pop(bytes.fromhex(name.removeprefix(TOMBSTONES)), None)
+        for blob in purged_at(self.root) | tombstones(self.repo.store):
+            found.blobs.pop(blob, None)
 
     def _put_segment(self, segment: tuple[bytes, bytes]) -> None:
         self.storage.put(segment_path(segment[0]), segment[1])

@@ -31,15 +31,30 @@ def apply_tombstones(repo: Repository, root: Root) -> int:
     return sum(map(len, groups.values()))
 
 
-def _checked(name: str, value: dict[str, Any]) -> tuple[bytes, str, str]:
-    """(blob, reason, who) of a tombstone."""
-    reason, who = value.get("reason"), value.get("who")
+def purged_at(root: Root) -> set[bytes]:
+    """The blobs that a remote purged; InvalidDataError for tombstones that are of none."""
+    return {_blob(name) for name in root.tombstones}
+
+
+def blob_of(name: str) -> bytes | None:
+    """The blob that a tombstone is of, None where its name can be that of none."""
     try:
         blob = bytes.fromhex(name)
     except ValueError:
-        blob = b""
-    if len(blob) != ID_BYTES or blob.hex() != name:
+        return None
+    return blob if len(blob) == ID_BYTES and blob.hex() == name else None
+
+
+def _blob(name: str) -> bytes:
+    blob = blob_of(name)
+    if blob is None:
         raise InvalidDataError(f"the remote has a tombstone of an impossible name: {name!r}")
+    return blob
+
+
+def _checked(name: str, value: dict[str, Any]) -> tuple[bytes, str, str]:
+    """(blob, reason, who) of a tombstone."""
+    blob, reason, who = _blob(name), value.get("reason"), value.get("who")
     if not isinstance(reason, str) or not isinstance(who, str):
         raise InvalidDataError(f"the tombstone {name[:12]} of the remote says no reason")
     return blob, reason, who
