@@ -8,7 +8,6 @@ a commit need not do again what `add` did. Both may be lost at any time.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -154,12 +153,9 @@ class ProtectedCache:
 
     def _write(self) -> None:
         body = msgspec.msgpack.encode(self._file)
-        spare = self._path.with_suffix(f".{os.getpid()}.tmp")
         with contextlib.suppress(OSError):  # a digest tells a torn one: no need to wait for a sync
             files.make_folder(self._path.parent)
-            files.remove(spare)
-            files.create(spare, blake3(body).digest(_DIGEST) + body)
-            files.rename(spare, self._path)
+            files.replace(self._path, [blake3(body).digest(_DIGEST), body])
 
 
 def _token(version: Dataset) -> bytes:

@@ -44,7 +44,9 @@ def purge_blobs(
         repo.store, blobs, reason=reason, who=who, now_ms=time, zone=zone, progress=progress
     )
     for blob in blobs:
-        files.remove(cached_blob(repo.folder, blob))
+        kept = cached_blob(repo.folder, blob)
+        for path in kept.parent.glob(f"{kept.name}*"):  # and what a killed writer left of it
+            files.remove(path)
     if blobs:
         _drop_derived(repo)
     removed = []

@@ -68,15 +68,9 @@ class TableCache:
     def put(self, root: bytes, name: str, column: Kept) -> None:
         """Keep a column, if there is room for it."""
         path = self._path(root, name)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             files.make_folder(path.parent)
-            try:
-                _write(temporary, as_dictionary(column))
-                files.rename(temporary, path)
-            except BaseException:
-                files.remove(temporary)
-                raise
+            files.replace(path, _encoded(as_dictionary(column)))
             self._shrink(path.parent)
 
     def _path(self, root: bytes, name: str) -> Path:
@@ -116,7 +110,7 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _write(path: Path, array: pa.Array) -> None:
+def _encoded(array: pa.Array) -> list[bytes | memoryview]:
     import pyarrow as pa
 
     batch = pa.record_batch([array], ["column"])
@@ -125,7 +119,7 @@ def _write(path: Path, array: pa.Array) -> None:
         writer.write_batch(batch)
     body = memoryview(sink.getvalue())
     head = (_MAGIC + blake3(body).digest()).ljust(_HEAD_BYTES, b"\0")
-    files.create_from(path, iter([head, bytes(body)]))
+    return [head, body]
 
 
 def _read(path: Path) -> Kept | None:

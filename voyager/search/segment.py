@@ -115,21 +115,10 @@ class Segment:
         path = folder / self.name
         if path.exists() and _is_sound(path):
             return
-        spare = path.with_name(f"{self.name}.{os.getpid()}.tmp")
-        files.remove(spare)
         head = self._head
         gap = bytes(head.vectors_at - len(head.packed) - len(head.ids))
-        try:
-            fd = files.open_new(spare)
-            try:
-                vectors = self._vectors.data.cast("B")
-                files.write_all(fd, [head.packed, memoryview(head.ids), gap, vectors])
-            finally:
-                os.close(fd)
-            files.rename(spare, path)  # digests tell a torn file: no need to wait for a sync
-        except BaseException:
-            files.remove(spare)
-            raise
+        vectors = self._vectors.data.cast("B")
+        files.replace(path, [head.packed, memoryview(head.ids), gap, vectors])
 
     @property
     def model(self) -> bytes:

@@ -135,7 +135,7 @@ class TextStore:
 
     def _keep(self, name: str, segment: Segment, index: _Index) -> None:
         """Write a new segment, then the index that names it."""
-        _write(self.folder / "segments" / name, segment.data)
+        files.replace(self.folder / "segments" / name, [segment.data])
         self._index = index
         self._write_index()
 
@@ -146,7 +146,7 @@ class TextStore:
 
     def _write_index(self) -> None:
         body = msgspec.msgpack.encode(self._index)
-        _write(self.folder / "index", _checksum(body) + body)
+        files.replace(self.folder / "index", [_checksum(body), body])
 
     def find(self, identities: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The documents of these (key, row) pairs, -1 where they are not indexed."""
@@ -174,7 +174,7 @@ class TextStore:
         """Say which documents are in a version."""
         bits = zstandard.ZstdCompressor(level=3).compress(np.packbits(mask).tobytes())
         body = msgspec.msgpack.encode(_Bitmap(self.name, len(mask), bits))
-        _write(self.folder / "versions" / version, _checksum(body) + body)
+        files.replace(self.folder / "versions" / version, [_checksum(body), body])
         for old in self.versions()[_MOST_VERSIONS:]:
             files.remove(self.folder / "versions" / old)
 
@@ -235,18 +235,6 @@ def _read(path: Path, kind: type[_Kind]) -> _Kind | None:
     except (OSError, msgspec.MsgspecError, ValueError):
         pass
     return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it; a checksum tells what a crash leaves."""
-    spare = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    files.remove(spare)
-    try:
-        files.create(spare, data)
-        files.rename(spare, path)
-    except OSError:
-        files.remove(spare)
-        raise
 
 
 def _checksum(data: bytes) -> bytes:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -147,7 +148,9 @@ def create(path: StrPath, data: bytes | memoryview, mode: int = 0o666) -> os.sta
         os.close(fd)
 
 
-def create_from(path: StrPath, chunks: Iterator[bytes], mode: int = 0o666) -> os.stat_result:
+def create_from(
+    path: StrPath, chunks: Iterable[bytes | memoryview], mode: int = 0o666
+) -> os.stat_result:
     """As `create`, from a stream of chunks."""
     _step("create", path)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_NOFOLLOW | _O_CLOEXEC, mode)
@@ -185,6 +188,22 @@ def write_atomic(path: StrPath, data: bytes) -> None:
         os.close(fd)
     rename(temporary, path)
     sync_folder(path.parent)
+
+
+def replace(path: StrPath, chunks: Iterable[bytes | memoryview]) -> None:
+    """Replace a file of a cache so that a reader sees the old or the new bytes; not synced.
+
+    A crash of the machine may leave a torn file, which its readers must tell, as by a checksum.
+    """
+    path = Path(path)
+    spare = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    remove(spare)
+    try:
+        create_from(spare, chunks)
+        rename(spare, path)
+    except BaseException:
+        remove(spare)
+        raise
 
 
 class FileLock:

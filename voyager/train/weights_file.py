@@ -31,8 +31,5 @@ def weights_file(repo: Repository, run: Run) -> Path:
     kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
     for old in kept[_MOST - 1 :]:
         old.unlink(missing_ok=True)
-    making = path.with_suffix(".part")
-    making.unlink(missing_ok=True)
-    files.create_from(making, repo.store.iter_blob(blob))
-    files.rename(making, path)
+    files.replace(path, repo.store.iter_blob(blob))
     return path
