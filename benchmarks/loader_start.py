@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -97,7 +96,6 @@ def start(folder: Path) -> dict[str, float]:
         "repository": opened - began,
         "start": ready - opened,
         "first batch": time.perf_counter() - ready,
-        "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
@@ -115,7 +113,6 @@ def walk(folder: Path, epochs: int) -> dict[str, object]:
         return {
             "before": before,
             "after": after,
-            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "microseconds": (time.perf_counter() - began) / epochs / loader.count * 1e6,
         }
 
