@@ -17,10 +17,11 @@ from derived_images import forbidden, photos, reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voyager.derived.cache import DerivedCache, Values
+from voyager.derived.cache import DerivedCache, Progress, Values
 from voyager.derived.picture import Picture
 from voyager.derived.registry import METHODS, Method
 from voyager.derived.value_file import ValueFile
+from voyager.errors import StateError
 from voyager.store import files
 from voyager.store.ids import blob_id
 
@@ -268,6 +269,48 @@ def test_ids_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     rows = file.matrix(entries[known])[:, 0]
     assert rows.tolist() == [b"abcd"[place] for place in np.flatnonzero(known)]
     assert (file.find([b"8 bytes." + bytes(23) + b"x"]) == -1).all()
+
+
+# --- somebody deletes it ---
+
+
+def deleting(folder: Path, times: int) -> Progress:
+    """Progress that deletes the cache while it is told of, so many times."""
+    left = [times]
+
+    def progress(_done: int, _total: int | None) -> None:
+        if left[0]:
+            left[0] -= 1
+            files.remove_tree(folder)
+
+    return progress
+
+
+@pytest.mark.parametrize("method", [BACKWARDS, LIKENESS], ids=str)
+@pytest.mark.parametrize("times", [1, 2])
+def test_values_that_are_deleted_meanwhile_are_made_again(
+    tmp_path: Path, method: Method, times: int
+) -> None:
+    images = photos(9)
+    folder, missing = tmp_path / "derived", blob_id(b"nowhere")
+    compute(folder, photos(5), method)
+    found = DerivedCache(folder).compute(
+        method, [*images, missing], reader(images), progress=deleting(folder, times)
+    )
+    assert found.as_dict() == compute(tmp_path / "other", images, method).as_dict()
+    assert found.missing == [missing]
+    assert not found.failed
+
+
+def test_a_pass_says_that_its_values_are_deleted(tmp_path: Path) -> None:
+    images, folder = texts(9), tmp_path / "derived"
+    compute(folder, texts(5))
+    cache = DerivedCache(folder)
+    with pytest.raises(StateError, match="values of backwards are deleted while they are made"):
+        cache.fill([BACKWARDS], images, reader(images), progress=deleting(folder, 99))
+    done = cache.fill([BACKWARDS], images, reader(images), progress=deleting(folder, 1))
+    assert done.computed == 9
+    assert done.missing == []
 
 
 # --- processes ---

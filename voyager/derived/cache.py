@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from voyager.derived import value_batches
 from voyager.derived.computing import Read, iter_computed
 from voyager.derived.reader import Reader
-from voyager.derived.registry import Method
+from voyager.derived.registry import Method, Source
 from voyager.derived.room import Kept, iter_kept, make_room, note_use, remove, remove_older
 from voyager.derived.value_file import ValueFile
 from voyager.errors import StateError
@@ -35,6 +35,8 @@ _KEPT_IN_A_PART: Final = 1 << 17
 _KEEP_EVERY: Final = 2048
 _KEEP_BYTES: Final = 16 << 20
 """Images and bytes between two writes: what a kill costs."""
+_PASSES: Final = 3
+"""How often values are made that somebody deletes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,9 +149,14 @@ class DerivedCache:
         What was done is kept when `read` raises. It holds all values: for large ones `fill`.
         """
         wanted = list(dict.fromkeys(ids))
-        lacking = {method.name: set(self.known(method, wanted).missing) for method in methods}
-        self._fill(methods, wanted, lacking, read, progress, executor)
         found = {method.name: self.known(method, wanted) for method in methods}
+        absent: set[bytes] = set()
+        for _ in range(_PASSES):
+            lacking = {name: set(values.missing) - absent for name, values in found.items()}
+            if not any(lacking.values()):
+                break
+            self._fill(methods, wanted, lacking, _noting(read, absent), progress, executor)
+            found = {method.name: self.known(method, wanted) for method in methods}
         self._make_room(methods)
         return found
 
@@ -167,19 +174,32 @@ class DerivedCache:
         Raises StateError where values cannot be kept, as on a full disk.
         """
         wanted = list(dict.fromkeys(ids))
-        found = [self._refreshed(method) for method in methods]
-        lacking = {
-            method.name: set(file.missing(wanted))
-            for method, file in zip(methods, found, strict=True)
-        }
-        todo = set().union(*lacking.values())
-        self._fill(methods, wanted, lacking, read, progress, executor, must_keep=True)
-        missing = dict.fromkeys(one for file in found for one in file.missing(wanted))
-        failed = {
-            method.name: file.failed(wanted) for method, file in zip(methods, found, strict=True)
-        }
+        todo: set[bytes] = set()
+        absent: set[bytes] = set()
+        for _ in range(_PASSES):
+            found = {method.name: self._refreshed(method) for method in methods}
+            lacking = {name: set(file.missing(wanted)) - absent for name, file in found.items()}
+            if not any(lacking.values()):
+                break
+            todo.update(*lacking.values())
+            read_now = _noting(read, absent)
+            self._fill(methods, wanted, lacking, read_now, progress, executor, must_keep=True)
+        else:
+            self._refuse_lost(methods, wanted, absent)
+        failed = {name: file.failed(wanted) for name, file in found.items()}
         self._make_room(methods)
-        return Filled(len(todo.difference(missing)), failed, list(missing))
+        missing = [one for one in wanted if one in absent]
+        return Filled(len(todo - absent), failed, missing)
+
+    def _refuse_lost(
+        self, methods: Sequence[Method], wanted: Sequence[bytes], absent: set[bytes]
+    ) -> None:
+        for method in methods:
+            if not absent.issuperset(self._refreshed(method).missing(wanted)):
+                raise StateError(
+                    f"values of {method.name} are deleted while they are made",
+                    hint="run the command again when nothing else empties the cache",
+                )
 
     def _fill(
         self,
@@ -304,6 +324,19 @@ class DerivedCache:
 
     def _path(self, method: Method) -> Path:
         return self._folder / f"{method.name}-{method.version}"
+
+
+def _noting(read: Read, absent: set[bytes]) -> Read:
+    """`read`, and note those that are not here."""
+
+    def read_and_note(ids: Sequence[bytes]) -> Iterator[tuple[bytes, Source | None]]:
+        absent.update(ids)
+        for image_id, image in read(ids):
+            if image is not None:
+                absent.discard(image_id)
+            yield image_id, image
+
+    return read_and_note
 
 
 def _values(method: Method, file: ValueFile, ids: list[bytes]) -> Values:
