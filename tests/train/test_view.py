@@ -160,7 +160,7 @@ def test_questions_without_an_answer_are_refused(repo: Repository) -> None:
         (Question(("category",), "test 2"), "no samples in split 'test 2'; there are train, val"),
         (Question(("category", "kind")), "train them apart"),
         (Question(()), "no task to train"),
-        (Question(("category",), where="width > 99"), "no samples where"),
+        (Question(("category",), where="width > 99"), "no samples in split 'train' where"),
         (Question(("category",), scope="region"), "not asked of regions"),
     ]:
         with pytest.raises(UsageError, match=says):
