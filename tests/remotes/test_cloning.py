@@ -17,6 +17,7 @@ from voyager.remotes.config import Upstream, find_remote, upstream_of
 from voyager.remotes.storages.file import FileStorage
 from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create
+from voyager.repo.layout import find
 from voyager.repo.repository import Repository
 from voyager.repo.status import status
 from voyager.repo.switch import continue_switch
@@ -121,6 +122,8 @@ def test_a_clone_that_is_killed_at_each_request_goes_on(there: Repository, tmp_p
         with pytest.raises(Killed):
             clone("memory://x", folder, opener=lambda _, n=number: Faulty(storage, at(n, "die")))
         assert not (folder / ".vgr").exists()
+        with pytest.raises(NotFoundError, match="not finished" if number > 1 else "no repository"):
+            find(folder)
         rest = Faulty(storage, nothing)
         clone("memory://x", folder, opener=lambda _, rest=rest: rest)
         if number == len(whole.requests):

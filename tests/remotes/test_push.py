@@ -434,5 +434,5 @@ def test_lost_replies(repo: Repository, storage: MemoryStorage) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("voyager.remotes.push._LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("voyager.remotes.swapping._LONGEST_PAUSE", 0.001)
     yield

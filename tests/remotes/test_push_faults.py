@@ -31,7 +31,7 @@ QUICK = Patience(attempts=30, first=0.0, most=0.0)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("voyager.remotes.push._LONGEST_PAUSE", 0.002)
+    monkeypatch.setattr("voyager.remotes.swapping._LONGEST_PAUSE", 0.002)
     yield
 
 

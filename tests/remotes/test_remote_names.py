@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from voyager.remotes.config import (
     set_upstream,
     upstream_of,
 )
+from voyager.remotes.registry import check_scheme
 from voyager.remotes.urls import mask, mask_url, normal_url, split_url
 from voyager.repo.repository import Repository
 from voyager.repo.undo import undo
@@ -153,13 +155,33 @@ def test_bad_urls_are_refused(url: str) -> None:
     ("text", "hint"),
     [
         ("s3:/shoes/data", "s3://shoes/data"),
+        ("s3//shoes/data", "s3://shoes/data"),
         ("gs:shoes", "gs://shoes"),
         ("ann@gpu1:srv/shoes", "ssh://ann@gpu1/srv/shoes"),
     ],
 )
 def test_slips_in_urls(empty_repo: Repository, text: str, hint: str) -> None:
-    with pytest.raises(UsageError) as told:
-        find_remote(empty_repo, text)
+    for take in (partial(find_remote, empty_repo), partial(add_remote, empty_repo, "origin")):
+        with pytest.raises(UsageError, match="is no URL") as told:
+            take(text)
+        assert told.value.hint == hint
+
+
+def test_schemes_have_small_letters(empty_repo: Repository) -> None:
+    assert add_remote(empty_repo, "origin", "S3://Shoes/Data").url == "s3://Shoes/Data"
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("s4://shoes/data", "did you mean 's3://'?"),
+        ("sssh://host/data", "did you mean 'ssh://'?"),
+        ("gopher://hats", "vgr remote add origin s3://BUCKET/FOLDER"),
+    ],
+)
+def test_unknown_schemes(url: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="no remote can lie at") as told:
+        check_scheme(url)
     assert told.value.hint == hint
 
 

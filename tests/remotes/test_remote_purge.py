@@ -33,7 +33,6 @@ BLOB = blob_id(SECRET)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("voyager.remotes.push._LONGEST_PAUSE", 0.002)
     monkeypatch.setattr("voyager.remotes.swapping._LONGEST_PAUSE", 0.002)
     MemoryStorage.forget("there")
     yield

@@ -19,6 +19,7 @@ from voyager.remotes.catalogue import Catalogue, Listing, in_parallel
 from voyager.remotes.garbage import find_due, list_all
 from voyager.remotes.metadata import Scratch
 from voyager.remotes.root import Packed, Root, segment_path
+from voyager.remotes.swapping import nothing_pushed
 from voyager.remotes.tombstones import blob_of
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
@@ -108,7 +109,7 @@ class _Checkup:
             self.report.add(Problem("root", error.message, "root"))
             return None
         if root is None:
-            raise NotFoundError("nothing was pushed there yet", hint="vgr push REMOTE main")
+            raise nothing_pushed(self.storage)
         if root.head and root.ref(HEADS + root.head) is None:
             self.report.notes.append(f"root: the default branch '{root.head}' is not there")
         for name in root.tombstones:

@@ -19,14 +19,14 @@ from voyager.remotes.base import Storage
 from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.config import DEFAULT, Remote, Upstream, remotes_of, set_remote, set_upstream
 from voyager.remotes.counted import Counted
-from voyager.remotes.fetch_plan import Fetched, first_ref
+from voyager.remotes.fetch_plan import Fetched, first_ref, near_ref
 from voyager.remotes.fetching import Depth, catalogue_in, fetch_from, read_root
 from voyager.remotes.lazy import Got, attach
 from voyager.remotes.only import choose, get_only, lazy_value
 from voyager.remotes.registry import StorageOptions, open_storage
 from voyager.remotes.root import Root
 from voyager.remotes.urls import normal_url
-from voyager.repo.layout import FOLDER
+from voyager.repo.layout import FOLDER, PART
 from voyager.repo.promised import LAZY
 from voyager.repo.repository import RUNNING, Progress, Repository, no_progress
 from voyager.repo.revisions import peel
@@ -38,7 +38,6 @@ from voyager.store.history import read_commit
 from voyager.store.refs import HEADS, TAGS, Head, iter_refs, move_head, move_ref, read_ref
 from voyager.wire import object_ref
 
-_PART = ".part"
 _CLONE = "clone"
 """The kind of its operations."""
 
@@ -98,11 +97,11 @@ def clone(
     remote = Remote(name, normal_url(url))
     folder = (folder or Path(remote.url.rstrip("/").rpartition("/")[2] or "clone")).absolute()
     store = folder if bare else folder / FOLDER
-    part = store.with_name(store.name + _PART)
+    part = store.with_name(store.name + PART)
     done = Cloned(folder)
     if _waits_for_files(store, remote):
         return _lay_out(store, done, limit, progress)
-    _refuse_taken(folder, part)
+    _refuse_taken(folder, part, remote)
     if opener is None:
         opener = partial(open_storage, options=StorageOptions(limit=limit))
     with contextlib.closing(Counted(opener(remote.url))) as storage:
@@ -165,12 +164,14 @@ def _estimate(storage: Counted, root: Root, done: Cloned, *, lazy: bool) -> None
     done.fetched.requests = storage.requests
 
 
-def _refuse_taken(folder: Path, part: Path) -> None:
+def _refuse_taken(folder: Path, part: Path, remote: Remote) -> None:
     """ExistsError for a folder with anything in it but an unfinished clone."""
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir() or any(path != part for path in folder.iterdir()):
-        raise ExistsError(f"{folder} exists and is not empty", hint="vgr clone URL ANOTHER-FOLDER")
+        raise ExistsError(
+            f"{folder} exists and is not empty", hint=f"vgr clone {remote.url} ANOTHER-FOLDER"
+        )
 
 
 @contextlib.contextmanager
@@ -221,9 +222,8 @@ def _first(root: Root, asked: str | None, remote: Remote) -> str | None:
         for full in (HEADS + asked, TAGS + asked):
             if full in root.refs:
                 return full
-        raise NotFoundError(
-            f"{remote.url} has no branch or tag '{asked}'", hint="vgr clone URL, without --branch"
-        )
+        hint = near_ref(asked, root) or f"vgr clone {remote.url}, without --branch"
+        raise NotFoundError(f"{remote.url} has no branch or tag '{asked}'", hint=hint)
     return first_ref(root)
 
 

@@ -3,7 +3,6 @@ operation log see them. Credentials are no part of them."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +31,6 @@ __all__ = [
 
 VALUES: Final = "remotes/"
 DEFAULT: Final = "origin"
-_ONE_SLASH = re.compile(r"(s3|gs|az|https?|ssh|sftp):/?([^/].*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,7 @@ def find_remote(repo: Repository, name_or_url: str) -> Remote:
     value = repo.store.value(VALUES + name_or_url)
     if value is not None:
         return Remote(name_or_url, value["url"])
-    if (slip := _ONE_SLASH.fullmatch(name_or_url)) is not None:
-        raise UsageError(
-            f"'{mask(name_or_url)}' is neither the name of a remote nor a URL",
-            hint=f"{slip[1]}://{mask(slip[2])}",
-        )
-    if is_url_or_path(name_or_url) or ":" in name_or_url:  # which no name has
+    if is_url_or_path(name_or_url) or ":" in name_or_url or "//" in name_or_url:  # no name has
         return Remote("", normal_url(name_or_url))
     raise _unknown(repo, name_or_url, f"vgr remote add {name_or_url} URL")
 

@@ -7,9 +7,7 @@ is passed over, and all of it may be deleted.
 
 from __future__ import annotations
 
-import random
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from voyager.remotes.base import PreconditionFailed, Storage
 from voyager.remotes.counted import Counted
 from voyager.remotes.garbage import DERIVED
 from voyager.remotes.root import ROOT, decode_root, settled
+from voyager.remotes.swapping import pause
 from voyager.remotes.tombstones import purged_at
 from voyager.remotes.urls import mask_url
 from voyager.repo.deriving import derived_cache
@@ -36,7 +35,6 @@ from voyager.store.purge import tombstones
 
 _FORMAT: Final = 1
 _MOST_SWAPS: Final = 50
-_LONGEST_PAUSE: Final = 1.0
 _METHOD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -144,7 +142,7 @@ class _Derived:
             except RemoteError as error:
                 if not error.retry:
                     raise
-            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 1.5**attempt)))
+            pause(attempt)
             parts, tag = self._read(folder)
         raise RefMoved(f"others were faster {_MOST_SWAPS} times", hint="try again")
 

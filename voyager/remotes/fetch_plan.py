@@ -176,14 +176,18 @@ def _choose(
         names = (name, HEADS + name, TAGS + name, RUNS + run_word(name))
         full = next((one for one in names if one in known), None)
         if full is None:
-            raise NotFoundError(f"'{remote}' has no branch or tag '{name}'", hint=_near(name, root))
+            raise NotFoundError(
+                f"'{remote}' has no branch or tag '{name}'",
+                hint=near_ref(name, root) or "vgr fetch, then vgr branch -a",
+            )
         found[full] = known[full]
     return found
 
 
-def _near(name: str, root: Root) -> str:
+def near_ref(name: str, root: Root) -> str | None:
+    """A hint at a branch or tag of a remote whose name is much like another."""
     from difflib import get_close_matches
 
     names = [full.split("/", 2)[-1] for full in root.refs]
     near = get_close_matches(name, names, 1)
-    return f"did you mean '{near[0]}'?" if near else "vgr fetch, then vgr branch -a"
+    return f"did you mean '{near[0]}'?" if near else None

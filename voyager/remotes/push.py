@@ -8,8 +8,6 @@ against the refs of the new root, and tried on top of it.
 from __future__ import annotations
 
 import os
-import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +38,7 @@ from voyager.remotes.root import (
     segment_path,
 )
 from voyager.remotes.sending import Plan, Sender, plan_packs
+from voyager.remotes.swapping import pause
 from voyager.remotes.tombstones import purged_at
 from voyager.remotes.urls import mask_url
 from voyager.repo.commit import run_hook
@@ -56,7 +55,6 @@ PRE_PUSH = "pre-push"
 
 _MOST_SWAPS = 200
 _MOST_TRIES = 5
-_LONGEST_PAUSE = 1.0
 _SHOWN = 3
 
 
@@ -180,7 +178,7 @@ class _Push:
                 checked_gc = self.root.gc
             if dry_run or self._swap(moves, tag):
                 break
-            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 1.5**attempt)))
+            pause(attempt)
         else:
             raise RefMoved(
                 f"other pushes to {self.remote} were faster {_MOST_SWAPS} times", hint="try again"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import NamedTuple
 
-from voyager.errors import NotFoundError, StateError, UsageError
+from voyager.errors import NotFoundError, StateError, UsageError, VoyagerError
 from voyager.repo.repository import Repository
 from voyager.repo.revisions import full_name, peel, resolve
 from voyager.repo.upstream import upstream_of
@@ -119,9 +120,7 @@ def _current(repo: Repository, remote: str) -> Update:
     if head.branch is None:
         raise StateError("HEAD is on no branch", hint="vgr push REMOTE HEAD:BRANCH")
     if head.commit is None:
-        raise StateError(
-            f"branch '{head.branch}' has no commits yet", hint="vgr commit -m 'first version'"
-        )
+        raise _unborn(head.branch)
     upstream = upstream_of(repo, head.branch)
     there = upstream.branch if upstream and upstream.remote == remote else head.branch
     return Update(HEADS + there, head.commit, branch=head.branch)
@@ -160,9 +159,21 @@ def _source(repo: Repository, source: str) -> tuple[str | None, bytes]:
     try:
         return None, resolve(repo.store, source)
     except NotFoundError:
-        raise NotFoundError(
-            f"nothing here is called '{source}'", hint="vgr branch, vgr tag"
-        ) from None
+        raise _nothing_called(repo, source) from None
+
+
+def _nothing_called(repo: Repository, name: str) -> VoyagerError:
+    """What to say of a name that no ref has; a branch has none before its first commit."""
+    if repo.head.commit is None and repo.head.branch == name:
+        return _unborn(name)
+    names = [short_name(full) for full in iter_refs(repo.store) if full.startswith((HEADS, TAGS))]
+    near = get_close_matches(name, names, 1)
+    hint = f"did you mean '{near[0]}'?" if near else "vgr branch, vgr tag"
+    return NotFoundError(f"nothing here is called '{name}'", hint=hint)
+
+
+def _unborn(branch: str) -> StateError:
+    return StateError(f"branch '{branch}' has no commits yet", hint="vgr commit -m 'first version'")
 
 
 def _target(repo: Repository, text: str, source: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -117,5 +118,16 @@ def _fsspec_knows(scheme: str) -> bool:
 def _unknown(scheme: str) -> UsageError:
     return UsageError(
         f"no remote can lie at '{scheme}://' (it can at: {', '.join(SCHEMES)})",
-        hint="pip install 'voyager-vgr[s3]', then vgr remote add origin s3://BUCKET/FOLDER",
+        hint=_hint(scheme),
     )
+
+
+def _hint(scheme: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(scheme, SCHEMES, 1, 0.5)
+    if near:
+        return f"did you mean '{near[0]}://'?"
+    if find_spec("fsspec") is None:
+        return "pip install 'voyager-vgr[s3]', which brings more of them"
+    return "vgr remote add origin s3://BUCKET/FOLDER"

@@ -48,7 +48,7 @@ def change_root(repo: Repository, storage: Storage, change: Change) -> Root:
                 raise
         else:
             return new
-        time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 1.5**attempt)))
+        pause(attempt)
     raise RefMoved(
         f"pushes to {mask_url(storage.url)} were faster {_MOST_SWAPS} times", hint="try again"
     )
@@ -59,6 +59,15 @@ def read_tagged(storage: Storage) -> tuple[Root, str]:
     try:
         return get_root(storage)
     except NotFoundError:
-        raise NotFoundError(
-            f"nothing was pushed to {mask_url(storage.url)} yet", hint="vgr push REMOTE main"
-        ) from None
+        raise nothing_pushed(storage) from None
+
+
+def nothing_pushed(storage: Storage) -> NotFoundError:
+    """What to say of a place without a root."""
+    url = mask_url(storage.url)
+    return NotFoundError(f"nothing was pushed to {url} yet", hint=f"vgr push {url} main")
+
+
+def pause(attempt: int) -> None:
+    """Let others be faster for a moment, longer each time."""
+    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 1.5**attempt)))

@@ -12,6 +12,8 @@ from voyager.errors import UsageError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCP_LIKE = re.compile(r"(?:[^/@:]+@)?[^/@:]+:(?!//)")
+_SLIP = re.compile(r"(s3|gs|az|https?|ssh|sftp)(?::/?|//)([^/].*)")
+"""A URL whose `://` lacks something."""
 _USER_SCHEMES = {"ssh", "sftp"}
 """Where a user's name (no password) may stand before the host."""
 _HOSTED = _USER_SCHEMES | {"az", "gs", "http", "https", "s3"}
@@ -63,12 +65,12 @@ def split_url(url: str) -> Parts:
     if password is not None or (user and scheme not in _USER_SCHEMES):
         raise UsageError(
             f"'{mask_url(url)}' has credentials in it: they belong in the environment or a profile",
-            hint=f"vgr remote add origin {scheme}://{_place(url)}",
+            hint=f"{scheme}://{_place(url)}",
         )
     if split.query or split.fragment:
         raise UsageError(
             f"a remote's URL has no ?query and no #fragment: '{mask_url(url)}'",
-            hint=f"vgr remote add origin {scheme}://{_place(url)}",
+            hint=f"{scheme}://{_place(url)}",
         )
     if not host and scheme in _HOSTED:
         raise UsageError(f"'{mask(url)}' names no {_what(scheme)}", hint=_USAGE)
@@ -81,14 +83,23 @@ def normal_url(url: str, *, cwd: Path | None = None) -> str:
     if not url or not url.isprintable():
         raise UsageError("a remote wants a URL or a folder", hint=_USAGE)
     if _SCHEME.match(url) is None:
+        _refuse_slip(url)
         if _SCP_LIKE.match(url) and not Path(url).exists():
             host, _, path = url.partition(":")
             raise UsageError(
                 f"'{mask(url)}' is no URL", hint=f"ssh://{mask(host)}/{path.lstrip('/')}"
             )
         return str(Path(cwd or Path.cwd(), _path(url)).resolve())
-    split_url(url)
+    scheme = split_url(url).scheme
+    url = scheme + url[len(scheme) :]
     return url.rstrip("/") if not url.endswith("://") else url
+
+
+def _refuse_slip(text: str) -> None:
+    """UsageError for `s3:/shoes` and `s3//shoes`, of which no folder is meant."""
+    slip = _SLIP.fullmatch(text)
+    if slip is not None and not Path(text).exists():
+        raise UsageError(f"'{mask(text)}' is no URL", hint=f"{slip[1]}://{mask(slip[2])}")
 
 
 def mask_url(url: str) -> str:

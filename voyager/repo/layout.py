@@ -7,6 +7,8 @@ from pathlib import Path
 from voyager.errors import NotFoundError
 
 FOLDER = ".vgr"
+PART = ".part"
+"""What the folder of a clone ends with until all is in it."""
 
 
 def find_folder(start: Path) -> Path | None:
@@ -22,6 +24,11 @@ def find(start: Path) -> Path:
     """As `find_folder`; NotFoundError when there is none."""
     folder = find_folder(start)
     if folder is None:
+        if (start / f"{FOLDER}{PART}").is_dir():
+            raise NotFoundError(
+                f"the clone in {start} is not finished",
+                hint=f"vgr clone URL {start} goes on with it",
+            )
         raise NotFoundError(f"no repository at {start} or above it", hint="vgr init")
     return folder
 
