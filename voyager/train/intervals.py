@@ -54,7 +54,8 @@ def figure(value: float, drawn: Draws, *, rows: int | None = None) -> Figure:
     """A measure with the middle 95 % of what was drawn.
 
     Where all of so many `rows` are right, or none, every draw is the same: then the bound is the
-    share at which that would still come in one case of forty.
+    share at which that would still come in one case of forty. Where each class is so, nothing is
+    known.
     """
     finite = drawn[np.isfinite(drawn)]
     if len(finite) < _LEAST_DRAWS // 2:
@@ -63,7 +64,7 @@ def figure(value: float, drawn: Draws, *, rows: int | None = None) -> Figure:
         far = _ONE_SIDE ** (1 / rows)
         return Figure(value, far, 1.0) if value else Figure(value, 0.0, 1 - far)
     low, high = np.percentile(finite, _PERCENT).tolist()
-    return Figure(value, low, high)
+    return Figure(value) if rows is not None and low == high else Figure(value, low, high)
 
 
 def sorts_of(*columns: NDArray[Any]) -> Sorts:
