@@ -26,10 +26,10 @@ import voyager
 from voyager.commands.bars import bar, heights
 from voyager.curate.comparison import compare
 from voyager.curate.figures import ClassCount, CoverageCount, Stats
-from voyager.curate.plots import Label as BarLabel
-from voyager.curate.plots import Series, bars, histogram, legend
 from voyager.curate.stats import stats
 from voyager.errors import MissingExtraError, NotFoundError
+from voyager.pictures.plots import Label as BarLabel
+from voyager.pictures.plots import Series, bars, histogram, legend
 from voyager.repo import table_frame
 from voyager.repo.add import add
 from voyager.repo.commit import commit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,9 +18,9 @@ from voyager.commands.eval_text import (
     figure_text,
     p_text,
 )
+from voyager.commands.panels import panel, section, table
 from voyager.commands.run_text import measure_name, value_text
 from voyager.commands.sizes import counted
-from voyager.curate.plots import Label, Series, bars, style
 from voyager.pictures import (
     Card,
     Mark,
@@ -35,6 +34,7 @@ from voyager.pictures import (
     render_cards,
     window_around,
 )
+from voyager.pictures.plots import Label, Series, bars, style
 from voyager.repo.keys import shown
 from voyager.store import files
 from voyager.store.ids import Kind
@@ -76,16 +76,6 @@ def write_page(repo: Repository, path: Path, found: Found) -> None:
 # -- panels ---------------------------------------------------------------------------------------
 
 
-def _panel(title: str, inside: str, about: str = "", *, wide: bool = True) -> str:
-    told = f"<p>{_text(about)}</p>\n" if about else ""
-    kind = "panel wide" if wide else "panel"
-    return f'<div class="{kind}"><h3>{_text(title)}</h3>\n{told}{inside}</div>\n'
-
-
-def _section(title: str, inside: str) -> str:
-    return f'<h2>{_text(title)}</h2>\n<div class="plots">\n{inside}</div>\n' if inside else ""
-
-
 def _training(repo: Repository, found: Found) -> str:
     """The loss over the steps of the training, and the main measures of its validations."""
     if found.run is None or LOG not in found.run.files:
@@ -95,13 +85,13 @@ def _training(repo: Repository, found: Found) -> str:
     losses = [(float(one["step"]), float(one["loss"])) for one in said if "lr" in one]
     drawn = curves([Curve("loss", losses)], "loss by step")
     about = f"over {counted(len(losses), 'step')}" if losses else ""
-    return _section("Training", _panel("Loss", drawn, about, wide=False)) if drawn else ""
+    return section("Training", panel("Loss", drawn, about, wide=False)) if drawn else ""
 
 
 def _task(report: TaskReport) -> str:
     parts = [_figures(report), _reliability(report), _confusion(report), _classes(report)]
     title = f"{report.task}: {counted(report.count, 'answer')}"
-    return _section(title, "".join(parts))
+    return section(title, "".join(parts))
 
 
 def _figures(report: TaskReport) -> str:
@@ -115,7 +105,7 @@ def _figures(report: TaskReport) -> str:
     if report.unknown:
         told = ", ".join(f"{name} {count}×" for name, count in report.unknown.items())
         about += f"; wrong for want of a class: {told}"
-    return _panel("Measures", _table((), rows), about, wide=False)
+    return panel("Measures", table((), rows), about, wide=False)
 
 
 def _reliability(report: TaskReport) -> str:
@@ -124,7 +114,7 @@ def _reliability(report: TaskReport) -> str:
     bins = [(b.low, b.high, b.count, b.sure, b.right) for b in report.calibration.bins]
     drawn = reliability(bins, f"reliability of {report.task}")
     about = "how many answers are right, by how sure they are; a perfect network is on the line"
-    return _panel("How sure, how right", drawn, about, wide=False)
+    return panel("How sure, how right", drawn, about, wide=False)
 
 
 def _confusion(report: TaskReport) -> str:
@@ -133,7 +123,7 @@ def _confusion(report: TaskReport) -> str:
     names = [one.name for one in report.classes]
     drawn = matrix(names, report.confusion.tolist(), f"confusion of {report.task}")
     about = "what is true, down, and what is said, across: the deeper, the more of the row"
-    return _panel("What is taken for what", drawn, about)
+    return panel("What is taken for what", drawn, about)
 
 
 def _classes(report: TaskReport) -> str:
@@ -151,19 +141,8 @@ def _classes(report: TaskReport) -> str:
     about += f"; {left:,} better classes are left out" if left else ""
     drawn = bars(labels, series, f"classes of {report.task}")
     heads, *rows = [CLASS_HEADS, *map(class_cells, kept)]
-    table = _table(heads, [(name, cells) for name, *cells in rows])
-    return _panel("Classes", drawn, about) + _panel("Classes in numbers", table)
-
-
-def _table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    head = "".join(f'<th scope="col">{_text(word)}</th>' for word in heads)
-    body = "".join(
-        f'<tr><th scope="row">{_text(name)}</th>'
-        f"{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>\n"
-        for name, cells in rows
-    )
-    top = f"<thead><tr>{head}</tr></thead>" if heads else ""
-    return f"<table>{top}<tbody>{body}</tbody></table>\n"
+    numbers = table(heads, [(name, cells) for name, *cells in rows])
+    return panel("Classes", drawn, about) + panel("Classes in numbers", numbers)
 
 
 def _slices(slices: Sequence[Slice], report: TaskReport) -> str:
@@ -186,8 +165,8 @@ def _slices(slices: Sequence[Slice], report: TaskReport) -> str:
         if len(some) > len(drawn):
             about += f"; {len(some) - len(drawn):,} more are left out"
         value = None if whole is None else whole.value
-        parts.append(_panel(axis, ranges(drawn, value, f"{report.task} by {axis}"), about))
-    return _section(f"{report.task} in parts", "".join(parts))
+        parts.append(panel(axis, ranges(drawn, value, f"{report.task} by {axis}"), about))
+    return section(f"{report.task} in parts", "".join(parts))
 
 
 def _comparison(one: TaskComparison, found: Found) -> str:
@@ -208,13 +187,9 @@ def _comparison(one: TaskComparison, found: Found) -> str:
         f"{counted(one.count, 'answer')} that both know; only {found.other} is right about"
         f" {len(one.gained):,}, only {found.name} about {len(one.lost):,}"
     )
-    return _section(
-        f"{one.task} against {found.other}", _panel("Measures", _table(heads, rows), about)
+    return section(
+        f"{one.task} against {found.other}", panel("Measures", table(heads, rows), about)
     )
-
-
-def _text(text: str) -> str:
-    return escape(shown(text).encode("utf-8", "replace").decode(), quote=True)
 
 
 # -- mistakes -------------------------------------------------------------------------------------

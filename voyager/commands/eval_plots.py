@@ -1,15 +1,15 @@
 """The plots of an evaluation as SVG: curves, confusions, how sure and how right, intervals.
 
-They stand beside those of `curate.plots` and use its colours; every mark says its number.
+They stand beside those of `pictures.plots` and use its colours; every mark says its number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Final, NamedTuple
 
-from voyager.repo.keys import shown
+from voyager.commands.panels import text
+from voyager.pictures.plots import cut, svg
 
 STYLE: Final = """
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
@@ -69,10 +69,10 @@ def curves(drawn: Sequence[Curve], title: str) -> str:
         )
         told = f"{one.name}: {one.points[-1][1]:.4g} in the end" if one.points else one.name
         parts.append(
-            f'<polyline class="curve s{min(at, 1)}" points="{path}"><title>{_text(told)}</title>'
+            f'<polyline class="curve s{min(at, 1)}" points="{path}"><title>{text(told)}</title>'
             "</polyline>"
         )
-    return _svg(_WIDE, _HIGH + _FOOT, title, parts, "medium")
+    return svg(_WIDE, _HIGH + _FOOT, title, parts, "medium")
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -89,9 +89,9 @@ def _axes(right: str, top: str) -> list[str]:
     return [
         f'<line x1="{_LEFT}" x2="{_WIDE}" y1="{_HIGH}" y2="{_HIGH}"/>',
         f'<line x1="{_LEFT}" x2="{_LEFT}" y1="0" y2="{_HIGH}"/>',
-        f'<text class="soft end" x="{_LEFT - 6}" y="10">{_text(top)}</text>',
+        f'<text class="soft end" x="{_LEFT - 6}" y="10">{text(top)}</text>',
         f'<text class="soft end" x="{_LEFT - 6}" y="{_HIGH}">0</text>',
-        f'<text class="soft end" x="{_WIDE}" y="{_HIGH + 16}">{_text(right)}</text>',
+        f'<text class="soft end" x="{_WIDE}" y="{_HIGH + 16}">{text(right)}</text>',
     ]
 
 
@@ -109,9 +109,9 @@ def reliability(bins: Iterable[tuple[float, float, int, float, float]], title: s
         parts.append(
             f'<rect class="s0" x="{_LEFT + low * side + 1:.1f}" y="{_HIGH - tall:.1f}"'
             f' width="{(high - low) * side - 2:.1f}" height="{tall:.1f}">'
-            f"<title>{_text(told)}</title></rect>"
+            f"<title>{text(told)}</title></rect>"
         )
-    return _svg(_WIDE, _HIGH + _FOOT, title, parts, "medium")
+    return svg(_WIDE, _HIGH + _FOOT, title, parts, "medium")
 
 
 def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], title: str) -> str:
@@ -129,8 +129,7 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], title: str) ->
         name = names[row] if row < len(names) else "another"
         y = top + row * size
         parts.append(
-            f'<text class="end" x="{left - 8}" y="{y + size / 2 + 4}">'
-            f"{_text(_cut(name, 20))}</text>"
+            f'<text class="end" x="{left - 8}" y="{y + size / 2 + 4}">{text(cut(name, 20))}</text>'
         )
         for column, count in enumerate(cells):
             parts += _cell(name, names[column], count, whole, left + column * size, y, size)
@@ -138,11 +137,11 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]], title: str) ->
         x = left + (column + 0.5) * size + 4
         parts.append(
             f'<text x="{x}" y="{top - 8}" transform="rotate(-50 {x} {top - 8})">'
-            f"{_text(_cut(name, 18))}</text>"
+            f"{text(cut(name, 18))}</text>"
         )
     shown_rows = len(names) + (len(counts) > len(names) and sum(counts[-1]) > 0)
     width = max(left + len(names) * size + 80, _PAGE)
-    return _svg(width, top + shown_rows * size, title, parts)
+    return svg(width, top + shown_rows * size, title, parts)
 
 
 def _cell(name: str, said: str, count: int, whole: int, x: float, y: float, size: int) -> list[str]:
@@ -151,7 +150,7 @@ def _cell(name: str, said: str, count: int, whole: int, x: float, y: float, size
     colour = "s0" if name == said else "s1"
     drawn = [
         f'<rect class="{colour}" x="{x}" y="{y}" width="{size - 1}" height="{size - 1}"'
-        f' fill-opacity="{0.06 + 0.8 * share:.2f}"><title>{_text(told)}</title></rect>'
+        f' fill-opacity="{0.06 + 0.8 * share:.2f}"><title>{text(told)}</title></rect>'
     ]
     if count and size == _CELL:
         middle = f'x="{x + size / 2:.0f}" y="{y + size / 2 + 4:.0f}"'
@@ -164,8 +163,8 @@ def ranges(drawn: Sequence[Range], whole: float | None, title: str) -> str:
     parts = []
     for at, one in enumerate(drawn):
         y = at * _ROW + 12
-        parts.append(f'<text x="0" y="{y + 4}">{_text(_cut(one.name, _LETTERS))}</text>')
-        told = f"<title>{_text(f'{one.name}: {one.number}')}</title>"
+        parts.append(f'<text x="0" y="{y + 4}">{text(cut(one.name, _LETTERS))}</text>')
+        told = f"<title>{text(f'{one.name}: {one.number}')}</title>"
         if one.low is not None and one.high is not None:
             parts.append(
                 f'<line class="range s0" x1="{_at(one.low):.1f}" x2="{_at(one.high):.1f}"'
@@ -173,31 +172,14 @@ def ranges(drawn: Sequence[Range], whole: float | None, title: str) -> str:
             )
         parts.append(f'<circle class="s0" cx="{_at(one.value):.1f}" cy="{y}" r="5">{told}</circle>')
         parts.append(
-            f'<text class="soft" x="{_NAME + _PLOT + 14}" y="{y + 4}">{_text(one.number)}</text>'
+            f'<text class="soft" x="{_NAME + _PLOT + 14}" y="{y + 4}">{text(one.number)}</text>'
         )
     high = len(drawn) * _ROW
     if whole is not None:
         x = f"{_at(whole):.1f}"
         parts.insert(0, f'<line class="all" x1="{x}" x2="{x}" y1="0" y2="{high}"/>')
-    return _svg(_PAGE, max(high, 1), title, parts)
+    return svg(_PAGE, max(high, 1), title, parts)
 
 
 def _at(value: float) -> float:
     return _NAME + min(max(value, 0.0), 1.0) * _PLOT
-
-
-def _svg(width: float, height: float, title: str, parts: Sequence[str], kind: str = "") -> str:
-    inside = "\n".join(parts)
-    named = f' class="{kind}"' if kind else ""
-    return (
-        f'<svg{named} viewBox="0 0 {width:.0f} {height:.0f}" role="img"'
-        f' aria-label="{_text(title)}">\n{inside}\n</svg>\n'
-    )
-
-
-def _cut(name: str, letters: int) -> str:
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"
-
-
-def _text(text: str) -> str:
-    return escape(shown(text).encode("utf-8", "replace").decode(), quote=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Final
 
+from voyager.commands.panels import panel, section, table, text
 from voyager.commands.sizes import counted
 from voyager.commands.stats_text import (
     headline,
@@ -17,8 +17,8 @@ from voyager.commands.stats_text import (
 )
 from voyager.curate.comparison import Difference
 from voyager.curate.figures import ClassCount, Measure, Stats
-from voyager.curate.plots import Label, Series, bars, histogram, legend, style
 from voyager.pictures import render_body
+from voyager.pictures.plots import Label, Series, bars, histogram, legend, style
 from voyager.repo.keys import shown
 from voyager.store import files
 
@@ -53,26 +53,13 @@ def _write(path: Path, title: str, subtitle: str, body: str) -> None:
     files.write_atomic(path, page.encode())
 
 
-# -- panels ---------------------------------------------------------------------------------------
-
-
-def _panel(title: str, inside: str, about: str = "", *, wide: bool = True) -> str:
-    told = f"<p>{_text(about)}</p>\n" if about else ""
-    kind = "panel wide" if wide else "panel"
-    return f'<div class="{kind}"><h3>{_text(title)}</h3>\n{told}{inside}</div>\n'
-
-
-def _section(title: str, inside: str) -> str:
-    return f'<h2>{_text(title)}</h2>\n<div class="plots">\n{inside}</div>\n' if inside else ""
-
-
 def _notes(stats: Stats) -> str:
     items = []
     for note in stats.notes:
-        look = f"<br/><code>{_text(note.look)}</code>" if note.look else ""
-        items.append(f"<li>{_text(note_text(note))}{look}</li>")
-    found = _panel("Worth a look", f"<ul>{''.join(items)}</ul>") if items else ""
-    return _section("Overview", found)
+        look = f"<br/><code>{text(note.look)}</code>" if note.look else ""
+        items.append(f"<li>{text(note_text(note))}{look}</li>")
+    found = panel("Worth a look", f"<ul>{''.join(items)}</ul>") if items else ""
+    return section("Overview", found)
 
 
 def _splits(stats: Stats) -> str:
@@ -81,7 +68,7 @@ def _splits(stats: Stats) -> str:
         for one in stats.splits
     ]
     drawn = bars(labels, [Series("samples", [one.samples for one in stats.splits])], "splits")
-    return _section("Splits", _panel("Samples", drawn))
+    return section("Splits", panel("Samples", drawn))
 
 
 def _tasks(stats: Stats) -> str:
@@ -97,7 +84,7 @@ def _tasks(stats: Stats) -> str:
             values.append(count / max(sum(task.asked), 1))
     names = ("answered", "open", "disagreeing")
     series = [Series(name, values) for name, values in zip(names, parts, strict=True)]
-    return _section("Tasks", _panel("Answers", legend(series) + bars(labels, series, "tasks")))
+    return section("Tasks", panel("Answers", legend(series) + bars(labels, series, "tasks")))
 
 
 def _classes(task: str, classes: Sequence[ClassCount], stats: Stats) -> str:
@@ -121,7 +108,7 @@ def _classes(task: str, classes: Sequence[ClassCount], stats: Stats) -> str:
     about += f"; {left:,} rarer classes are left out" if left else ""
     about += f"; nothing has {counted(idle, 'other class')}" if idle else ""
     title = f"Classes of {task}"
-    return _section(title, _panel("", legend(series) + bars(labels, series, title), about))
+    return section(title, panel("", legend(series) + bars(labels, series, title), about))
 
 
 def _measures(versions: Sequence[tuple[str, Stats]]) -> str:
@@ -132,7 +119,7 @@ def _measures(versions: Sequence[tuple[str, Stats]]) -> str:
         known = [one for one in others if one is not None and one.known]
         if len(known) == len(versions):
             found.append(_histogram([name for name, _ in versions], known))
-    return _section("Measures", "".join(found))
+    return section("Measures", "".join(found))
 
 
 def _same(measure: Measure, stats: Stats, at: int) -> Measure | None:
@@ -155,31 +142,24 @@ def _histogram(names: Sequence[str], measures: Sequence[Measure]) -> str:
     title = measures[0].told
     ranges = [each.label for each in measures[0].bins]
     drawn = legend(series) + histogram(ranges, series, title)
-    return _panel(title.capitalize(), drawn, "; ".join(told), wide=False)
+    return panel(title.capitalize(), drawn, "; ".join(told), wide=False)
 
 
 def _differences(names: tuple[str, str], differences: Sequence[Difference]) -> str:
     found = []
-    for section in dict.fromkeys(one.section for one in differences):
-        mine = [one for one in differences if one.section == section]
+    heads = ("", *names, "change", "shift")
+    for kind in dict.fromkeys(one.section for one in differences):
+        mine = [one for one in differences if one.section == kind]
         if len(mine) > _MOST_DIFFERENCES:
             mine.sort(key=lambda one: -abs(one.change))
-        rows = "".join(_difference_row(one) for one in mine[:_MOST_DIFFERENCES])
-        heads = "".join(f'<th scope="col">{_text(one)}</th>' for one in (*names, "change", "shift"))
-        table = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table>\n"
+        rows = [(one.name, _difference_cells(one)) for one in mine[:_MOST_DIFFERENCES]]
         left = len(mine) - _MOST_DIFFERENCES
         about = f"{left:,} smaller differences are left out" if left > 0 else ""
-        title = "All" if section == "all" else section.capitalize()
-        found.append(_panel(title, table, about, wide=False))
-    return _section("Differences", "".join(found))
+        title = "All" if kind == "all" else kind.capitalize()
+        found.append(panel(title, table(heads, rows), about, wide=False))
+    return section("Differences", "".join(found))
 
 
-def _difference_row(one: Difference) -> str:
+def _difference_cells(one: Difference) -> tuple[str, ...]:
     shift = "" if one.shift is None else f"{100 * one.shift:+.1f} %"
-    cells = (f"{one.before:,}", f"{one.after:,}", f"{one.change:+,}", shift)
-    told = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr><th scope="row">{_text(one.name)}</th>{told}</tr>\n'
-
-
-def _text(text: str) -> str:
-    return escape(shown(text).encode("utf-8", "replace").decode(), quote=True)
+    return (f"{one.before:,}", f"{one.after:,}", f"{one.change:+,}", shift)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from voyager.pictures.html_text import html_text
 from voyager.pictures.palette import Colour, css
 
 Write: TypeAlias = Callable[[str], object]
@@ -122,13 +122,13 @@ def _head(page: Page) -> str:
 def _start(title: str, subtitle: str, style: str, script: str) -> str:
     """A page up to the end of its heading; its policy allows this style, and what `script` says."""
     policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; {script}"
-    below = f'<p class="subtitle">{_text(subtitle)}</p>\n' if subtitle else ""
+    below = f'<p class="subtitle">{html_text(subtitle)}</p>\n' if subtitle else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<header>\n<h1>{_text(title)}</h1>\n{below}</header>\n"
+        f"<title>{html_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<header>\n<h1>{html_text(title)}</h1>\n{below}</header>\n"
     )
 
 
@@ -145,7 +145,7 @@ def _foot(page: Page, count: int) -> str:
 def _summary(page: Page) -> str:
     if not page.summary_rows:
         return ""
-    heads = "".join(f'<th scope="col">{_text(column)}</th>' for column in page.columns)
+    heads = "".join(f'<th scope="col">{html_text(column)}</th>' for column in page.columns)
     rows = "".join(
         f'<tr><th scope="row">{_named(row.name, page.colours)}</th>{_numbers(row.counts)}</tr>\n'
         for row in page.summary_rows
@@ -164,18 +164,20 @@ def _numbers(counts: Iterable[int]) -> str:
 
 def _section(title: str, *, first: bool) -> str:
     end = "" if first else "</ol>\n</section>\n"
-    heading = f"<h2>{_text(title)}</h2>\n" if title else ""
+    heading = f"<h2>{html_text(title)}</h2>\n" if title else ""
     return f'{end}<section>\n{heading}<ol class="cards">\n'
 
 
 def _card(card: Card, colours: Mapping[str, Colour]) -> str:
-    tags = [_text(kind) for kind in card.kinds] + [_named(name, colours) for name in card.classes]
+    tags = [html_text(kind) for kind in card.kinds] + [
+        _named(name, colours) for name in card.classes
+    ]
     shown = "".join(f"<li>{tag}</li>" for tag in tags)
     wide = " wide" if _row(card.pictures) == " three" else ""
     return (
         f'<li class="card{wide}" data-kinds="{_list(card.kinds)}" '
         f'data-classes="{_list(card.classes)}">'
-        f"\n<header><h3>{_text(card.title)}</h3>"
+        f"\n<header><h3>{html_text(card.title)}</h3>"
         f'{f"""<ul class="tags">{shown}</ul>""" if tags else ""}</header>\n'
         f"{_pictures(card.pictures)}{_facts(card.facts)}</li>\n"
     )
@@ -185,9 +187,10 @@ def _pictures(pictures: tuple[Picture, ...]) -> str:
     if not pictures:
         return ""
     figures = "".join(
-        f"<figure><figcaption>{_text(picture.caption)}</figcaption>"
-        f'<img src="{_text(picture.data_uri)}" width="{picture.width}" height="{picture.height}" '
-        f'alt="{_text(picture.alt)}" loading="lazy" decoding="async"></figure>\n'
+        f"<figure><figcaption>{html_text(picture.caption)}</figcaption>"
+        f'<img src="{html_text(picture.data_uri)}" width="{picture.width}" '
+        f'height="{picture.height}" alt="{html_text(picture.alt)}" loading="lazy" '
+        f'decoding="async"></figure>\n'
         for picture in pictures
     )
     return f'<div class="pictures{_row(pictures)}">\n{figures}</div>\n'
@@ -209,14 +212,14 @@ def _facts(facts: tuple[str, ...]) -> str:
 def _fact_list(facts: tuple[str, ...]) -> str:
     if not facts:
         return ""
-    return f'<ul class="facts">{"".join(f"<li>{_text(fact)}</li>" for fact in facts)}</ul>\n'
+    return f'<ul class="facts">{"".join(f"<li>{html_text(fact)}</li>" for fact in facts)}</ul>\n'
 
 
 def _named(name: str, colours: Mapping[str, Colour]) -> str:
     """A class with its colour before it, where it has one."""
     colour = colours.get(name)
     swatch = "" if colour is None else f'<span class="swatch {_swatch(colour)}"></span>'
-    return f"{swatch}{_text(name)}"
+    return f"{swatch}{html_text(name)}"
 
 
 def _style(colours: Iterable[Colour]) -> str:
@@ -229,13 +232,8 @@ def _swatch(colour: Colour) -> str:
     return f"c{css(colour)[1:]}"
 
 
-def _text(text: str) -> str:
-    """Text as HTML has it, between tags and in quotes."""
-    return escape(text.encode("utf-8", "replace").decode(), quote=True)
-
-
 def _list(words: tuple[str, ...]) -> str:
-    return _text(json.dumps(words, ensure_ascii=False))
+    return html_text(json.dumps(words, ensure_ascii=False))
 
 
 def _digest(source: str) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from voyager.pictures.html_text import html_text
 
 _MOST_SERIES: Final = 6
 _WIDE: Final = 960
@@ -52,7 +53,7 @@ def legend(series: Sequence[Series]) -> str:
         return ""
     items = (
         f'<li><svg viewBox="0 0 11 11" aria-hidden="true"><rect class="{_colour(at)}" width="11"'
-        f' height="11" rx="3"/></svg>{_text(one.name)}</li>'
+        f' height="11" rx="3"/></svg>{html_text(one.name)}</li>'
         for at, one in enumerate(series)
     )
     return f'<ul class="legend">{"".join(items)}</ul>\n'
@@ -67,11 +68,14 @@ def bars(labels: Sequence[Label], series: Sequence[Series], title: str) -> str:
     for at, label in enumerate(labels):
         y = at * _ROW
         x = min(label.depth * 14, 70)
-        parts.append(f'<text x="{x}" y="{y + 15}">{_text(_cut(label.name, label.depth))}</text>')
+        name = cut(label.name, _LETTERS - 2 * label.depth)
+        parts.append(f'<text x="{x}" y="{y + 15}">{html_text(name)}</text>')
         parts += _stacked(label.name, [(one.name, one.values[at]) for one in series], y, scale)
         end = _NAME + sums[at] * scale + 8
-        parts.append(f'<text class="soft" x="{end:.1f}" y="{y + 15}">{_text(label.number)}</text>')
-    return _svg(_WIDE, max(len(labels) * _ROW, 1), title, parts)
+        parts.append(
+            f'<text class="soft" x="{end:.1f}" y="{y + 15}">{html_text(label.number)}</text>'
+        )
+    return svg(_WIDE, max(len(labels) * _ROW, 1), title, parts)
 
 
 def _stacked(
@@ -105,24 +109,27 @@ def histogram(ranges: Sequence[str], series: Sequence[Series], title: str) -> st
         turn = f'transform="rotate(-35 {middle} {_HIGH + 28})"'
         parts.append(
             f'<text class="soft" x="{middle}" y="{_HIGH + 28}" text-anchor="end" {turn}>'
-            f"{_text(label)}</text>"
+            f"{html_text(label)}</text>"
         )
-    return _svg(_PANEL, _HIGH + 14 + _FOOT, title, parts, margin=_MARGIN)
+    return svg(_PANEL, _HIGH + 14 + _FOOT, title, parts, "small", _MARGIN)
 
 
 def _rect(colour: str, x: float, y: float, width: float, height: float, told: str) -> str:
     return (
         f'<rect class="{colour}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
-        f' rx="1.5"><title>{_text(told)}</title></rect>'
+        f' rx="1.5"><title>{html_text(told)}</title></rect>'
     )
 
 
-def _svg(width: int, height: int, title: str, parts: Sequence[str], *, margin: int = 0) -> str:
+def svg(
+    width: float, height: float, title: str, parts: Sequence[str], kind: str = "", margin: int = 0
+) -> str:
+    """A picture of these parts, with a margin on the left; `kind` is a class of the style sheet."""
     inside = "\n".join(parts)
-    small = ' class="small"' if margin else ""
+    named = f' class="{kind}"' if kind else ""
     return (
-        f'<svg{small} viewBox="{-margin} 0 {width + margin} {height}" role="img"'
-        f' aria-label="{_text(title)}">\n'
+        f'<svg{named} viewBox="{-margin} 0 {width + margin:.0f} {height:.0f}" role="img"'
+        f' aria-label="{html_text(title)}">\n'
         f"{inside}\n</svg>\n"
     )
 
@@ -131,14 +138,10 @@ def _colour(at: int) -> str:
     return f"s{min(at, _MOST_SERIES - 1)}"
 
 
-def _cut(name: str, depth: int) -> str:
-    room = _LETTERS - 2 * depth
-    return name if len(name) <= room else f"{name[: room - 1]}…"
+def cut(name: str, letters: int) -> str:
+    """A name in so many letters at most."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.3g}"
-
-
-def _text(text: str) -> str:
-    return escape(text.encode("utf-8", "replace").decode(), quote=True)
