@@ -150,6 +150,8 @@ def _found_targets(
             f"'{keys[0]}' is one choice and the search another", hint="--where chooses in a search"
         )
     found = run_query(ctx, edit.repo, edit.version, query, model)
+    if not found.hits:
+        ctx.say("nothing found")
     if dry_run:
         show_hits(ctx, edit.version, found)
     are_regions = found.of == "regions"
