@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageErr
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
 from voyager.schema import Label
+from voyager.train import blas
 from voyager.train.descent import minimum
 from voyager.train.frozen import (
     FrozenConfig,
@@ -73,17 +75,18 @@ def gradient_at(head: LinearHead, vectors: Any, answers: Target, strength: float
     """How steep the objective still is at a head, by differences in random directions."""
     from voyager.train.linear_head import _Loss, frame_of
 
-    loss = _Loss(vectors, answers, strength, frame_of(vectors), balance=False)
-    parameters = loss.parameters(head)
     generator = np.random.default_rng(0)
     steepest = 0.0
-    for _ in range(5):
-        along = generator.standard_normal(parameters.shape)
-        along /= np.linalg.norm(along)
-        ahead, behind = (loss(parameters + step * along)[0] for step in (1e-2, -1e-2))
-        analytic = float(np.vdot(loss(parameters)[1], along))
-        assert (ahead - behind) / 2e-2 == pytest.approx(analytic, abs=2e-4)
-        steepest = max(steepest, abs(analytic))
+    with ThreadPoolExecutor(2) as pool:
+        loss = _Loss(vectors, answers, strength, frame_of(vectors), balance=False, pool=pool)
+        parameters = loss.parameters(head)
+        for _ in range(5):
+            along = generator.standard_normal(parameters.shape)
+            along /= np.linalg.norm(along)
+            ahead, behind = (loss(parameters + step * along)[0] for step in (1e-2, -1e-2))
+            analytic = float(np.vdot(loss(parameters)[1], along))
+            assert (ahead - behind) / 2e-2 == pytest.approx(analytic, abs=2e-4)
+            steepest = max(steepest, abs(analytic))
     return steepest
 
 
@@ -132,6 +135,29 @@ def test_rows_without_an_answer_change_nothing(vectors: Any) -> None:
     lied = np.where(known > 0, there, 1 - there).astype(np.uint8)
     heads = [fit(vectors, target("many", said, known, 2), 0.1) for said in (there, lied)]
     assert heads[0].weights.tobytes() == heads[1].weights.tobytes()
+
+
+def test_blocks_and_spans_add_up_to_the_same(vectors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = target("one", classes_of(vectors), classes=CLASSES)
+    whole = fit(vectors, answers, 0.1)
+    monkeypatch.setattr("voyager.train.linear_head._BLOCK", 7)
+    monkeypatch.setattr("voyager.train.linear_head._SPAN", 21)
+    parts, again = (fit(vectors, answers, 0.1) for _ in range(2))
+    assert parts.weights.tobytes() == again.weights.tobytes()
+    assert np.allclose(parts.logits(vectors), whole.logits(vectors), atol=2e-2)
+    monkeypatch.setattr("voyager.train.strengths._TRIED_ON", 50)
+    monkeypatch.setattr("voyager.train.strengths._BEGUN_ON", 50)
+    last = fit_best((vectors, answers), None, strengths=(0.1,)).head
+    assert mean_loss(last, vectors, answers) < mean_loss(whole, vectors, answers) + 0.05
+
+
+def test_products_stay_in_one_thread_for_a_while() -> None:
+    threads = blas._threads()
+    with blas.one_blas_thread():
+        assert threads is None or threads.get() == 1
+    with pytest.raises(ZeroDivisionError), blas.one_blas_thread():
+        raise ZeroDivisionError
+    assert threads is None or threads.get() >= 1
 
 
 def test_balanced_classes_count_the_same(vectors: Any) -> None:

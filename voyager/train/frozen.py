@@ -24,6 +24,7 @@ from voyager.derived.embeddings import DEFAULT, Embedder, unit
 from voyager.errors import InvalidDataError, NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.train.blas import one_blas_thread
 from voyager.train.embedded_view import EmbeddedView, embed_view, open_model
 from voyager.train.head_file import HEAD, HeadName, Heads, HeadTask, decode_heads, encode_heads
 from voyager.train.linear_head import LinearHead, taken
@@ -254,7 +255,8 @@ def _say(learned: Learned, view: View, embedded: EmbeddedView) -> Said:
     valid[embedded.rows] = True
     logits = {}
     for task, head in learned.heads.items():
-        found = head.logits(_as_asked(head, embedded.vectors))
+        with one_blas_thread():
+            found = head.logits(_as_asked(head, embedded.vectors))
         logits[task] = np.zeros((len(view), found.shape[1]), np.float32)
         logits[task][embedded.rows] = found
     return Said(logits, valid)

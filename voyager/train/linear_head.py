@@ -2,13 +2,15 @@
 
 The objective is the sum of losses over the rows that have an answer, and `strength` / 2 times the
 squared weights; for that the vectors are centred and brought to a mean square length of 1, so that
-a strength means the same for every kind of vector. Rows go through in blocks of a fixed size and
-sums are added up in order, so that the same rows come to the same bits.
+a strength means the same for every kind of vector. Rows go through in blocks and spans of a fixed
+size, whichever thread computes them, and sums are added up in order: the same rows come to the same
+bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voyager.train.descent import minimum
+from voyager.train.loader import usable_cores
 from voyager.train.view import Target
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -23,6 +26,8 @@ Doubles: TypeAlias = NDArray[np.float64]
 
 _BLOCK: Final = 2048
 """Rows that are computed at once: what the result is to the bit depends on it."""
+_SPAN: Final = 16 * _BLOCK
+"""Rows that a thread computes in a go."""
 _SPREAD_ROWS: Final = 1 << 16
 """Rows that the covariance is taken from, which only steers the way to the minimum."""
 
@@ -91,8 +96,9 @@ def fit(
     frame = frame or frame_of(vectors)
     if target.kind == "number":
         return _ridge(vectors, target.values, strength, frame)
-    loss = _Loss(vectors, target, strength, frame, balance=balance)
-    found = minimum(loss, loss.parameters(start), loss.precondition, most=most)
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="head") as pool:
+        loss = _Loss(vectors, target, strength, frame, balance=balance, pool=pool)
+        found = minimum(loss, loss.parameters(start), loss.precondition, most=most)
     return loss.head(found)
 
 
@@ -116,6 +122,14 @@ def taken(target: Target, rows: NDArray[np.int64] | slice) -> Target:
     )
 
 
+class _Part(NamedTuple):
+    """The sums over some rows."""
+
+    loss: float
+    of_weights: Doubles
+    of_bias: Doubles
+
+
 class _Loss:
     """Loss and gradient of logistic regression, over parameters (dims + 1, outputs).
 
@@ -130,7 +144,9 @@ class _Loss:
         frame: Frame,
         *,
         balance: bool,
+        pool: Executor,
     ) -> None:
+        self._pool = pool
         self._vectors = vectors
         self._target = target
         self._outputs = 1 if target.kind == "bool" else len(target.classes)
@@ -146,20 +162,32 @@ class _Loss:
         head = self.head(parameters)
         loss, of_bias = 0.0, np.zeros(self._outputs)
         of_weights = np.zeros((self._vectors.shape[1], self._outputs))
-        weights = np.ascontiguousarray(head.weights.T)
-        space, part = np.empty((_BLOCK, self._outputs), np.float32), np.empty_like(weights)
-        for rows, block in _blocks(self._vectors):
-            logits = np.matmul(block, weights, out=space[: len(block)])
-            logits += head.bias
-            weights_here = None if self._weights is None else self._weights[rows]
-            loss += _residuals(taken(self._target, rows), logits, weights_here)
-            of_weights += np.matmul(block.T, logits, out=part)
-            of_bias += logits.sum(axis=0, dtype=np.float64)
+        spans = [slice(first, first + _SPAN) for first in range(0, len(self._vectors), _SPAN)]
+        for part in self._pool.map(lambda span: self._of_span(head, span), spans):
+            loss += part.loss
+            of_weights += part.of_weights
+            of_bias += part.of_bias
         mean, scale, count = self._frame.mean, self._frame.scale, len(self._vectors)
         of_weights = scale / count * (of_weights - np.outer(mean, of_bias))
         of_weights += self._decay * parameters[:-1]
         loss = loss / count + self._decay / 2 * float((parameters[:-1] ** 2).sum())
         return loss, np.vstack((of_weights, of_bias / count))
+
+    def _of_span(self, head: LinearHead, span: slice) -> _Part:
+        """What some rows add to the sums."""
+        target, vectors = taken(self._target, span), self._vectors[span]
+        balance = None if self._weights is None else self._weights[span]
+        weights = np.ascontiguousarray(head.weights.T)
+        space, product = np.empty((_BLOCK, self._outputs), np.float32), np.empty_like(weights)
+        loss, of_weights, of_bias = 0.0, np.zeros(weights.shape), np.zeros(self._outputs)
+        for rows, block in _blocks(vectors):
+            logits = np.matmul(block, weights, out=space[: len(block)])
+            logits += head.bias
+            balance_here = None if balance is None else balance[rows]
+            loss += _residuals(taken(target, rows), logits, balance_here)
+            of_weights += np.matmul(block.T, logits, out=product)
+            of_bias += logits.sum(axis=0, dtype=np.float64)
+        return _Part(loss, of_weights, of_bias)
 
     def precondition(self, gradient: Doubles) -> Doubles:
         """A gradient as a step: over the curvature where all classes are as likely."""

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from voyager.train.linear_head import LinearHead, fit, mean_loss, taken
+from voyager.train.blas import one_blas_thread
+from voyager.train.linear_head import LinearHead, fit, frame_of, mean_loss, taken
 from voyager.train.view import Target
 
 STRENGTHS: Final = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
@@ -18,11 +19,12 @@ USUAL: Final = 0.1
 _FOLDS: Final = 5
 _FOLDED: Final = 5000
 """Up to so many rows each of the folds is left out once; of more the first one alone."""
-_TRIED_ON: Final = 1 << 16
+_TRIED_ON: Final = 1 << 14
 """Rows that strengths are tried on. What is good for them is good for more of their kind, since a
 strength stands beside the sum of all losses."""
-_LAST_STEPS: Final = 8
-"""Steps over all rows, where there are more, from the head that was found on some."""
+_BEGUN_ON: Final = 1 << 16
+"""Rows that a head is trained on to the end; of more it takes a few steps over all from there."""
+_LAST_STEPS: Final = 6
 
 Rows: TypeAlias = tuple[NDArray[Any], Target]
 
@@ -45,15 +47,22 @@ def fit_best(
 
     Those are the given ones, or parts of the rows themselves, which are told apart by their place.
     """
-    vectors, target = _answered(rows)
+    with one_blas_thread():
+        return _fit_best(_answered(rows), held_out, strengths, balance=balance)
+
+
+def _fit_best(
+    rows: Rows, held_out: Rows | None, strengths: Sequence[float], *, balance: bool
+) -> Chosen:
+    vectors, target = rows
     tried = _every(vectors, target, _TRIED_ON)
     strength, start = (strengths[0], None) if len(strengths) == 1 else (USUAL, None)
     if len(strengths) > 1 and len(vectors) >= 2 * _FOLDS:
         strength, start = _least(list(_parts(tried, held_out)), strengths, balance=balance)
-    if len(vectors) <= _TRIED_ON:
-        return Chosen(fit(vectors, target, strength, start=start, balance=balance), strength)
-    start = fit(*tried, strength, start=start, balance=balance)
-    head = fit(vectors, target, strength, start=start, balance=balance, most=_LAST_STEPS)
+    begun = _every(vectors, target, _BEGUN_ON)
+    head = fit(*begun, strength, start=start, balance=balance)
+    if len(begun[0]) < len(vectors):
+        head = fit(vectors, target, strength, start=head, balance=balance, most=_LAST_STEPS)
     return Chosen(head, strength)
 
 
@@ -62,11 +71,12 @@ def _least(
 ) -> tuple[float, LinearHead | None]:
     """The best strength, from strong to weak until it becomes worse, and a head that has it."""
     heads: list[LinearHead | None] = [None] * len(parts)
+    frames = [frame_of(known[0]) for known, _ in parts]
     least, best = float("inf"), (strengths[0], heads[0])
     for strength in sorted(strengths, reverse=True):
         heads = [
-            fit(*known, strength, start=head, balance=balance)
-            for (known, _), head in zip(parts, heads, strict=True)
+            fit(*known, strength, frame=frame, start=head, balance=balance)
+            for (known, _), frame, head in zip(parts, frames, heads, strict=True)
         ]
         losses = [
             mean_loss(head, *unseen)
