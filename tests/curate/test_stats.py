@@ -24,6 +24,8 @@ from table_versions import blood, shop, version_of
 
 import voyager
 from voyager.commands.bars import bar, heights
+from voyager.commands.context import Context
+from voyager.commands.stats_text import stats_lines
 from voyager.curate.comparison import compare
 from voyager.curate.figures import ClassCount, CoverageCount, Stats
 from voyager.curate.stats import stats
@@ -264,6 +266,28 @@ def test_a_task_that_applies_to_a_class_is_asked_of_that_class() -> None:
     )
     broken = next(one for one in found.tasks if one.task == "broken")
     assert (broken.asked, broken.answered, broken.unanswered) == ((2,), (1,), (1,))
+
+
+def test_a_class_of_images_alone_is_used_where_most_answers_are_of_regions() -> None:
+    draft = Draft(Vocabulary())
+    hat, cell, _ = (draft.mint_path("category", name) for name in ("hat", "cell", "none"))
+    draft.define("category", scope="both")
+    box = Box(0, 0, 9, 9)
+    cells = [region(number, box, Label(task="category", node=cell)) for number in (1, 2)]
+    worn = sample("b", labels=(Label(task="category", node=hat),))
+    found = stats(version_of([("a", sample("a", *cells)), ("b", worn)], draft))
+    classes = {one.path: one for one in found.classes}
+    assert (classes["hat"].of, classes["hat"].regions, classes["hat"].samples) == (
+        "region",
+        (0,),
+        (1,),
+    )
+    assert [one.is_used for one in classes.values()] == [True, True, False]
+    (unused,) = (note for note in found.notes if note.kind == "unused")
+    assert (unused.count, unused.examples) == (1, ("none",))
+    lines = "\n".join(stats_lines(Context(), found, 40))
+    assert "hat" in lines
+    assert "1 class that nothing has" in lines
 
 
 # -- versions of any shape ------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def _tasks(stats: Stats) -> str:
 
 
 def _classes(task: str, classes: Sequence[ClassCount], stats: Stats) -> str:
-    used = [one for one in classes if sum(one.below)]
+    used = [one for one in classes if one.is_used]
     kept = most_frequent(used, _MOST_CLASSES)
     whole = sum(sum(one.own) for one in classes)
     labels = [

@@ -163,7 +163,7 @@ def _by_split(stats: Stats, task: TaskCount) -> str:
 
 def _class_lines(stats: Stats, task: str, limit: int) -> Iterator[str]:
     classes = [one for one in stats.classes if one.task == task]
-    used = [one for one in classes if sum(one.below)]
+    used = [one for one in classes if one.is_used]
     kept = most_frequent(used, limit)
     what = "regions" if classes[0].of == "region" else "samples"
     several = 1 < len(stats.splits) <= _MOST_SPLITS

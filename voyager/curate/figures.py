@@ -77,6 +77,11 @@ class ClassCount:
         """Those that have this class or one below it."""
         return self.regions_below if self.of == "region" else self.samples_below
 
+    @property
+    def is_used(self) -> bool:
+        """Whether any image or region has it, or a class below it."""
+        return any(self.samples_below)
+
 
 @dataclass(frozen=True, slots=True)
 class Balance:

@@ -119,7 +119,7 @@ def _of_tasks(stats: Stats) -> Iterator[Note]:
 def _of_classes(stats: Stats) -> Iterator[Note]:
     for task in dict.fromkeys(one.task for one in stats.classes):
         classes = [one for one in stats.classes if one.task == task]
-        empty = [one for one in classes if not sum(one.below)]
+        empty = [one for one in classes if not one.is_used]
         rare = [one for one in classes if 0 < sum(one.own) < _RARE]
         if empty and len(empty) < len(classes):
             yield _class_note("unused", f"classes of {task} that nothing has", empty)
