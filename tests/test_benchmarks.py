@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from voyager.samples import photo_paths
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -168,3 +170,24 @@ def test_sql_runs_and_tells_times() -> None:
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert "| group-by, first time at a commit |" in done.stdout
+
+
+@pytest.mark.deep
+def test_train_quality_runs_and_tells_how_good_trainings_are(tmp_path: Path) -> None:
+    for path in photo_paths():
+        split, label = path.parts[-3:-1]
+        later = split == "train" and int(path.stem[:2], 16) % 4 == 0
+        target = tmp_path / "clothing" / ("validation" if later else split) / label / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    program = [sys.executable, BENCHMARKS / "train_quality.py", "--data", tmp_path]
+    done = subprocess.run(
+        [*program, "--parts", "clothes,tasks", "--seeds", "1", "--steps", "2", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| linear head, frozen embedding | 0." in done.stdout
+    assert "| from scratch, 1 seeds | 0." in done.stdout
+    assert "| both, half of those about legs | 0." in done.stdout

@@ -18,7 +18,7 @@ from voyager import cli, errors
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
     DOCS / f"{name}.md"
-    for name in ("tutorial", "for-git-users", "guard", "duplicates", "merge", "remotes", "search", "statistics", "tables")
+    for name in ("tutorial", "for-git-users", "guard", "duplicates", "merge", "remotes", "search", "statistics", "tables", "training")
 ]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
