@@ -37,6 +37,7 @@ _QUERY = (
     "SELECT category, count(*) AS boxes, round(avg(area)) AS area"
     " FROM regions GROUP BY category ORDER BY boxes DESC, category"
 )
+_SMALL = "--model cnn-small --size 32 --epochs 2 --threads 1"
 _NEXT = """
 What to try next, in {folder}:
   vgr status
@@ -98,6 +99,7 @@ class _Demo(Tour):
         self._merge()
         self._find()
         self._ask()
+        self._train()
         self._share()
         self._look(edited, renamed, deleted)
 
@@ -284,6 +286,50 @@ class _Demo(Tour):
         self.vgr("stats --pixels --html stats.html")
         page = self.folder / "stats.html"
         self.check(f"{page.resolve()} is there to be opened", page.stat().st_size > 0)
+
+    def _train(self) -> None:
+        """Train on a commit, look at the mistakes, mend a label, train again, and ask why."""
+        if not _has_sql():
+            self.tell("Left out here: vgr train, for which [train] and [sql] are to be installed.")
+            return
+        self.tell("A list says what each photograph shows, but somebody took shoes for hats.")
+        self.vgr("import labels.csv --task garment")
+        self.vgr("label 'train/shoes/**' garment=Hat")
+        self.vgr("commit -m 'What each photograph shows'")
+        self.tell("A model is a function of a commit. Here heads on the built-in vectors: seconds.")
+        self.vgr("train main --task garment --frozen default --name first")
+        self.tell("How good is it on the test split, which training never reads? And where not?")
+        self.vgr("eval first --html failures.html")
+        page = self.folder / "failures.html"
+        self.check(f"{page.resolve()} is there to be opened", page.stat().st_size > 0)
+        self.tell("No shoe is known as one. Mend what was said of them, and train again.")
+        self.vgr("label 'train/shoes/**' garment=Shoes")
+        self.vgr("commit -m 'Shoes are no hats'")
+        self.vgr("train main --task garment --frozen default --name second")
+        self.vgr("eval second --compare first")
+        self.check("the second run is better on the test split", self._is_better())
+        self.tell("Which data made this model, and what does it differ in from the other?")
+        self.vgr("runs diff first second")
+        self.vgr("why second")
+        if find_spec("torch") is None:
+            self.tell("Networks are trained in the same way: pip install 'voyager-vgr[train]'.")
+            return
+        self.tell("A whole network, for two epochs; the same command gives the same bits again.")
+        self.vgr(f"train main --task garment {_SMALL} --name network")
+        self.vgr("train --repeat network")
+
+    def _is_better(self) -> bool:
+        """Whether the second run answers more of the test photographs right than the first."""
+        import voyager
+        from voyager.train.record import find_run
+
+        with voyager.open(self.folder) as repo:
+            accuracy = []
+            for name in ("first", "second"):
+                metrics = find_run(repo, name).record.metrics
+                (said,) = (value for key, value in metrics.items() if key.startswith("test@"))
+                accuracy.append(said["garment"]["accuracy"])
+        return accuracy[1] > accuracy[0]
 
     def _boxes(self) -> dict[str, int]:
         """Boxes of each class, as SQL has them."""
