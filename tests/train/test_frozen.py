@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -375,3 +376,19 @@ def test_what_is_wrong_is_refused(repo: Repository) -> None:
             config(**settings)
     with pytest.raises(InvalidDataError, match="no setting 'lr'"):
         FrozenConfig.from_dict({"tasks": ["category"], "lr": 1})
+
+
+def test_the_page_tells_what_is_usual() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    section = page.split("## Heads on frozen models\n", 1)[1].split("\n## ", 1)[0]
+    told = {
+        cells[1].strip(" `"): cells[2].strip(" `")
+        for cells in (line.split("|") for line in section.splitlines() if line.startswith("| `"))
+    }
+    usual = FrozenConfig(tasks=("any",)).as_dict()
+    assert told == {
+        "head": usual["head"],
+        "k": str(usual["k"]),
+        "strengths": str([int(one) if one == int(one) else one for one in usual["strengths"]]),
+        "balance": json.dumps(usual["balance"]),
+    }
