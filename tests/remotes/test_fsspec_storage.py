@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
+import fsspec
 import pytest
 from failing_server import failing_server
 from s3_server import new_bucket
 
 from voyager.errors import CorruptError, MissingExtraError, NotFoundError, RemoteError, UsageError
-from voyager.remotes.base import Storage, Unconditional
+from voyager.remotes.base import Storage, Unconditional, Unreachable
 from voyager.remotes.conformance import ODD_NAMES, StorageSuite
 from voyager.remotes.lease import Leased
 from voyager.remotes.registry import StorageOptions, open_storage
@@ -233,3 +235,19 @@ def test_extras_that_are_not_installed(
     with pytest.raises(MissingExtraError) as told:
         open_storage(url)
     assert told.value.hint == f"pip install 'voyager-vgr[{extra}]'"
+
+
+def test_a_client_that_raises_errors_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    class HTTPError(Exception): ...
+
+    class ConnectError(HTTPError): ...
+
+    class Far(fsspec.AbstractFileSystem):
+        def cat_file(self, path: str, **_: object) -> bytes:
+            raise ConnectError("Name or service not known")
+
+    monkeypatch.setitem(sys.modules, "httpx", ModuleType("httpx"))
+    monkeypatch.setattr(sys.modules["httpx"], "HTTPError", HTTPError, raising=False)
+    storage = FsspecStorage(Far(), "x/y", url="hf://datasets/x/y", scheme="hf")
+    with pytest.raises(Unreachable, match="hf://datasets/x/y: the server cannot be reached"):
+        storage.get("root")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from faulty import Faulty, nothing, on
 from remote_content import packs_of, reached, root_of
 
 from voyager.errors import NotFoundError, RefMoved, StateError, UsageError
+from voyager.remotes.checking import check_remote
+from voyager.remotes.cloning import clone
 from voyager.remotes.config import Remote, add_remote
 from voyager.remotes.counted import Counted
 from voyager.remotes.push import PUSH, Pushed, push
@@ -326,6 +329,30 @@ def test_purged_images_are_left_out(repo: Repository, storage: MemoryStorage) ->
     assert gone not in reached(storage)
     purge(repo.store, [blob_id(PHOTOS[0].read_bytes())], reason="r", who="w", now_ms=0)
     push(repo, MemoryStorage(), remote=ORIGIN)
+
+
+def test_what_was_purged_here_is_told_where_it_never_was(repo: Repository, tmp_path: Path) -> None:
+    storage = MemoryStorage("purged-before")
+    gone = blob_id(PHOTOS[0].read_bytes())
+    purge(repo.store, [gone], reason="consent", who="w", now_ms=0)
+    push(repo, storage, remote=ORIGIN)
+    root = root_of(storage)
+    assert (root.gc, list(root.tombstones)) == (1, [gone.hex()])
+    assert check_remote(repo, storage, full=True).ok
+    assert push(repo, storage, remote=ORIGIN).requests == 1
+    done = clone(storage.url, tmp_path / "clone")
+    assert done.fetched.purged == 1
+    assert [path for path, _ in done.updated.skipped] == ["p/0.jpg"]
+
+
+def test_what_was_purged_here_alone_stays_there(repo: Repository, storage: MemoryStorage) -> None:
+    push(repo, storage, remote=ORIGIN)
+    push(repo, storage, ["main"], remote=ORIGIN, delete=True)
+    shutil.rmtree(repo.folder / "cache" / "remotes")  # what was seen there
+    purge(repo.store, [blob_id(PHOTOS[0].read_bytes())], reason="r", who="w", now_ms=0)
+    push(repo, storage, remote=ORIGIN)
+    assert (root_of(storage).gc, root_of(storage).tombstones) == (0, {})
+    assert check_remote(repo, storage, full=True).ok
 
 
 def test_images_that_are_missing(repo: Repository, storage: MemoryStorage) -> None:

@@ -19,6 +19,7 @@ from voyager.remotes.base import PreconditionFailed, Storage
 from voyager.remotes.catalogue import Catalogue
 from voyager.remotes.config import Remote, remotes_of
 from voyager.remotes.counted import Counted
+from voyager.remotes.fetching import catalogue_of
 from voyager.remotes.memory import RemoteMemory
 from voyager.remotes.moves import PushedRef, Rules, moves_on
 from voyager.remotes.negotiate import Lacking, lacking, name_missing
@@ -45,6 +46,7 @@ from voyager.repo.commit import run_hook
 from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.upstream import Upstream, set_upstream, upstream_of
+from voyager.store.apply import TOMBSTONES
 from voyager.store.purge import tombstones
 from voyager.store.refs import HEADS, move_ref, read_ref
 from voyager.wire import object_ref
@@ -151,6 +153,8 @@ class _Push:
         self._now = repo.config.now().ms
         self._sent: dict[bytes, Packed] = {}
         self._segment: tuple[bytes, bytes] | None = None
+        self._stones: dict[str, Any] = {}
+        """Tombstones of what is needed there, was purged here, and is not there."""
         self.root = Root()
         self.done = Pushed()
 
@@ -225,6 +229,11 @@ class _Push:
         left = [object_ref(ref.old) for ref in moves if ref.old and (ref.forced or not ref.new)]
         move = Move(left=left, nonce=self._nonce, time=self._now, who=who)
         refs = {ref.name: ref.new for ref in moves}
+        stones = {**self._stones, **root.tombstones}
+        if len(stones) > len(root.tombstones):  # others who push now have to look at them
+            root = msgspec.structs.replace(
+                root, gc=root.gc + 1, tombstones=dict(sorted(stones.items()))
+            )
         return root.moved(refs, segments, move, head=self._head(refs))
 
     def _head(self, refs: Mapping[str, bytes | None]) -> str:
@@ -243,8 +252,7 @@ class _Push:
 
     def _joined(self, root: Root) -> Root:
         """The root with one segment instead of many, which is written first."""
-        catalogue = Catalogue(self.storage, self.repo.folder / "cache" / "remotes")
-        packs = {pack.name: pack for pack in catalogue.packs(root)} | self._sent
+        packs = {pack.name: pack for pack in self._catalogue().packs(root)} | self._sent
         segment = encode_segment(packs.values(), gc=root.gc)
         self._put_segment(segment)
         return msgspec.structs.replace(root, segments=[segment[0]])
@@ -279,7 +287,7 @@ class _Push:
                 gc=self.root.gc,
                 resume=resume,
                 progress=self._progress,
-                note=Catalogue(self.storage, self.repo.folder / "cache" / "remotes").note,
+                note=self._catalogue().note,
             ) as sender,
         ):
             for pack in sender.send(plan):
@@ -321,8 +329,23 @@ class _Push:
         )
 
     def _leave_out_purged(self, found: Lacking) -> None:
-        for blob in purged_at(self.root) | tombstones(self.repo.store):
-            found.blobs.pop(blob, None)
+        there, here = purged_at(self.root), tombstones(self.repo.store)
+        gone = found.blobs.keys() & (there | here)
+        for blob in gone:
+            del found.blobs[blob]
+        self._stones = self._stones_of(gone - there)
+
+    def _stones_of(self, blobs: set[bytes]) -> dict[str, Any]:
+        """The tombstones to leave there with refs that need blobs which nobody has any more."""
+        if not blobs:
+            return {}
+        for listing in self._catalogue().blob_listings(self.root):
+            blobs -= listing.find(list(blobs)).keys()
+        known = self.repo.store.values(TOMBSTONES)
+        return {blob.hex(): known[TOMBSTONES + blob.hex()] for blob in blobs}
+
+    def _catalogue(self) -> Catalogue:
+        return catalogue_of(self.repo, self.storage)
 
     def _put_segment(self, segment: tuple[bytes, bytes]) -> None:
         self.storage.put(segment_path(segment[0]), segment[1])

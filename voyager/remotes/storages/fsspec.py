@@ -55,6 +55,8 @@ _CLIENTS: Final = (
     ("aiohttp", "ClientError"),
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
+    ("httpx", "HTTPError"),
+    ("httpx2", "HTTPError"),
     ("paramiko", "SSHException"),
 )
 """What clients raise that is no OSError; of those that are loaded."""
@@ -62,6 +64,8 @@ _UNREACHED: Final = frozenset(
     {
         "ClientConnectorDNSError",
         "ClientConnectorError",
+        "ConnectError",
+        "ConnectTimeout",
         "ConnectTimeoutError",
         "EndpointConnectionError",
         "NoValidConnectionsError",
