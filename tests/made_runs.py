@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,8 +12,8 @@ from voyager.repo.repository import Repository
 from voyager.train.record import LOG, WEIGHTS, Record, Run, find_run, put_run
 
 EPOCHS = (
-    {"epoch": 1, "loss": 2.3, "validation": {"category": {"accuracy": 0.4, "loss": 2.1}}},
-    {"epoch": 2, "loss": 1.1, "validation": {"category": {"accuracy": 0.7, "loss": 1.2}}},
+    {"epoch": 1, "loss": 2.3, "validation": {"category": {"balanced_accuracy": 0.4}}},
+    {"epoch": 2, "loss": 1.1, "validation": {"category": {"balanced_accuracy": 0.7}}},
 )
 METRICS = {"val": {"category": {"balanced_accuracy": 0.7, "accuracy": 0.72}}}
 
@@ -42,10 +43,20 @@ def weights_file(classes: Iterable[str], numbers: bytes, task: str = "category")
 
 
 def config(**settings: Any) -> dict[str, Any]:
-    """The settings of a training that a record keeps."""
-    from voyager.train.config import TrainConfig
-
-    return TrainConfig(**{"tasks": ("category",), "model": "cnn-small", **settings}).as_dict()
+    """Some settings of a training as a record keeps them; the others are what they always are."""
+    usual = {
+        "tasks": ["category"],
+        "split": "train",
+        "validate": "val",
+        "model": "cnn-small",
+        "start": None,
+        "size": 32,
+        "batch": 2,
+        "steps": 8,
+        "lr": 0.001,
+        "seed": 0,
+    }
+    return {**usual, **settings}
 
 
 def make_run(
@@ -64,6 +75,8 @@ def make_run(
 ) -> Run:
     """Put a finished run on a commit into the store, as `vgr train` does at its end."""
     now = repo.config.now()
+    version = repo.at(revision)
+    splits = Counter(version[key].split for key in version.keys())  # noqa: SIM118
     record = Record(
         run=run or name.encode().hex()[:10].ljust(10, "0"),
         commit=repo.resolve(revision).hex(),
@@ -86,7 +99,9 @@ def make_run(
         parameters=1234,
         threads=2,
         start="" if start is None else start.id,
-        **{"samples": 6, "validation_samples": 2, **said},
+        samples=splits["train"],
+        validation_samples=splits["val"],
+        **said,
     )
     log = b"".join(json.dumps(line).encode() + b"\n" for line in _log())
     with repo.transaction("train", record.run) as txn:

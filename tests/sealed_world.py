@@ -13,6 +13,7 @@ import io
 import os
 import random
 import re
+import secrets
 import shlex
 import shutil
 import sys
@@ -78,7 +79,9 @@ class World:
         time.tzset()
         counter = _Counter()
         self.monkeypatch.setattr(os, "urandom", counter)
-        self.monkeypatch.setattr(random, "_urandom", counter)  # what `secrets` draws from
+        self.monkeypatch.setattr(random, "_urandom", counter)
+        # Ids of runs are counted apart: what else is drawn depends on what was imported before.
+        self.monkeypatch.setattr(secrets, "token_bytes", _Counter())
 
     def run(self, line: str) -> Result:
         """Run one line; a command that it does not know has exit code 127, as in a shell."""
@@ -289,8 +292,10 @@ def _cd(world: World, words: list[str]) -> str:
 
 
 def _trained(world: World, words: list[str]) -> str:
-    """`trained NAME [REV]`: a run as a training of a while ago left it, which takes no time here."""
+    """`trained NAME [REV] [SETTING=…]`: what a training leaves, without the time that it takes."""
     from made_runs import make_run
+
+    from voyager.commands.run_options import parse_setting
     from voyager.repo.repository import Repository
 
     name, *rest = words
@@ -298,9 +303,10 @@ def _trained(world: World, words: list[str]) -> str:
         patch.setenv("VGR_NOW", str(world.now))
         world.now += STEP
         with Repository.open(world.cwd) as repo:
-            settings = dict(word.split("=", 1) for word in rest if "=" in word)
+            settings = dict(parse_setting(word) for word in rest if "=" in word)
             revision = next((word for word in rest if "=" not in word), "HEAD")
-            run = make_run(repo, name, revision=revision, settings=settings)
+            weights = name.encode()
+            run = make_run(repo, name, revision=revision, settings=settings, weights=weights)
     return f"run {run.id}\n"
 
 

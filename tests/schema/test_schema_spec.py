@@ -32,7 +32,14 @@ TEXT = (ROOT / "docs" / "spec.md").read_text("utf-8")
 ROWS = TEXT[TEXT.index("\n## 9. Rows") :]
 VECTORS = "".join(
     (ROOT / "tests" / "vectors" / name).read_text("utf-8")
-    for name in ("rows.json", "vocabulary.json", "guard.json", "conflicts.json", "remote.json")
+    for name in (
+        "rows.json",
+        "vocabulary.json",
+        "guard.json",
+        "conflicts.json",
+        "runs.json",
+        "remote.json",
+    )
 )
 
 

@@ -61,9 +61,11 @@ def ls(
         ctx.emit([run_as_json(run) for run in found])
     for line in list_lines(ctx, found):
         ctx.show(line)
-    if not found:
-        ctx.say("no runs yet" if commit is None and task is None else "no such runs")
+    if not found and commit is None and task is None:
+        ctx.say("no runs yet")
         ctx.say("hint: vgr train --task TASK")
+    elif not found:
+        ctx.say("no such runs")
 
 
 @app.command()

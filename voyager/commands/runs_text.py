@@ -140,7 +140,7 @@ def show_lines(ctx: Context, repo: Repository, listed: ListedRun) -> Iterator[st
 def _facts(repo: Repository, listed: ListedRun) -> Iterator[tuple[str, str]]:
     record = listed.record
     subject = read_commit(repo.store, listed.commit).subject
-    asked = f" ({record.revision})" if record.revision else ""
+    asked = f" (then {record.revision})" if record.revision else ""
     yield "Commit", f"{short_id(listed.commit)} {shown(subject)}{asked}"
     yield "Author", record.author
     took = f", {record.seconds:,.0f} s" if record.seconds else ""

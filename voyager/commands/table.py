@@ -85,6 +85,7 @@ COMMANDS: dict[str, Entry] = {
     "push": Entry(_SHARE, "Send commits and images to a remote, and move its refs", "branches"),
     "train": Entry(_TRAIN, "Train a network on a commit", "revisions"),
     "runs": Entry(_TRAIN, "List trainings, compare them, take them out", "runs"),
+    "why": Entry(_TRAIN, "Walk from a model to the data that made it", "runs"),
     "eval": Entry(_TRAIN, "Say how good a run is, and where it fails", "runs"),
     "remote": Entry(_SHARE, "Name the places that versions are sent to and come from", "remotes"),
     "config": Entry(_CARE, "Read or change settings", "settings"),
