@@ -91,13 +91,6 @@ def changed_region(repo: Repository, key: str, place: int, **fields: Any) -> Reg
     return regions[place]
 
 
-def staged_roots(repo: Repository) -> dict[str, bytes]:
-    """What identifies all that is staged."""
-    staged = repo.staged()
-    assert not staged.overlay
-    return dict(staged.roots)
-
-
 def everything(repo: Repository) -> dict[str, dict[bytes, bytes]]:
     """All staged rows by space."""
     staged = repo.staged()

@@ -32,7 +32,7 @@ from voyager.repo.fact_filter import (
     parse_kinds,
     parse_scopes,
 )
-from voyager.repo.label_diff import label_diff, mapping_diff, row_diff, terms_of
+from voyager.repo.label_diff import label_diff, row_diff, terms_of
 from voyager.repo.label_facts import KINDS, Fact, SampleDiff, Terms
 from voyager.repo.label_stat import stat_of
 from voyager.repo.repository import Repository
@@ -899,16 +899,6 @@ def test_filters_that_name_nothing() -> None:
     assert parse_kinds("moved, added") == {"moved", "added"}
     assert "model:a" in Sources(["model"])
     assert "human:ann" not in Sources(["human:bo"])
-
-
-def test_mappings_are_compared_like_versions(labeled_repo: Repository) -> None:
-    version = labeled_repo.at("HEAD")
-    before = dict(version.items())
-    after = {**before, "new": BASE}
-    sample = after.pop(PLACES[3])
-    after[PLACES[4]] = after[PLACES[4]].replace(regions=sample.regions[:1])
-    found = {one.key: one.kind for one in mapping_diff(before, after, version.vocabulary)}
-    assert found == {PLACES[3]: "removed", PLACES[4]: "modified", "new": "added"}
 
 
 def test_many_rows_go_through_the_batches(labeled_repo: Repository) -> None:

@@ -43,7 +43,6 @@ from voyager.schema import (
 )
 from voyager.schema.convert import (
     as_box,
-    as_mask,
     as_polygon,
     as_rotated_box,
     least_rectangle,
@@ -51,6 +50,7 @@ from voyager.schema.convert import (
 )
 from voyager.schema.measures import area, bounds, points_of
 from voyager.schema.outline import rotated_ring, signed_area
+from voyager.schema.rle import mask_of
 from voyager.schema.similarity import edge_difference, similarity
 
 
@@ -61,7 +61,7 @@ def test_the_outline_of_a_mask_is_its_pixels(array: np.ndarray[Any, Any]) -> Non
     if polygon is None:
         assert not array.any()
         return
-    assert as_mask(polygon, *array.shape) == mask
+    assert mask_of(polygon, *array.shape) == mask
     assert area(polygon) == array.sum()
     assert bounds(polygon) == bounds(mask)
     for outer, *holes in polygon.parts:
@@ -71,7 +71,7 @@ def test_the_outline_of_a_mask_is_its_pixels(array: np.ndarray[Any, Any]) -> Non
             zip(outer[0::2], outer[1::2], strict=True), key=lambda point: point[::-1]
         )
         # One part is one piece of pixels, its holes are in it: alone it has the area it should.
-        piece = as_mask(Polygon([[outer, *holes]]), *array.shape)
+        piece = mask_of(Polygon([[outer, *holes]]), *array.shape)
         assert piece is not None
         assert rle.area(rle.runs_of(piece)) == signed_area(outer) + sum(map(signed_area, holes))
 
@@ -122,7 +122,7 @@ def test_outlines_of_real_masks_give_them_back() -> None:
         mask = rle.mask_of_array(array)
         polygon = as_polygon(mask)
         assert polygon is not None
-        assert as_mask(polygon, *array.shape) == mask
+        assert mask_of(polygon, *array.shape) == mask
         assert similarity(polygon, mask) == 1.0
     away, load = blobbed(mask)
     assert as_polygon(away, load=load) == polygon
@@ -230,7 +230,7 @@ def test_converting_keeps_what_is_already_that() -> None:
     ]:
         assert convert(shape) is shape
     mask = picture("##", ".#")
-    assert as_mask(mask, 2, 2) is mask
+    assert mask_of(mask, 2, 2) is mask
 
 
 def test_boxes_of_everything() -> None:
@@ -248,7 +248,7 @@ def test_boxes_of_everything() -> None:
 @given(shapes)
 def test_points_and_lines_have_no_outline(shape: Geometry) -> None:
     nothing = isinstance(shape, (Polyline, Points, Keypoints))
-    assert (as_mask(shape, HEIGHT, WIDTH) is None) == nothing
+    assert (mask_of(shape, HEIGHT, WIDTH) is None) == nothing
     if nothing:
         assert as_polygon(shape) is None
 
@@ -259,7 +259,7 @@ def test_any_geometry_converts_or_is_refused(geometry: Geometry) -> None:
         as_box(geometry)
         as_polygon(geometry)
         as_rotated_box(geometry)
-        as_mask(geometry, 4, 5)
+        mask_of(geometry, 4, 5)
     except (BadValueError, UsageError) as error:
         assert isinstance(geometry, Mask) or "is not finite" in str(error)
 
@@ -267,7 +267,7 @@ def test_any_geometry_converts_or_is_refused(geometry: Geometry) -> None:
 def test_a_geometry_of_a_newer_version_is_nothing_else() -> None:
     newer = UnknownGeometry(Unknown([77, 1.0]))
     assert [as_box(newer), as_polygon(newer), as_rotated_box(newer)] == [None] * 3
-    assert as_mask(newer, 4, 4) is None
+    assert mask_of(newer, 4, 4) is None
 
 
 def test_real_polygons_as_boxes() -> None:

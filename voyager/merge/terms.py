@@ -14,8 +14,6 @@ from voyager.schema.vocabulary_fields import iter_parts, write_parts
 
 _T = TypeVar("_T", bound=Node | Task)
 
-NO_CONFLICTS: Conflicts = {}
-
 
 def merge_terms(base: Terms, sides: Sequence[Terms]) -> Terms:
     """What sides make of a base: `combine`, but for two answers to one question.

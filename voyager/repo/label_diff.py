@@ -1,13 +1,12 @@
 """What differs between two versions, in facts of vision: streamed, and only of changed rows.
 
-`label_diff` compares versions, `mapping_diff` any two mappings from keys to samples (predictions
-beside a version). Both give a `SampleDiff` for each key that differs, in key order.
+`label_diff` gives a `SampleDiff` for each key that differs, in key order.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from voyager.repo.dataset import Dataset
@@ -17,9 +16,8 @@ from voyager.repo.region_diff import Matches, match_regions, region_diffs
 from voyager.repo.sample_diff import SamePixels, sample_facts
 from voyager.repo.shape_diff import Likeness, likenesses
 from voyager.repo.snapshot import FILES, SAMPLES
-from voyager.schema import Sample, decode_file
+from voyager.schema import decode_file
 from voyager.schema.thin_rows import Sides, open_sides
-from voyager.schema.vocabulary import Vocabulary
 from voyager.store import bulk
 from voyager.store.ids import Kind
 
@@ -55,19 +53,6 @@ def label_diff(
         )
     terms = terms or terms_of(before, after)
     return row_diff(pairs, terms, by_place=renames, same_pixels=same_pixels)
-
-
-def mapping_diff(
-    before: Mapping[str, Sample], after: Mapping[str, Sample], vocabulary: Vocabulary
-) -> Iterator[SampleDiff]:
-    """The same for two mappings from keys to samples that share a vocabulary."""
-    pairs = (
-        RowPair(SAMPLES, key, None, before.get(key), after.get(key))
-        for key in sorted(before.keys() | after.keys())
-    )
-    return row_diff(
-        (pair for pair in pairs if pair.before != pair.after), Terms(vocabulary, vocabulary)
-    )
 
 
 def terms_of(before: Dataset, after: Dataset, *, voices: bool = True) -> Terms:

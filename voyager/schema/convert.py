@@ -78,13 +78,6 @@ def _moved(ring: Flat, dx: float, dy: float) -> Flat:
     return tuple([number + (dy if at % 2 else dx) for at, number in enumerate(ring)])
 
 
-def as_mask(
-    geometry: Geometry, height: int, width: int, *, load: Load | None = None
-) -> Mask | None:
-    """The pixels that a shape with an area covers (the rule stands in `raster`)."""
-    return rle.mask_of(geometry, height, width, load=load)
-
-
 def as_rotated_box(geometry: Geometry, *, load: Load | None = None) -> RotatedBox | None:
     """The rotated box of least area around a geometry.
 

@@ -77,7 +77,7 @@ def test_ranges(seed: int, count: int) -> None:
             expected = [item for item in items if start <= item[0] < stop]
             assert list(tree.items(start, stop)) == expected
             assert list(tree.keys(start, stop)) == [key for key, _ in expected]
-        assert list(tree.items_prefix(start)) == [
+        assert list(tree.items(start, after_prefix(start))) == [
             item for item in items if item[0].startswith(start)
         ]
 

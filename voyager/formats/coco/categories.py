@@ -24,7 +24,6 @@ class Categories:
         self.reading = reading
         self.path = path
         self._nodes: dict[int | str, NodeId] = {}
-        self.has_keypoints = False
         for place, row in enumerate(rows):
             self._add(place, row)
 
@@ -53,7 +52,6 @@ class Categories:
             )
         except (BadValueError, TypeError, ValueError) as error:
             raise InvalidDataError(f"{where}.skeleton: {error}", path=self.path) from None
-        self.has_keypoints = True
         draft = self.reading.draft
         task = draft.define(self.reading.task, scope="region")
         if task.skeleton is None:

@@ -22,7 +22,6 @@ class Control:
     kind: str
     classes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     many: bool = False
-    per_region: bool = False
 
     @property
     def draws(self) -> bool:
@@ -89,7 +88,6 @@ def _control(element: Element, name: str) -> Control:
         kind=str(element.tag).lower(),
         classes=classes,
         many=element.get("choice", "").startswith("multiple"),
-        per_region=element.get("perRegion", "").lower() == "true",
     )
 
 

@@ -65,10 +65,6 @@ class Map:
             cells = resolve_all(self._objects, leaf.cells[first:end])
             yield from zip(leaf.keys[first:end], cells, strict=True)
 
-    def items_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (key, row) of the keys that begin with `prefix`."""
-        return self.items(prefix, after_prefix(prefix))
-
     def keys(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[bytes]:
         """Yield the keys with start <= key < stop, in order."""
         for leaf, first, end in self._spans(start, stop):
