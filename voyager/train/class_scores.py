@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from voyager.train.graded import Graded
 from voyager.train.metrics import average_precision
 
-_WORK: Final = 200_000_000
+_WORK: Final = 100_000_000
 """Scores (rows times classes) that are put in order for average precisions."""
 
 

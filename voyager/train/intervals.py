@@ -23,7 +23,7 @@ _DRAWS: Final = 1000
 _LEAST_DRAWS: Final = 60
 _WORK: Final = 200_000_000
 """Numbers (draws times rows times classes) that drawing row by row is worth."""
-_AT_ONCE: Final = 4_000_000
+_AT_ONCE: Final = 1_000_000
 _PERCENT: Final = (2.5, 97.5)
 _ONE_SIDE: Final = 0.025
 
@@ -115,10 +115,14 @@ def precision(draws: Draws, positive: NDArray[np.bool_], scores: NDArray[Any]) -
     if not positive.any():
         return np.full(len(draws), np.nan)
     order = np.argsort(-scores, kind="stable")
+    places = np.flatnonzero(positive[order])
+    # Rows of equal scores are one step: each positive counts at the end of its own.
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    steps = ends[np.searchsorted(ends, places)]
+    last = np.append(np.diff(steps) != 0, True)
     ordered = draws[:, order]
-    last = np.append(np.diff(scores[order]) != 0, True)
-    hits = (ordered * positive[order]).cumsum(axis=1)[:, last]
-    ranks = ordered.cumsum(axis=1)[:, last]
+    hits = ordered[:, places].cumsum(axis=1)[:, last]
+    ranks = ordered.cumsum(axis=1)[:, steps[last]]
     gained = np.diff(hits, prepend=0, axis=1)
     each = np.divide(gained * hits, ranks, out=np.zeros_like(hits), where=ranks > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
