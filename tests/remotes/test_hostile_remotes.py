@@ -475,7 +475,7 @@ def test_a_blob_that_the_remote_lacks(
     row = encode_file(FileRow(blob=wire.blob_ref(blob_id(b"absent")), bytes=6))
     odd = commit_of(there, {FILES: [(b"absent.txt", row)]})
     publish(there, storage, refs={f"{HEADS}main": odd})
-    refused("lacks 1 blobs")
+    refused("lacks 1 blob that")
 
 
 def test_a_parent_that_the_remote_lacks(

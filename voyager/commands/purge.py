@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -72,7 +73,7 @@ def run(
     purged, removed = 0, list[str]()
     reached: dict[str, PurgedThere] = {}
     if not dry_run:
-        if not yes and not _agreed(ctx, names, there):
+        if not yes and not _agreed(ctx, names, str(reason), there):
             ctx.say("nothing was purged")
             return 1
         done = purge_blobs(repo, blobs, str(reason), progress=ctx.progress("purging"))
@@ -184,13 +185,14 @@ def _ref_text(ref: str) -> str:
     return f"{words[start]} {ref.removeprefix(start)}" if start else ref
 
 
-def _agreed(ctx: Context, names: list[str], there: list[str]) -> bool:
+def _agreed(ctx: Context, names: list[str], reason: str, there: list[str]) -> bool:
     """Whether the user, asked, says yes; StateError where nobody can be asked."""
     if not sys.stdin.isatty() or ctx.json:
-        asked = "".join(f" --remote {name}" for name in there)
+        asked = [word for name in there for word in ("--remote", name)]
+        words = ["vgr", "purge", *names, "--reason", reason, *asked, "--yes"]
         raise StateError(
             "purge asks first, and nobody is there to answer",
-            hint=f"vgr purge {names[0]} --reason TEXT{asked} --yes",
+            hint=shlex.join(words),
         )
     sys.stdout.write("remove these bytes for good? [y/N] ")
     sys.stdout.flush()

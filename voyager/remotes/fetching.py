@@ -335,8 +335,8 @@ def bring(
         absent -= incoming.present(absent)
     if absent:
         raise CorruptError(
-            f"the remote lacks {len(absent):,} blobs that its refs need, first"
-            f" {min(absent).hex()[:12]}",
+            f"the remote lacks {len(absent):,} blob{'s' * (len(absent) > 1)} that its refs need,"
+            f" first {min(absent).hex()[:12]}",
             hint="vgr fsck --remote",
         )
 
