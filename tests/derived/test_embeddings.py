@@ -258,7 +258,7 @@ def test_a_model_that_gives_no_number_gives_no_value() -> None:
 def test_a_model_is_found_by_name() -> None:
     assert open_embedder("default").model_id == DEFAULT.model_id
     assert open_embedder("default").text is None
-    with pytest.raises(NotFoundError, match="no model 'clop': neither 'default' nor a folder"):
+    with pytest.raises(NotFoundError, match="no model 'clop': neither 'default', nor a folder"):
         open_embedder("clop")
 
 
