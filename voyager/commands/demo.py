@@ -324,12 +324,13 @@ class _Demo(Tour):
         from voyager.train.record import find_run
 
         with voyager.open(self.folder) as repo:
-            accuracy = []
+            accuracy: list[float] = []
             for name in ("first", "second"):
                 metrics = find_run(repo, name).record.metrics
                 (said,) = (value for key, value in metrics.items() if key.startswith("test@"))
                 accuracy.append(said["garment"]["accuracy"])
-        return accuracy[1] > accuracy[0]
+        first, second = accuracy
+        return second > first
 
     def _boxes(self) -> dict[str, int]:
         """Boxes of each class, as SQL has them."""

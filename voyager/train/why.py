@@ -117,10 +117,10 @@ def _content(version: Dataset, listed: ListedRun, progress: Progress) -> Content
         if split is not None and sample.split != split:
             continue
         for part in (sample, *sample.regions):
-            for label in part.labels:
-                if label.task in found.classes:
-                    found.classes[label.task][words.spoken(label)] += 1
-                    found.sources[label.source] += 1
+            for task, counts in found.classes.items():
+                labels = tuple(label for label in part.labels if label.task == task)
+                counts.update(map(words.spoken, words.answer(task, labels).labels))
+                found.sources.update(label.source for label in labels)
     return found
 
 
