@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voyager.errors import UsageError
-from voyager.search import approximate, exact, halves, segment, vectors
+from voyager.search import approximate, exact, halves, scanner, segment, vectors
 from voyager.search.compaction import FAN, run_to_merge
-from voyager.search.vectors import Found, VectorStore
+from voyager.search.scanner import Found
+from voyager.search.vectors import VectorStore
 from voyager.store import files
 
 MODEL = blake3(b"a model").digest()
@@ -120,7 +121,7 @@ def test_every_plan_gives_the_same_scores_and_ties_go_by_id(tmp_path: Path) -> N
     together = store.search(queries, 7, members=members)
     assert [[tuple(hit) for hit in one] for one in together.hits] == expected
     for gathered in (True, False):
-        with changed(vectors, gathers=lambda *_, yes=gathered, **__: yes):
+        with changed(scanner, gathers=lambda *_, yes=gathered, **__: yes):
             for query, wanted in zip(queries, expected, strict=True):
                 found = store.search(query, 7, members=members)
                 assert hits(found) == wanted
@@ -422,7 +423,7 @@ def test_an_index_finds_what_exact_search_finds(large: VectorStore) -> None:
         for one, scores in zip(found.hits, exact_scores, strict=True):
             assert all(scores.get(hit.id, hit.score) == hit.score for hit in one)
     assert large.search(queries, 10, members=half).plan.kind == "exact"  # as few as they are
-    with changed(vectors, APPROXIMATE_FROM=1000):
+    with changed(scanner, APPROXIMATE_FROM=1000):
         assert large.search(queries, 10, members=large.all()).plan.kind == "approximate"
 
 

@@ -25,8 +25,9 @@ from voyager.schema.measures import bounds
 from voyager.schema.partial import partial_decoder
 from voyager.search.membership import Membership
 from voyager.search.query import Of
+from voyager.search.scanner import Found
 from voyager.search.text_document import REJECTED
-from voyager.search.vectors import Found, Progress, VectorStore
+from voyager.search.vectors import Progress, VectorStore
 from voyager.search.version_file import Had, VersionFiles, Waiting
 from voyager.store.bulk import paused_gc
 from voyager.store.ids import Kind

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,19 +18,15 @@ from numpy.typing import ArrayLike
 
 from voyager.errors import StateError, UsageError
 from voyager.search import approximate, manifest
-from voyager.search.approximate import INDEXED_ROWS, Lists
+from voyager.search.approximate import INDEXED_ROWS
 from voyager.search.compaction import run_to_merge
-from voyager.search.exact import Hit, Memory, near_best, ranked
-from voyager.search.halves import MOST_QUERIES, HalfScans
 from voyager.search.manifest import Listed, Manifest
 from voyager.search.membership import IndexFile, Membership, Placed, View
-from voyager.search.planning import APPROXIMATE_FROM, Plan, gathers
+from voyager.search.scanner import Found, Scanner, asked_vectors
 from voyager.search.segment import (
     ID_BYTES,
     DamagedSegment,
-    Floats,
     Halves,
-    Rows,
     Segment,
     id_words,
     joined,
@@ -45,22 +40,6 @@ _PATIENCE: Final = 10.0
 _MERGED_AT_ONCE: Final = 1 << 17
 """Rows of a merge that `add` may do; larger ones wait for `settle`."""
 _MEMORY: Final = 2 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The answers to some queries, best first, and how they were found."""
-
-    hits: list[list[Hit]]
-    plan: Plan
-
-    @property
-    def ids(self) -> list[list[bytes]]:
-        return [[hit.id for hit in hits] for hits in self.hits]
-
-    @property
-    def scores(self) -> list[list[float]]:
-        return [[hit.score for hit in hits] for hits in self.hits]
 
 
 class VectorStore:
@@ -78,14 +57,12 @@ class VectorStore:
         self._folder = folder
         self._segments = folder / "segments"
         self._manifest_path = folder / "manifest"
-        self._memory = Memory(memory_bytes)
-        self._scans = HalfScans(memory_bytes)
+        self._scanner = Scanner(self._index_path, memory_bytes)
         self._manifest: Manifest | None = None
         self._view = View(b"")
         self._unsaved: list[Segment] = []
         self._damaged: dict[str, bytes] = {}
         self._open: dict[str, Segment] = {}
-        self._lists: dict[tuple[str, bytes], Lists | None] = {}
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -257,7 +234,7 @@ class VectorStore:
     def _wants_index(self, part: Placed) -> bool:
         if part.segment.count < INDEXED_ROWS or not approximate.has_faiss():
             return False
-        return part.segment not in self._unsaved and self._lists_of(part) is None
+        return part.segment not in self._unsaved and self._scanner.lists_of(part) is None
 
     def _list_index(self, name: str, index: IndexFile, spare: Path) -> None:
         if self._manifest is None or all(one.name != name for one in self._manifest.segments):
@@ -268,7 +245,7 @@ class VectorStore:
         ]
         files.rename(spare, self._index_path(name))
         self._write(self._manifest.with_segments(listed))
-        self._lists.pop((name, index.checksum), None)
+        self._scanner.forget_lists(name, index.checksum)
 
     def _clean(self, named: set[str]) -> None:
         """Remove files that the manifest does not name; one that is open stays readable."""
@@ -371,91 +348,15 @@ class VectorStore:
         `exact=True` compares every member, False uses every index there is, None does what is
         quicker for the members. The exact answer depends on nothing but members and queries.
         """
-        asked = self._asked(queries, k)
+        asked = asked_vectors(queries, k, self.dims)
         lost = 0
         while True:
             try:
-                return self._search(asked, k, members, exact, lost)
+                return self._scanner.search(asked, k, members, exact, lost)
             except DamagedSegment as error:
                 self._note_damage(error.segment)
                 left = members.without_segment(error.segment)
                 lost, members = lost + members.count - left.count, left
-
-    def _asked(self, queries: ArrayLike, k: int) -> Floats:
-        asked = np.ascontiguousarray(np.atleast_2d(np.asarray(queries)), np.float32)
-        if asked.ndim != 2 or asked.shape[1] != self.dims:
-            shape = "×".join(map(str, asked.shape))
-            raise UsageError(f"queries have {self.dims} numbers each, not {shape}")
-        if not np.isfinite(asked).all():
-            raise UsageError("a query has a number that is infinite or none")
-        if k < 1:
-            raise UsageError(f"a search is for 1 or more, not {k}")
-        return asked
-
-    def _search(
-        self, queries: Floats, k: int, members: Membership, exact: bool | None, lost: int
-    ) -> Found:
-        places: list[list[Rows]] = [[] for _ in queries]
-        rest, lists = members, 0
-        for part in () if exact else members.view.parts:
-            probes = self._probes(part, members, forced=exact is False)
-            if probes:
-                rest, lists = rest.without_segment(part.segment.name), lists + probes
-                _extend(places, self._by_lists(queries, k, part, probes, members))
-        was_asked = bool(rest.count) and self._memory.was_asked(rest)
-        gathered = bool(rest.count) and gathers(rest, was_asked=was_asked)
-        if rest.count:
-            _extend(places, self._exactly(queries, k, rest, gathered=gathered))
-        plan = Plan(
-            members=members.count + lost,
-            vectors=members.view.size,
-            exact=rest.count,
-            gathered=gathered,
-            lists=lists,
-            lost=lost,
-        )
-        pairs = zip(queries, places, strict=True)
-        return Found([ranked(q, k, members.view, _joined(found)) for q, found in pairs], plan)
-
-    def _exactly(
-        self, queries: Floats, k: int, members: Membership, *, gathered: bool
-    ) -> list[Rows]:
-        if len(queries) <= MOST_QUERIES and approximate.has_faiss():
-            scan = self._scans.near_best_gathered if gathered else self._scans.near_best
-            return [scan(one, k, members) for one in queries]
-        memory = self._memory
-        blocks = [memory.gathered(members)] if gathered else memory.blocks(members)
-        return near_best(queries, k, members.view, blocks)
-
-    def _probes(self, part: Placed, members: Membership, *, forced: bool) -> int:
-        """How many lists of a segment to read; 0 where exact search is to be used."""
-        count = int(np.count_nonzero(members.mask[part.first : part.end]))
-        if part.index is None or not count or (count < APPROXIMATE_FROM and not forced):
-            return 0
-        lists = self._lists_of(part)
-        if lists is None:
-            return 0
-        return lists.probes_for(count / part.segment.count) or (lists.index.nlist if forced else 0)
-
-    def _by_lists(
-        self, queries: Floats, k: int, part: Placed, probes: int, members: Membership
-    ) -> list[Rows]:
-        lists = self._lists_of(part)
-        assert lists is not None
-        mask = members.mask[part.first : part.end]
-        found = lists.candidates(queries, k, probes, None if mask.all() else mask)
-        return [rows + part.first for rows in found]
-
-    def _lists_of(self, part: Placed) -> Lists | None:
-        """The index of a segment, opened once."""
-        if part.index is None or not approximate.has_faiss():
-            return None
-        name = part.segment.name
-        key = (name, part.index.checksum)
-        if key not in self._lists:
-            path = self._index_path(name)
-            self._lists[key] = approximate.open_index(path, part.index, part.segment)
-        return self._lists[key]
 
 
 def _left(segment: Segment, view: View) -> Segment | None:
@@ -467,12 +368,3 @@ def _left(segment: Segment, view: View) -> Segment | None:
     if not len(new):
         return None
     return Segment.of([ids[row] for row in new.tolist()], vectors[new], model=segment.model)
-
-
-def _extend(places: list[list[Rows]], more: Sequence[Rows]) -> None:
-    for found, rows in zip(places, more, strict=True):
-        found.append(rows)
-
-
-def _joined(parts: list[Rows]) -> Rows:
-    return np.concatenate([np.zeros(0, np.int64), *parts])
