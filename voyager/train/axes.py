@@ -18,6 +18,7 @@ from voyager.repo.table_plan import META
 from voyager.repo.tables import Tables
 from voyager.train.graded import Mask
 from voyager.train.view import View
+from voyager.train.view_columns import with_answers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,7 @@ class Axes:
 
     @cached_property
     def _samples(self) -> pa.Table:
-        return self._tables.read("samples", ["uid", "split", "answers"])
+        return with_answers(self._tables, "samples", ["uid", "split", "answers"])
 
     @cached_property
     def _places(self) -> Any:
@@ -99,7 +100,7 @@ class Axes:
         """Answers with one value by task: of regions, where these are the rows, and of samples."""
         found = _fields(self._samples["answers"], self._places)
         if self._view.regions is not None:
-            regions = self._tables.read("regions", ["uid", "region", "answers"])
+            regions = with_answers(self._tables, "regions", ["uid", "region", "answers"])
             found |= _fields(regions["answers"], _places(_joined(regions), self._ids))
         return found
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from voyager.repo.tables import Tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def truths(column: Any) -> NDArray[np.bool_]:
@@ -34,3 +40,15 @@ def coded(column: Any) -> tuple[NDArray[np.int64], list[str]]:
         column = column.unify_dictionaries().combine_chunks()
     codes = np.asarray(column.indices.cast(pa.int64()).fill_null(-1))
     return codes, column.dictionary.to_pylist()
+
+
+def with_answers(tables: Tables, name: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of a table; `answers` has no field where no task is asked of its rows."""
+    import pyarrow as pa
+
+    scope = name.removesuffix("s").replace("sample", "image")
+    tasks = tables.version.vocabulary.tasks.values()
+    if any(task.scope in (scope, "both") for task in tasks):
+        return tables.read(name, columns)
+    table = tables.read(name, [column for column in columns if column != "answers"])
+    return table.append_column("answers", pa.array([{}] * table.num_rows, pa.struct([])))

@@ -19,7 +19,7 @@ from voyager.schema.sample import coverage_key
 from voyager.schema.vocabulary import Vocabulary
 from voyager.store.bulk import paused_gc
 from voyager.train.view import Question, Scope, Target, View, check_tasks, joined_keys
-from voyager.train.view_columns import coded, from_hex, numbers, truths
+from voyager.train.view_columns import coded, from_hex, numbers, truths, with_answers
 from voyager.train.view_sources import NO_VOICE, answering_labels, sources_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def build_view(version: Dataset, question: Question, *, progress: Progress) -> V
     tasks = check_tasks(version, question.tasks)
     tables = Tables(version, progress=progress)
     with paused_gc():
-        samples = _read(tables, "samples", _OF_SAMPLES)
+        samples = with_answers(tables, "samples", _OF_SAMPLES)
         scope = question.scope or _scope(version, tasks, samples)
         chosen = _chosen(version, question, samples)
         skipped: dict[str, int] = {}
@@ -50,25 +50,13 @@ def build_view(version: Dataset, question: Question, *, progress: Progress) -> V
             rows, of_sample = samples.select(["answers"]), np.arange(samples.num_rows)
             keep = usable
         else:
-            rows = _read(tables, "regions", _OF_REGIONS)
+            rows = with_answers(tables, "regions", _OF_REGIONS)
             of_sample = _sample_of(samples, rows)
             keep = usable[of_sample]
             keep &= ~_no_thing(rows, keep, skipped)
         said = answering_labels(tables, tasks) if question.sources else None
     found = _Rows(tasks, samples, rows, of_sample, keep, skipped, said)
     return _view(version, question, scope, found)
-
-
-def _read(tables: Tables, name: str, columns: Sequence[str]) -> pa.Table:
-    """Columns of a table; `answers` has no field where no task is asked of its rows."""
-    import pyarrow as pa
-
-    scope = name.removesuffix("s").replace("sample", "image")
-    tasks = tables.version.vocabulary.tasks.values()
-    if any(task.scope in (scope, "both") for task in tasks):
-        return tables.read(name, columns)
-    table = tables.read(name, [column for column in columns if column != "answers"])
-    return table.append_column("answers", pa.array([{}] * table.num_rows, pa.struct([])))
 
 
 class _Rows:
