@@ -16,10 +16,8 @@ import voyager
 from voyager import cli, errors
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [
-    DOCS / f"{name}.md"
-    for name in ("tutorial", "for-git-users", "guard", "duplicates", "merge", "remotes", "search", "statistics", "tables", "training")
-]
+NAMES = "tutorial for-git-users guard duplicates merge remotes search statistics tables training"
+PAGES = [DOCS / f"{name}.md" for name in NAMES.split()]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
 

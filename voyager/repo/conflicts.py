@@ -96,7 +96,7 @@ def conflicted_keys(version: Dataset) -> frozenset[str]:
 
 
 def refuse_conflicts(version: Dataset, what: str, *, flag: str = "--allow-conflicts") -> None:
-    """StateError for a version with conflicts, which `what` does not take without a flag, if any."""
+    """StateError for a version with conflicts, which `what` takes with a flag at most."""
     first = next(iter_conflicts(version), None)
     if first is not None:
         at = "" if version.commit is None else f" --at {version.commit.hex()[:12]}"
