@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from examples import go_deep
+from examples import go_deep, stay_quick
 from sealed_world import World, sealed_world
 
 
@@ -25,8 +25,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--deep"):
         go_deep()
-    elif config.getoption("--server"):
-        raise pytest.UsageError("--server is for the long tests: add --deep")
+    else:
+        stay_quick()
+        if config.getoption("--server"):
+            raise pytest.UsageError("--server is for the long tests: add --deep")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

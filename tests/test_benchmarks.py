@@ -98,6 +98,7 @@ def test_push_runs_and_tells_requests_and_memory() -> None:
     assert "| 3 MB of images | 7 |" in done.stdout
 
 
+@pytest.mark.deep
 def test_remotes_runs_and_tells_times_and_requests(tmp_path: Path) -> None:
     where = ["--sets", tmp_path / "sets", "--out", tmp_path / "out", "--work", tmp_path / "work"]
     program = [sys.executable, BENCHMARKS / "remotes.py"]
@@ -130,6 +131,7 @@ def test_text_search_runs_and_tells_times_and_what_words_find() -> None:
     assert "| left out: " in done.stdout
 
 
+@pytest.mark.deep
 def test_embeddings_runs_and_tells_quality() -> None:
     program = [sys.executable, BENCHMARKS / "embeddings.py"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
@@ -138,6 +140,7 @@ def test_embeddings_runs_and_tells_quality() -> None:
     assert "| default | 256 |" in done.stdout
 
 
+@pytest.mark.deep
 def test_derive_runs_and_tells_shares_and_times() -> None:
     program = [sys.executable, BENCHMARKS / "derive.py"]
     done = subprocess.run(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from examples import places
 from killing import die_at, fail_at, steps_of
 from small_stores import quick_folder
 from test_repo_crash import copy
@@ -159,7 +160,7 @@ def test_killed_at_every_step(scenario: Scenario, base: Path) -> None:
     trial = copy(base, "trial")
     steps = steps_of(lambda: scenario.run(trial))
     assert steps
-    for number in range(1, len(steps) + 1):
+    for number in places(len(steps)):
         root = copy(base, "killed")
         assert die_at(number, lambda root=root: scenario.run(root))
         expect_whole(scenario, base, root)
@@ -168,7 +169,7 @@ def test_killed_at_every_step(scenario: Scenario, base: Path) -> None:
 def test_a_full_disk_at_every_step(scenario: Scenario, base: Path) -> None:
     trial = copy(base, "trial")
     steps = steps_of(lambda: scenario.run(trial))
-    for number in range(1, len(steps) + 1):
+    for number in places(len(steps)):
         root = copy(base, "full")
         error = fail_at(number, lambda root=root: scenario.run(root))
         assert error is None or isinstance(error, OSError | StateError), repr(error)

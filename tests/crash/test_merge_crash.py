@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import places
 from killing import die_at, fail_at, steps_of
 from small_stores import quick_folder
 from test_repo_crash import PHOTOS, copy, files_below, stage_all, write
@@ -295,14 +296,14 @@ def expect_both_ends(prepared: Prepared, root: Path) -> None:
 @pytest.mark.parametrize("torn", [False, pytest.param(True, marks=pytest.mark.deep)])
 def test_killed_at_every_step(prepared: Prepared, torn: bool) -> None:
     assert prepared.steps
-    for number in range(1, len(prepared.steps) + 1):
+    for number in places(len(prepared.steps)):
         root = copy(prepared.base, "killed")
         assert die_at(number, lambda root=root: prepared.act(root), torn=torn)
         expect_whole(prepared, root)
 
 
 def test_a_full_disk_at_every_step(prepared: Prepared) -> None:
-    for number in range(1, len(prepared.steps) + 1):
+    for number in places(len(prepared.steps)):
         root = copy(prepared.base, "full")
         error = fail_at(number, lambda root=root: prepared.act(root))
         assert error is None or isinstance(error, OSError | StateError), repr(error)

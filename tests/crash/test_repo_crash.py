@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from examples import places
 from killing import die_at, fail_at, steps_of
 from small_stores import quick_folder
 
@@ -214,7 +215,7 @@ def expect_both_ways(prepared: Prepared, root: Path) -> None:
 @pytest.mark.parametrize("torn", [False, pytest.param(True, marks=pytest.mark.deep)])
 def test_killed_at_every_step(prepared: Prepared, torn: bool) -> None:
     assert prepared.steps
-    for number in range(1, len(prepared.steps) + 1):
+    for number in places(len(prepared.steps)):
         root = copy(prepared.base, "killed")
         assert die_at(number, lambda root=root: prepared.act(root), torn=torn)
         if expect_nothing_lost(prepared, root):
@@ -222,7 +223,7 @@ def test_killed_at_every_step(prepared: Prepared, torn: bool) -> None:
 
 
 def test_a_full_disk_at_every_step(prepared: Prepared) -> None:
-    for number in range(1, len(prepared.steps) + 1):
+    for number in places(len(prepared.steps)):
         root = copy(prepared.base, "full")
         error = fail_at(number, lambda root=root: prepared.act(root))
         assert error is None or isinstance(error, OSError | StateError), repr(error)

@@ -343,7 +343,7 @@ def _run(people: type[People], examples: int, steps: int, *, long: bool = False)
 
 @pytest.mark.parametrize("people", [People, Mergers])
 def test_three_people(people: type[People]) -> None:
-    _run(people, 10, 25)
+    _run(people, 4, 25)
 
 
 @pytest.mark.deep

@@ -341,7 +341,7 @@ def two_steps() -> dict[tuple[str, str], Vocabulary]:
 
 
 @pytest.mark.parametrize(
-    "count", [3_000, pytest.param(40_000, marks=pytest.mark.deep)], ids=["some", "many"]
+    "count", [1_000, pytest.param(40_000, marks=pytest.mark.deep)], ids=["some", "many"]
 )
 def test_pairs_of_two_steps_against_the_table(count: int) -> None:
     double = two_steps()

@@ -69,7 +69,10 @@ def test_every_trunk_says_how_long_its_vectors_are(name: str) -> None:
         assert trunk(torch.zeros(2, 3, 64, 64)).shape == (2, trunk.dims)
 
 
-@pytest.mark.parametrize("name", ["cnn-small", "resnext-26-32x4d", "vit-tiny/16"])
+@pytest.mark.parametrize(
+    "name",
+    ["cnn-small", pytest.param("resnext-26-32x4d", marks=pytest.mark.deep), "vit-tiny/16"],
+)
 def test_checkpointing_changes_no_gradient(name: str) -> None:
     torch.manual_seed(1)
     trunk = build(name, size=32)

@@ -458,7 +458,7 @@ def _run(machine: type[Model], examples: int, steps: int) -> None:
 
 
 def test_model() -> None:
-    _run(Model, 20, 25)
+    _run(Model, 8, 25)
 
 
 @pytest.mark.deep

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
@@ -438,7 +439,7 @@ def test_what_is_equal_does_not_differ(sample: Sample) -> None:
 
 
 @given(samples, samples)
-@settings(max_examples=80, deadline=None)
+@examples(20, deep=400)
 def test_whatever_differs_can_be_told(old: Sample, new: Sample) -> None:
     found = diff_of(old, new)
     if found is None:

@@ -72,7 +72,7 @@ def test_kept_columns_are_the_columns(version: Any) -> None:
 
 
 @given(st.lists(samples, max_size=4))
-@examples(40, deep=400)
+@examples(10, deep=400)
 def test_of_any_samples(found: list[Sample]) -> None:
     version = version_of((f"{n}.jpg", sample) for n, sample in enumerate(found))
     assert_same_tables(version, without=MEASURED)  # masks are in no blob here
@@ -164,7 +164,7 @@ def roots_of(objects: MemoryObjects, found: dict[str, Sample], draft: Draft) -> 
 
 
 @given(versions, versions, st.sets(st.sampled_from(KEYS)), vocabularies(), vocabularies())
-@examples(60, deep=1000)
+@examples(15, deep=1000)
 def test_a_patched_table_is_the_one_built(
     old: dict[str, Sample], new: dict[str, Sample], kept: set[str], was: Draft, now: Draft
 ) -> None:

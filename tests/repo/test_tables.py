@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from schema_strategies import samples
 from table_versions import blood, shop, version_of
@@ -208,7 +209,7 @@ def test_real_boxes() -> None:
 
 
 @given(st.lists(samples, max_size=4))
-@settings(max_examples=40, deadline=None)
+@examples(10, deep=400)
 def test_any_sample_has_its_rows(found: list[Sample]) -> None:
     version = version_of((f"{n}.jpg", sample) for n, sample in enumerate(found))
     tables = Tables(version)

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from schema_strategies import files, plain, samples
 
@@ -31,7 +32,7 @@ from voyager.schema import (
     is_canonical_sample,
 )
 
-SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = examples(20, deep=300)
 UID = bytes(range(16))
 BLOB = wire.blob_ref(bytes(32))
 IMAGE = Image(blob=BLOB, bytes=1, type="jpeg", width=4, height=3)

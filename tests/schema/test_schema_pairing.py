@@ -236,7 +236,7 @@ boxes = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(boxes, boxes, st.booleans())
 def test_every_region_is_paired_once_or_left(
     old: list[Region], new: list[Region], trust: bool

@@ -5,7 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 from schema_strategies import samples
@@ -70,7 +71,7 @@ def test_broken_rows_are_told() -> None:
 
 
 @given(samples, st.sets(st.sampled_from(PATHS)), st.sets(st.sampled_from(PARTS)))
-@settings(max_examples=60, deadline=None)
+@examples(15, deep=300)
 def test_parts_are_as_in_the_whole(sample: Sample, paths: set[str], parts: set[str]) -> None:
     wanted = {"uid", *paths, *(f"regions.{part}" for part in parts)}
     part = partial_decoder(wanted)(encode_sample(sample))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from schema_strategies import samples
 
 from voyager.schema import Sample, encode_sample
@@ -10,7 +11,7 @@ from voyager.schema.thin_rows import open_sides, thin_sample, uid_of
 
 
 @given(samples, samples)
-@settings(max_examples=80, deadline=None)
+@examples(20, deep=400)
 def test_rows_are_opened_as_samples_are(one: Sample, other: Sample) -> None:
     other = other.replace(regions=(*other.regions, *one.regions[:1]))
     rows = open_sides(encode_sample(one), encode_sample(other))
@@ -23,7 +24,7 @@ def test_rows_are_opened_as_samples_are(one: Sample, other: Sample) -> None:
 
 
 @given(samples)
-@settings(max_examples=40, deadline=None)
+@examples(12, deep=200)
 def test_a_row_in_part(sample: Sample) -> None:
     row = encode_sample(sample)
     assert uid_of(row) == sample.uid

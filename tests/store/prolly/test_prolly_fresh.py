@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from prolly_content import Reads, after, key_pools, numbered, row
 
@@ -17,7 +18,7 @@ def all_nodes(objects: MemoryObjects, root: bytes) -> set[bytes]:
     return {node_id for node_id, _ in Map(objects, root).walk()}
 
 
-@settings(max_examples=80, deadline=None)
+@examples(20, deep=400)
 @given(
     st.integers(0, 2**32),
     st.sampled_from(sorted(key_pools())),

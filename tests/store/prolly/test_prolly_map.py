@@ -6,6 +6,7 @@ import random
 from bisect import bisect_left
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prolly_content import Reads, Rows, key_pools, numbered, row
@@ -57,7 +58,7 @@ def test_lookups_and_positions(seed: int, count: int, data: st.DataObject) -> No
             tree.nth(n)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(10, deep=100)
 @given(st.integers(0, 2**32), st.sampled_from([0, 1, 40, 700]))
 def test_ranges(seed: int, count: int) -> None:
     rows = tree_rows(seed, count)
