@@ -46,7 +46,7 @@ What to try next, in {folder}:
   vgr diff v2 v3 --key {hat}
   vgr blame {hat}
   vgr search --like '{hat}#1' --html like.html
-  vgr revert -m 1 HEAD
+  vgr revert HEAD
   vgr taxonomy mv category/footwear category/for-feet
   vgr ls -l cleanup test/hat
   vgr restore --source v1 SOURCE.md
@@ -237,6 +237,7 @@ class _Demo(Tour):
         self.vgr("conflicts --html conflicts.html")
         self.vgr(f"resolve {_CAP} --ours")
         self.vgr("merge --continue")
+        self.vgr("tag v4")
         self.check("the cap is pink, and the other hat black", self._colours() == _COLOURS)
         self.tell("The guard let no copy of a test photograph into train. Who said what, and when?")
         self.check("the copy was dropped", _COPY not in self._keys("main"))
