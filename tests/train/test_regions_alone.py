@@ -20,7 +20,8 @@ def test_regions_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert vgr(f"import -q {DATA}") == 0
     assert vgr("split -q JPEGImages --set train") == 0
     assert vgr("commit -q -m Cells") == 0
-    small = "--model cnn-small --size 16 --batch 8 --steps 2 --threads 1 --rendition none --allow-unchecked"
+    small = "--model cnn-small --size 16 --batch 8 --steps 2 --threads 1 --rendition none"
+    small += " --allow-unchecked"
     assert vgr(f"train -q --task category {small} --name cells") == 0
     capsys.readouterr()
     assert vgr("eval cells --split train --json") == 0
