@@ -6,10 +6,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
-from faulty import Faulty, Killed, Request, at
+from faulty import Fault, Faulty, Killed, Request, at
 from remote_content import content_of, packs_of, reached, root_of
 from s3_server import open_bucket
 from small_stores import some_bytes
@@ -379,48 +380,45 @@ def test_a_push_between_swap_and_deletion(tmp_path: Path, killed_first: bool) ->
         reached(storage)
 
 
-@pytest.mark.parametrize("fault", ["die", "die-after"])
-def test_killed_at_every_request(tmp_path: Path, fault: str) -> None:
+def copies(tmp_path: Path) -> Iterator[tuple[int, Repository]]:
+    """One prepared repository again and again, each time a copy of its own, numbered from 1."""
     prepare(tmp_path / "base")
-    number = 0
-    while True:
-        number += 1
+    for number in count(1):
         folder = tmp_path / str(number)
         shutil.copytree(tmp_path / "base", folder)
         with Repository.open(folder) as repo:
-            storage = publish(repo)
-            dying = Faulty(storage, at(number, fault))  # type: ignore[arg-type]
-            try:
-                collect(repo, dying)
-            except Killed:
-                pass
-            else:
-                break
-            reached(storage)
-            grow(repo, "topic", "next")
-            push(repo, storage, ["topic"])
-            reached(storage)
-            collect(repo, storage)
-            assert_whole_and_small(storage)
+            yield number, repo
+
+
+@pytest.mark.parametrize("fault", ["die", "die-after"])
+def test_killed_at_every_request(tmp_path: Path, fault: Fault) -> None:
+    for number, repo in copies(tmp_path):
+        storage = publish(repo)
+        try:
+            collect(repo, Faulty(storage, at(number, fault)))
+        except Killed:
+            pass
+        else:
+            break
+        reached(storage)
+        grow(repo, "topic", "next")
+        push(repo, storage, ["topic"])
+        reached(storage)
+        collect(repo, storage)
+        assert_whole_and_small(storage)
     assert number >= 8
 
 
 @pytest.mark.parametrize("fault", ["drop", "lost-reply", "503"])
-def test_a_fault_at_every_request(tmp_path: Path, fault: str) -> None:
-    prepare(tmp_path / "base")
-    number = 0
-    while True:
-        number += 1
-        folder = tmp_path / str(number)
-        shutil.copytree(tmp_path / "base", folder)
-        with Repository.open(folder) as repo:
-            storage = publish(repo)
-            faulty = Faulty(storage, at(number, fault))  # type: ignore[arg-type]
-            collect(repo, Retrying(faulty, QUICK))
-            assert_whole_and_small(storage)
-            assert root_of(storage).gc == 1
-            if len(faulty.requests) < number:
-                break
+def test_a_fault_at_every_request(tmp_path: Path, fault: Fault) -> None:
+    for number, repo in copies(tmp_path):
+        storage = publish(repo)
+        faulty = Faulty(storage, at(number, fault))
+        collect(repo, Retrying(faulty, QUICK))
+        assert_whole_and_small(storage)
+        assert root_of(storage).gc == 1
+        if len(faulty.requests) < number:
+            break
     assert number >= 8
 
 

@@ -36,6 +36,7 @@ from voyager.train.record import (
 from voyager.train.run_folder import RunFolder, open_run_folder, runs_folder
 from voyager.train.start import gather, make_network, pick_device, repeatable
 from voyager.train.trainer import Material, Trained, Training
+from voyager.train.weights_file import weights_file
 
 _CHUNK: Final = 8 << 20
 _TENSORBOARD: Final = "tensorboard"
@@ -94,7 +95,7 @@ def train_run(
             torch.cuda.set_device(place)
         material = _gathered(repo, version, config, ranks, listener.progress)
         config = replace(config, rendition=material.rendition)
-        start = _start_file(repo, config, stack)
+        start = _start_file(repo, config)
         network, card = make_network(config, material.view, start)
         if resume is not None:
             folder = open_run_folder(repo, resume)
@@ -228,20 +229,12 @@ def _gathered(
     return material or gather(repo, version, config)
 
 
-def _start_file(repo: Repository, config: TrainConfig, stack: ExitStack) -> Path | None:
+def _start_file(repo: Repository, config: TrainConfig) -> Path | None:
     """The checkpoint that a training starts from: a file, or the weights of a run."""
     if config.start is None:
         return None
     path = Path(config.start)
-    if path.is_file():
-        return path
-    from tempfile import TemporaryDirectory
-
-    run = find_run(repo, config.start)
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="vgr-")))
-    made = folder / WEIGHTS
-    files.create_from(made, repo.store.iter_blob(run.files[WEIGHTS]))
-    return made
+    return path if path.is_file() else weights_file(repo, find_run(repo, config.start))
 
 
 def _new_record(
