@@ -113,6 +113,23 @@ def remove_tree(path: StrPath) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def keep_newest(folder: StrPath, most: int) -> None:
+    """Remove all but the `most` files and folders in a folder that were touched last.
+
+    What others remove meanwhile is fine.
+    """
+    aged: list[tuple[int, str]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                aged.append((os.stat(entry.path).st_mtime_ns, entry.path))
+    for _, path in sorted(aged, reverse=True)[most:]:
+        if os.path.isdir(path):
+            remove_tree(path)
+        else:
+            remove(path)
+
+
 def remove_empty_folders(start: StrPath, stop: StrPath) -> None:
     """Remove `start` and its parents below `stop` as long as they are empty."""
     folder, stop = os.fspath(start), os.fspath(stop)

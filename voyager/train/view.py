@@ -200,7 +200,7 @@ def _keep(folder: Path, view: View) -> View | None:
         files.create(making / _ABOUT, blake3(about).hexdigest().encode() + b"\n" + about)
         files.remove_tree(folder)
         files.rename(making, folder)
-        _forget_oldest(folder.parent)
+        files.keep_newest(folder.parent, _MOST_KEPT)
     except OSError:
         return None
     return _read(folder, view.commit)
@@ -270,12 +270,6 @@ def _mapped(folder: Path, name: str, checksum: str) -> NDArray[Any]:
         raise ValueError(f"{path} is damaged")
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
-
-
-def _forget_oldest(folder: Path) -> None:
-    kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
-    for old in kept[_MOST_KEPT:]:
-        files.remove_tree(old)
 
 
 def check_tasks(version: Dataset, tasks: Iterable[str]) -> tuple[str, ...]:

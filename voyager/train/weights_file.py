@@ -28,8 +28,6 @@ def weights_file(repo: Repository, run: Run) -> Path:
         path.touch()
         return path
     files.make_folder(folder)
-    kept = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime, reverse=True)
-    for old in kept[_MOST - 1 :]:
-        old.unlink(missing_ok=True)
+    files.keep_newest(folder, _MOST - 1)
     files.replace(path, repo.store.iter_blob(blob))
     return path
