@@ -18,6 +18,7 @@ from voyager.repo.staging import read_staging
 from voyager.repo.table_building import Progress
 from voyager.repo.table_columns import TABLES
 from voyager.repo.table_frame import store_of
+from voyager.repo.table_pixels import PixelTable
 from voyager.repo.table_plan import META
 from voyager.repo.table_runs import METRIC_COLUMNS, RUN_COLUMNS, RunTable
 from voyager.repo.table_view import TableView, ViewColumn
@@ -120,14 +121,16 @@ def _open_predictions(sources: Sources, name: str) -> Source:
 
 
 FUNCTIONS: Final[dict[str, Callable[[Sources, str], Source]]] = {
+    "pixels": lambda sources, revision: PixelTable(sources.view(revision), sources.store),
     "predictions": _open_predictions,
 }
-"""Tables that are of no version: name → what opens the one of that argument."""
+"""Tables with a text in brackets: name → what opens the one of that argument."""
 
 WHOLE: Final[dict[str, Callable[[Sources], Source]]] = {
+    "pixels": lambda sources: PixelTable(sources.view(), sources.store),
     "runs": lambda sources: RunTable(lambda: sources.store, RUN_COLUMNS),
     "run_metrics": lambda sources: RunTable(lambda: sources.store, METRIC_COLUMNS),
 }
-"""Tables of the whole repository: name → what opens it."""
+"""Tables that are named alone: name → what opens it."""
 
 __all__ = ["FUNCTIONS", "META", "STAGED", "WHOLE", "Source", "Sources", "version_at"]
