@@ -84,14 +84,14 @@ def test_no_memory(
 def test_ctrl_c_keeps_what_was_done(
     repo: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    step = Training._step
+    step = Training.step
 
     def pressed(training: Training, batches: Any) -> float:
         if training.progress.done == 1:
             os.kill(os.getpid(), signal.SIGINT)
         return step(training, batches)
 
-    monkeypatch.setattr(Training, "_step", pressed)
+    monkeypatch.setattr(Training, "step", pressed)
     assert train(repo, f"{SMALL} --steps 4 --name halted") == 130
     said = capsys.readouterr()
     run = open_run_folder(repo, "halted")

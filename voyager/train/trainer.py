@@ -153,7 +153,7 @@ class Training:
         """What is left of an epoch; whether the training stops in it or after it."""
         over = stop = False
         while not over and not stop:
-            rate = self._step(batches)
+            rate = self.step(batches)
             progress = self.progress
             if self.ranks.first:
                 said = {"loss": progress.losses[-1], "lr": rate, **clock.tick()}
@@ -165,7 +165,7 @@ class Training:
                 self._save()
         return stop
 
-    def _step(self, batches: Iterator[Batch]) -> float:
+    def step(self, batches: Iterator[Batch]) -> float:
         """One step of the optimiser; the learning rate that it had."""
         config, progress = self.config, self.progress
         rate = learning_rate(config, progress.done, self.steps)
@@ -179,7 +179,7 @@ class Training:
             for shard, batch in zip(self._shards, islice(batches, len(self._shards)), strict=True):
                 with self._means_of_first(shard), self._apart(shard), self._autocast():
                     turn = progress.done * config.shards + shard
-                    pixels = self._pixels(batch)
+                    pixels = self.pixels(batch)
                     loss = self._cost(self._called, self.network, pixels, batch, turn)
                     loss = loss / len(self._shards)
                     torch.autograd.backward(self._scaler.scale(loss))
@@ -211,7 +211,7 @@ class Training:
 
     # -- parts of a step ---------------------------------------------------------------------------
 
-    def _pixels(self, batch: Batch) -> Tensor:
+    def pixels(self, batch: Batch) -> Tensor:
         """The pictures of a batch on the device, normalised, (b, 3, size, size)."""
         images = torch.from_numpy(batch.images)
         if self.device.type == "cuda":
