@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from derived_images import forbidden, photos, reader
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from voyager.derived import value_batches, value_index
 from voyager.derived.cache import DerivedCache, Progress, Values
 from voyager.derived.picture import Picture
 from voyager.derived.registry import METHODS, Method
 from voyager.derived.value_file import ValueFile
+from voyager.derived.value_index import Entries, ValueIndex
 from voyager.errors import StateError
 from voyager.store import files
 from voyager.store.ids import blob_id
@@ -266,9 +271,75 @@ def test_ids_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     entries = file.find(ids)
     known = entries >= 0
     assert known.any()
-    rows = file.matrix(entries[known])[:, 0]
-    assert rows.tolist() == [b"abcd"[place] for place in np.flatnonzero(known)]
+    with file.opened():
+        rows = file.matrix(entries[known])
+    assert rows is not None
+    assert rows[:, 0].tolist() == [b"abcd"[place] for place in np.flatnonzero(known)]
     assert (file.find([b"8 bytes." + bytes(23) + b"x"]) == -1).all()
+
+
+@given(st.lists(st.lists(st.integers(0, 40), max_size=30, unique=True), max_size=12))
+@examples(60, deep=1000)
+def test_an_index_finds_the_last_entry_of_an_id(batches: list[list[int]]) -> None:
+    index, last, entry = ValueIndex(), {}, 0
+    for batch in batches:
+        ids = [blob_id(b"%d" % number) for number in batch]
+        index.extend([value_batches.parse(ids, [b"a"] * len(ids))] if ids else [])
+        for one in ids:
+            last[one] = entry
+            entry += 1
+    asked = [blob_id(b"%d" % number) for number in range(42)]
+    assert index.find(asked).tolist() == [last.get(one, -1) for one in asked]
+
+
+def test_an_index_that_grows_moves_an_entry_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    sort, moved = value_index._sorted, []
+
+    def counting(keys: NDArray[np.uint64], entries: Entries) -> object:
+        moved.append(len(keys))
+        return sort(keys, entries)
+
+    monkeypatch.setattr(value_index, "_sorted", counting)
+    index = ValueIndex()
+    for start in range(0, 20_000, 20):
+        ids = [blob_id(b"%d" % number) for number in range(start, start + 20)]
+        index.extend([value_batches.parse(ids, [b""] * 20)])
+    assert len(index) == 20_000
+    assert sum(moved) < 12 * len(index)
+
+
+def test_an_open_cache_holds_no_values(tmp_path: Path) -> None:
+    size, count = 1 << 16, 512
+    wide = Method("wide", 1, "cheap", _same, lambda data: data, size)
+    ids = [blob_id(b"%d" % number) for number in range(count)]
+    values = [bytes([number % 251]) * size for number in range(count)]
+    for start in range(0, count, 64):
+        some = slice(start, start + 64)
+        file = ValueFile(values_on_disk(tmp_path, wide), size)
+        file.add(ids[some], values[some])
+    cache = DerivedCache(tmp_path)
+    tracemalloc.start()
+    try:
+        found = cache.known(wide, ids[::100])
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.as_dict() == dict(zip(ids[::100], values[::100], strict=True))
+    assert held < most < size * count / 16
+
+
+@pytest.mark.parametrize("place", ["values", "file"])
+def test_a_reader_of_values_of_one_size_gives_no_damaged_one(tmp_path: Path, place: str) -> None:
+    images = photos(8)
+    expected = compute(tmp_path, images, LIKENESS).as_dict()
+    path = values_on_disk(tmp_path, LIKENESS)
+    with DerivedCache(tmp_path).open_reader(LIKENESS) as values:
+        assert {one: values.get(one) for one in images} == expected
+    data = bytearray(path.read_bytes())
+    data[-1 if place == "values" else 20] ^= 1
+    path.write_bytes(data)
+    with DerivedCache(tmp_path).open_reader(LIKENESS) as values:
+        assert {values.get(one) for one in images} == {None}
 
 
 # --- somebody deletes it ---
@@ -318,7 +389,7 @@ def test_a_pass_says_that_its_values_are_deleted(tmp_path: Path) -> None:
 _PROGRAM = """
 import sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}]
+sys.path[:0] = {tests!r}
 from test_derived_cache import BACKWARDS, DerivedCache, reader, texts
 cache = DerivedCache(Path({folder!r}))
 print("ready", flush=True)
@@ -332,7 +403,8 @@ for start in range({first}, {first} + 400, 10):
 
 
 def _process(folder: Path, first: int) -> subprocess.Popen[str]:
-    program = _PROGRAM.format(tests=str(Path(__file__).parent), folder=str(folder), first=first)
+    tests = [str(one) for one in Path(__file__).parents[:2]]
+    program = _PROGRAM.format(tests=tests, folder=str(folder), first=first)
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)],
         stdin=subprocess.PIPE,

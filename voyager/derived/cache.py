@@ -348,7 +348,10 @@ def _values(method: Method, file: ValueFile, ids: list[bytes]) -> Values:
     failed = list(compress(listed, (~sound).tolist()))
     listed, entries = list(compress(listed, sound.tolist())), entries[sound]
     if method.size is not None:
-        return Values(method, listed, failed, missing, file.matrix(entries))
+        matrix = file.matrix(entries)
+        if matrix is None:
+            return _values(method, file, ids)
+        return Values(method, listed, failed, missing, matrix)
     values = file.values(entries)
     damaged = [blob_id for blob_id, value in zip(listed, values, strict=True) if value is None]
     if damaged:

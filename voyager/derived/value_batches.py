@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final
 
@@ -34,7 +34,10 @@ _SUM_BYTES: Final = 8
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Some values in file order; `body` is held where values have one size, or are not saved."""
+    """Some values in file order; `body` is held where they are not saved.
+
+    `checked` says that a body of values of one size was read once, and is what was written.
+    """
 
     ids: bytes
     lengths: NDArray[np.uint32]
@@ -42,6 +45,7 @@ class Batch:
     body_at: int
     body_length: int
     body: bytes | None = None
+    checked: bool = False
 
     @property
     def end(self) -> int:
@@ -52,12 +56,13 @@ class Batch:
         lengths = np.where(self.lengths == NO_VALUE, 0, self.lengths).astype(np.int64)
         return np.cumsum(lengths) - lengths
 
-    def matrix(self, size: int) -> NDArray[np.uint8]:
-        """All values of one size as rows, zeros where there is none."""
-        rows = np.zeros((len(self.lengths), size), np.uint8)
-        assert self.body is not None
-        rows[self.lengths == size] = np.frombuffer(self.body, np.uint8).reshape(-1, size)
-        return rows
+    def has_all_of(self, size: int) -> bool:
+        """Whether its values are all of this size."""
+        return int((self.lengths == size).sum()) * size == self.body_length
+
+    def bare(self) -> Batch:
+        """The same without what an index of it holds."""
+        return replace(self, ids=b"", lengths=np.zeros(0, np.uint32))
 
 
 def new_file(*, varying: bool) -> bytes:
@@ -185,14 +190,6 @@ def _iter_heads(fd: int) -> Iterator[tuple[int, int]]:
     yield at, 0
 
 
-def load_body(fd: int, batch: Batch, size: int) -> bool:
-    """Read the values of a batch, all of one size; False when they are damaged."""
-    body = os.pread(fd, batch.body_length, batch.body_at)
-    batch.body = body
-    whole = int((batch.lengths == size).sum()) * size == len(body)
-    return whole and checksum(body) == batch.sums.tobytes()
-
-
-def checksum(data: bytes) -> bytes:
+def checksum(data: bytes | memoryview) -> bytes:
     """8 bytes that tell damage."""
     return blake3(data).digest(_SUM_BYTES)

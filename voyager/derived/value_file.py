@@ -1,14 +1,16 @@
 """The file that keeps the values of one method: batches, appended one after the other.
 
-A damaged head ends the file, and the next writer cuts it off there; damaged values are absent. So a
-torn write, a full disk or a flipped bit costs a computation and never gives a wrong value. Writers
-take turns by a lock; readers take none, since half a batch is no batch. (Not LMDB, for the reasons
-of the stat cache: no checksums, and a truncated file kills its reader.)
+A damaged head ends the file, and the next writer cuts it off there; values that turn out to be
+damaged when they are read are absent from then on. So a torn write, a full disk or a flipped bit
+costs a computation and never gives a wrong value. Writers take turns by a lock; readers take none,
+since half a batch is no batch. What stays in memory is where each value is, 60 bytes a value. (Not
+LMDB, for the reasons of the stat cache: it has no checksums.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from itertools import compress
@@ -19,22 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voyager.derived import value_batches
-from voyager.derived.value_batches import FILE_HEAD_BYTES, ID_BYTES, NO_VALUE, Batch, checksum
+from voyager.derived.value_batches import FILE_HEAD_BYTES, NO_VALUE, Batch, checksum
+from voyager.derived.value_index import Entries, ValueIndex
 from voyager.errors import StateError
 from voyager.store import files
 
 _PATIENCE: Final = 10.0
 """Seconds to wait for another writer; after that values are kept in memory only."""
 
-Entries = NDArray[np.int64]
-
 
 class ValueFile:
     """The values of one method: `find` gives entry numbers for ids, the rest reads by those.
 
-    Nothing here fails for a damaged, missing or unwritable file: values are then absent, or kept in
-    memory only, and `problem` says why. No handle stays open between calls but within `opened`. One
-    thread at a time.
+    Entry numbers hold until the next `opened`. Nothing here fails for a damaged, missing or
+    unwritable file: values are then absent, or kept in memory only, and `problem` says why. No
+    handle stays open between calls but within `opened`. One thread at a time.
     """
 
     def __init__(self, path: Path, size: int | None) -> None:
@@ -42,16 +43,17 @@ class ValueFile:
         self.problem: Exception | None = None
         self._size = size
         self._fd: int | None = None
-        self._unsaved: list[Batch] = []
+        self._batches: list[Batch] = []
         self._forget()
 
     def _forget(self) -> None:
+        """Go back to what is in memory only."""
         self._name = b""
         self._end = 0
-        self._batches: list[Batch] = []
         self._damaged: set[bytes] = set()
-        self._index: _Index | None = None
-        self._rows: NDArray[np.uint8] | None = None
+        self._index = ValueIndex()
+        self._batches = [batch for batch in self._batches if batch.body is not None]
+        self._index.extend(self._batches)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -87,22 +89,19 @@ class ValueFile:
             return
         self._name = name
         self._end = max(self._end, FILE_HEAD_BYTES)
+        new = []
         while (batch := value_batches.read(fd, self._end, size, varying=varying)) is not None:
             self._end = batch.end
-            if self._size is None or value_batches.load_body(fd, batch, self._size):
-                self._batches.append(batch)
-                self._index = self._rows = None
+            if self._size is None or batch.has_all_of(self._size):
+                new.append(batch)
+        self._take(new)
 
-    @property
-    def _all(self) -> list[Batch]:
-        if not self._unsaved:
-            return self._batches
-        return self._batches + self._unsaved
+    def _take(self, batches: Sequence[Batch]) -> None:
+        self._index.extend(batches)
+        self._batches += [batch if batch.body is not None else batch.bare() for batch in batches]
 
     def find(self, ids: Sequence[bytes]) -> Entries:
         """The entry number of each id, -1 where nothing is known of it."""
-        if self._index is None:
-            self._index = _Index(self._all)
         found = self._index.find(ids)
         if self._damaged:
             found[[one in self._damaged for one in ids]] = -1
@@ -110,9 +109,7 @@ class ValueFile:
 
     def ids(self) -> list[bytes]:
         """All ids of which something is known, each once, in the order of the file."""
-        every = b"".join(batch.ids for batch in self._all)
-        steps = range(0, len(every), ID_BYTES)
-        return list(dict.fromkeys(every[at : at + ID_BYTES] for at in steps))
+        return list(dict.fromkeys(self._index.ids()))
 
     def pairs(self, ids: Sequence[bytes]) -> list[tuple[bytes, bytes | None]]:
         """(id, value) of those that are known and sound, None for what has no value."""
@@ -139,37 +136,79 @@ class ValueFile:
 
     def has_value(self, entries: Entries) -> NDArray[np.bool_]:
         """Which of these entries have a value; the others say that there can be none."""
-        assert self._index is not None
-        mask: NDArray[np.bool_] = self._index.lengths[entries] != NO_VALUE
-        return mask
+        return self._index.has_value(entries)
 
-    def matrix(self, entries: Entries) -> NDArray[np.uint8]:
-        """The values of entries, all of one size, as rows."""
+    def matrix(self, entries: Entries) -> NDArray[np.uint8] | None:
+        """The values of entries that have one, all of one size, as rows; within `opened`.
+
+        None where some turn out to be damaged: those are absent from now on.
+        """
         assert self._size is not None
-        if self._rows is None:
-            parts = [batch.matrix(self._size) for batch in self._all]
-            self._rows = np.concatenate(parts) if parts else np.zeros((0, self._size), np.uint8)
-        return self._rows[entries]
+        rows = np.empty((len(entries), self._size), np.uint8)
+        places = self._index.starts(entries) // max(self._size, 1)
+        whole = self._mapped()
+        sound = True
+        for number, some in self._index.by_batch(entries):
+            batch = self._batches[number]
+            body = whole[batch.body_at : batch.end] if batch.body is None else batch.body
+            if self._is_sound(number, body):
+                rows[some] = np.frombuffer(body, np.uint8).reshape(-1, self._size)[places[some]]
+            else:
+                sound = False
+        return rows if sound else None
+
+    def _mapped(self) -> memoryview:
+        """The file in memory as long as that is held; empty where it cannot be mapped."""
+        try:
+            if self._fd is not None:
+                return memoryview(mmap.mmap(self._fd, self._end, access=mmap.ACCESS_READ))
+        except (OSError, ValueError):
+            pass
+        return memoryview(b"")
+
+    def _is_sound(self, number: int, body: memoryview | bytes) -> bool:
+        """Whether the values of a batch, all of one size, are what was written; checked once."""
+        batch = self._batches[number]
+        if batch.body is None and not batch.checked:
+            batch.checked = checksum(body) == batch.sums.tobytes()
+        if batch.body is None and not (batch.checked and len(body) == batch.body_length):
+            self._disown_batch(number)
+            return False
+        return True
+
+    def _disown_batch(self, number: int) -> None:
+        entries = self._index.entries_of(number)
+        ids = self._index.ids(entries)
+        here = self._index.find(ids) == np.arange(entries.start, entries.stop)
+        self.disown(list(compress(ids, here.tolist())))
 
     def values(self, entries: Entries) -> list[bytes | None]:
         """The values of entries of any size; None for those that turn out to be damaged."""
         return list(map(self.value, entries.tolist()))
 
     def value(self, entry: int) -> bytes | None:
-        """The value of one entry of any size; None when it turns out to be damaged."""
-        assert self._index is not None
-        number, place = self._index.place_of(entry)
-        start, length = int(self._index.starts[entry]), int(self._index.lengths[entry])
+        """The value of one entry; None when it has none or turns out to be damaged."""
+        start, length = self._index.span(entry)
         if length == NO_VALUE:
             return None
-        batch = self._all[number]
+        number, place = self._index.place_of(entry)
+        batch = self._batches[number]
         if batch.body is not None:
             return batch.body[start : start + length]
         try:
-            value = b"" if self._fd is None else os.pread(self._fd, length, batch.body_at + start)
+            if self._size is not None and not batch.checked:
+                self._is_sound(number, self._read(batch.body_at, batch.body_length))
+            value = self._read(batch.body_at + start, length)
         except OSError:
             return None
-        return value if checksum(value) == batch.sums[place].tobytes() else None
+        if self._size is None:
+            sound = checksum(value) == batch.sums[place].tobytes()
+        else:
+            sound = batch.checked and len(value) == length
+        return value if sound else None
+
+    def _read(self, start: int, length: int) -> bytes:
+        return b"" if self._fd is None else os.pread(self._fd, length, start)
 
     def disown(self, ids: Sequence[bytes]) -> None:
         """Forget the values of these ids, which are damaged; others can then be added."""
@@ -187,8 +226,7 @@ class ValueFile:
             self.problem = error
             ids, values = self._new(ids, values)
             if ids:
-                self._unsaved.append(value_batches.parse(ids, values))
-                self._index = self._rows = None
+                self._take([value_batches.parse(ids, values)])
         self._damaged.difference_update(ids)
 
     def _new(
@@ -211,34 +249,3 @@ class ValueFile:
             files.write_all(fd, [value_batches.encode(ids, values, varying=varying)])
         finally:
             os.close(fd)
-
-
-class _Index:
-    """Where each id is, by the sorted first 8 bytes of all ids; the last entry of an id counts.
-
-    Of two ids that agree in those one is found; the other acts unknown, which costs a computation.
-    """
-
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        ids = np.frombuffer(b"".join(batch.ids for batch in batches), np.uint64)
-        self._ids = ids.reshape(-1, ID_BYTES // 8)
-        self.lengths = np.concatenate([np.zeros(0, np.uint32), *(b.lengths for b in batches)])
-        self.starts = np.concatenate([np.zeros(0, np.int64), *(b.starts() for b in batches)])
-        counts = [len(batch.lengths) for batch in batches]
-        self._firsts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
-        self._order = np.argsort(self._ids[:, 0], kind="stable")
-        self._keys = self._ids[self._order, 0]
-
-    def find(self, ids: Sequence[bytes]) -> Entries:
-        asked = np.frombuffer(b"".join(ids), np.uint64).reshape(-1, ID_BYTES // 8)
-        if not len(self._order):
-            return np.full(len(asked), -1, np.int64)
-        places = np.searchsorted(self._keys, asked[:, 0], side="right") - 1
-        entries = self._order[np.maximum(places, 0)]
-        found: Entries = np.where((self._ids[entries] == asked).all(axis=1), entries, -1)
-        return found
-
-    def place_of(self, entry: int) -> tuple[int, int]:
-        """(number of the batch, place in it) of an entry."""
-        number = int(np.searchsorted(self._firsts, entry, side="right")) - 1
-        return number, entry - int(self._firsts[number])
