@@ -156,6 +156,8 @@ def test_fewer_samples_than_parts(repo: Repository, tmp_path: Path) -> None:
         ({"split": "test"}, "split 'test' is protected"),
         ({"where": "key like 'train/hat/%'"}, "task 'category' has one class alone to tell: hat"),
         ({"model": "resnet-50x"}, "no model 'resnet-50x'"),
+        ({"validate": "vall"}, "no samples in split 'vall'; there are test, train, val"),
+        ({"validate": None, "patience": 2}, "--patience waits for a better validation$"),
     ],
 )
 def test_what_cannot_be_trained(
@@ -186,6 +188,15 @@ def test_no_question_reaches_into_a_protected_split(repo: Repository) -> None:
         {"augmentation": "wild"},
         {"augmentation": "light,flop=1"},
         {"epochs": 0},
+        {"scope": "sample"},
+        {"lr": math.inf},
+        {"weight_decay": math.inf},
+        {"patience": 0},
+        {"checkpoint_steps": 0},
+        {"threads": -1},
+        {"seed": 1 << 63},
+        {"task_weights": (("category", -1.0),)},
+        {"task_weights": (("category", math.nan),)},
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, Any]) -> None:
@@ -199,3 +210,17 @@ def test_settings_come_back_from_json() -> None:
     with pytest.raises(InvalidDataError, match="no setting 'epoch'") as caught:
         TrainConfig.from_dict({**how.as_dict(), "epoch": 3})
     assert caught.value.hint == "did you mean 'epochs'?"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"tasks": "category"}, "tasks is a list of words, not 'category'"),
+        ({"task_weights": {"category": "much"}}, "task_weights is an object of numbers by name"),
+        ({"task_weights": [1]}, "task_weights is an object of numbers by name"),
+        ({"steps": True}, "steps is a whole number or null, not True"),
+    ],
+)
+def test_settings_of_another_kind(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidDataError, match=message):
+        TrainConfig.from_dict({**config().as_dict(), **said})

@@ -10,7 +10,7 @@ from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.floors import Floor, judge, never_said
 from voyager.commands.run_text import finished_text
-from voyager.errors import UsageError
+from voyager.errors import InvalidDataError, UsageError
 
 if TYPE_CHECKING:
     from voyager.repo.dataset import Dataset
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from voyager.train.frozen import FrozenConfig, FrozenOutcome
     from voyager.train.record import Record
 
+_USAGE: Final = "vgr train --help"
 _SHARED: Final = ("scope", "split", "validate", "where")
 _OPTIONS: Final = {"start": "from", "augmentation": "augment"}
 """Settings whose options are called otherwise."""
@@ -54,16 +55,16 @@ def frozen_config(
         if value != usual[name] and name not in (*_SHARED, "sampling")
     ]
     if other:
-        raise UsageError(
-            f"heads on a frozen model know nothing of {', '.join(other)}", hint="vgr train --help"
-        )
+        raise UsageError(f"heads on a frozen model know nothing of {', '.join(other)}", hint=_USAGE)
     if given["sampling"] not in _SAMPLINGS:
         raise UsageError("heads on a frozen model sample all or classes")
     said = {name: given[name] for name in _SHARED}
     balance = _SAMPLINGS[given["sampling"]]
-    return FrozenConfig.from_dict(
-        {**said, "tasks": tasks, "model": model, "head": head, "balance": balance, **settings}
-    )
+    said |= {"tasks": tasks, "model": model, "head": head, "balance": balance, **settings}
+    try:
+        return FrozenConfig.from_dict(said)
+    except InvalidDataError as error:
+        raise UsageError(error.message, hint=error.hint or _USAGE) from None
 
 
 def train_heads(

@@ -28,3 +28,10 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def validation_split(text: str | None) -> str | None:
+    """The split of `--validate`: the usual one unless it is said, None for `none` or nothing."""
+    if text is None:
+        return "val"
+    return None if text in ("", "none") else text

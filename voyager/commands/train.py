@@ -15,7 +15,7 @@ from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.floors import FloorOption, judge, parse_floors
 from voyager.commands.frozen import HeadsPlan, frozen_config, train_heads
-from voyager.commands.run_options import needs_torch, parse_setting
+from voyager.commands.run_options import needs_torch, parse_setting, validation_split
 from voyager.commands.run_text import epoch_text, finished_text, step_text
 from voyager.errors import (
     EXIT_INTERRUPTED,
@@ -66,8 +66,11 @@ def run(
     ] = None,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="what is trained on")] = "train",
     validate: Annotated[
-        str, typer.Option(metavar="SPLIT", help="what is looked at after each epoch")
-    ] = "val",
+        str | None,
+        typer.Option(
+            metavar="SPLIT", help="looked at after each epoch: val, if any; none for none"
+        ),
+    ] = None,
     where: Annotated[
         str | None, typer.Option(metavar="EXPR", help="only samples for which EXPR is true")
     ] = None,
@@ -179,7 +182,7 @@ def run(
         "start": start,
         "scope": scope,
         "split": split,
-        "validate": validate or None,
+        "validate": validation_split(validate),
         "where": where,
         "epochs": epochs,
         "steps": steps,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from voyager.errors import InvalidDataError, UsageError
 from voyager.train.augment import parse_augmentation
 from voyager.train.renditions import AUTO, parse_rendition
+from voyager.train.setting_kinds import refuse_misfits
+from voyager.train.view import Scope
 
 Optimiser: TypeAlias = Literal["adamw", "sgd"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
@@ -23,7 +24,7 @@ class TrainConfig:
     """All that decides what comes out of a training, besides the commit."""
 
     tasks: tuple[str, ...]
-    scope: Literal["image", "region"] | None = None
+    scope: Scope | None = None
     split: str | None = "train"
     validate: str | None = "val"
     """The split that is looked at after each epoch; None, or a split without samples, for none."""
@@ -98,16 +99,8 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> TrainConfig:
-        """A configuration of JSON; InvalidDataError for a setting that there is none of."""
-        known = {one.name for one in fields(cls)}
-        for name in said:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean '{near[0]}'?" if near else None
-                raise InvalidDataError(f"no setting '{name}' of a training", hint=hint)
-            wanted = _misfit(name, said[name])
-            if wanted is not None:
-                raise InvalidDataError(f"{name} is {wanted}, not {said[name]!r}")
+        """A configuration of JSON; InvalidDataError for a setting or a kind that is none of it."""
+        refuse_misfits(cls, said, "a training")
         values = dict(said)
         try:
             values["tasks"] = tuple(values.get("tasks", ()))
@@ -117,29 +110,9 @@ class TrainConfig:
             raise InvalidDataError(f"no configuration of a training: {error}") from None
 
 
-_KINDS: Final[dict[object, str]] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a word",
-    NoneType: "null",
-}
-
-
-def _misfit(name: str, value: object) -> str | None:
-    """What a setting is, where a value is none of that."""
-    hint = get_type_hints(TrainConfig)[name]
-    if get_origin(hint) is tuple:
-        return None
-    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = tuple(str if get_origin(kind) is Literal else kind for kind in kinds)
-    if type(value) in kinds or (float in kinds and type(value) is int):
-        return None
-    return " or ".join(_KINDS[kind] for kind in kinds)
-
-
 _CHECKS: Final[dict[str, Callable[[TrainConfig], bool]]] = {
     "no task to train": lambda it: not it.tasks,
+    "the scope is image or region": lambda it: it.scope not in (None, *get_args(Scope)),
     "a picture has at least 8 pixels a side": lambda it: it.size < 8,
     "a batch has at least one sample": lambda it: it.batch < 1,
     "a batch is cut into equal parts: --batch by --ranks times --accumulate leaves a rest": (
@@ -147,8 +120,8 @@ _CHECKS: Final[dict[str, Callable[[TrainConfig], bool]]] = {
     ),
     "a training has at least one epoch": lambda it: it.epochs < 1,
     "a training has at least one step": lambda it: it.steps is not None and it.steps < 1,
-    "the learning rate is above 0": lambda it: not it.lr > 0,
-    "weight decay is 0 or more": lambda it: not it.weight_decay >= 0,
+    "the learning rate is a number above 0": lambda it: not 0 < it.lr < inf,
+    "weight decay is 0 or more": lambda it: not 0 <= it.weight_decay < inf,
     "momentum, smoothing, warmup and ema are shares from 0 to below 1": lambda it: (
         not all(0 <= one < 1 for one in (it.momentum, it.smoothing, it.warmup, it.ema))
     ),
@@ -156,6 +129,13 @@ _CHECKS: Final[dict[str, Callable[[TrainConfig], bool]]] = {
         not 0 <= it.final_lr <= 1
     ),
     "the norm of a gradient has a limit above 0, or 0 for none": lambda it: not it.clip >= 0,
+    "a task counts 0 times or more": lambda it: (
+        not all(0 <= one < inf for _, one in it.task_weights)
+    ),
+    "patience, checkpoint_steps and threads are 1 or more, if they are given": lambda it: any(
+        one is not None and one < 1 for one in (it.patience, it.checkpoint_steps, it.threads)
+    ),
+    "a seed is a whole number of 64 bits": lambda it: not -(1 << 63) <= it.seed < 1 << 63,
     "the optimiser is adamw or sgd": lambda it: it.optimiser not in get_args(Optimiser),
     "the precision is fp32, bf16 or fp16": lambda it: it.precision not in get_args(Precision),
     "repro is bits or order": lambda it: it.repro not in get_args(Repro),

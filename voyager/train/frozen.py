@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
@@ -33,6 +33,7 @@ from voyager.train.metrics import measure
 from voyager.train.nearest_head import NearestHead
 from voyager.train.record import ID_DIGITS, Record, Run, find_run, library_versions, put_run
 from voyager.train.said import Said
+from voyager.train.setting_kinds import refuse_misfits
 from voyager.train.strengths import STRENGTHS, fit_best
 from voyager.train.unknown_classes import unknown_classes
 from voyager.train.validation import open_validation, refuse_single_classes
@@ -79,15 +80,8 @@ class FrozenConfig:
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> FrozenConfig:
-        """A configuration of JSON; InvalidDataError for a setting that there is none of."""
-        known = {one.name for one in fields(cls)}
-        for name in said:
-            if name not in known:
-                listed = ", ".join(sorted(known))
-                raise InvalidDataError(
-                    f"no setting '{name}' of a training on a frozen model",
-                    hint=f"there are {listed}",
-                )
+        """A configuration of JSON; InvalidDataError for a setting or a kind that is none of it."""
+        refuse_misfits(cls, said, "a training on a frozen model")
         values = dict(said)
         try:
             for name in ("tasks", "strengths"):
@@ -100,6 +94,7 @@ class FrozenConfig:
 
 _CHECKS: Final[Mapping[str, Callable[[FrozenConfig], bool]]] = {
     "no task to train": lambda it: not it.tasks,
+    "the scope is image or region": lambda it: it.scope not in (None, *get_args(Scope)),
     "the head is linear or knn": lambda it: it.head not in get_args(HeadName),
     "at least one neighbour has a vote": lambda it: it.k < 1,
     "strengths are numbers above 0, at least one": lambda it: (

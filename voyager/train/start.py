@@ -85,7 +85,13 @@ def gather(
     """What a configuration trains on, and validates with, at a version."""
     view = open_view(repo, version, question_of(config), progress=progress)
     validation = open_validation(
-        repo, version, view, config.validate, where=config.where, progress=progress
+        repo,
+        version,
+        view,
+        config.validate,
+        where=config.where,
+        patience=config.patience,
+        progress=progress,
     )
     rendition = _rendition(repo, view, config)
     source = PackSource(
