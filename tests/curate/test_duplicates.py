@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,18 @@ from PIL import Image, ImageOps
 from voyager.curate.duplicates import find_duplicates
 from voyager.curate.groups import KINDS, Duplicate, Group, Sets, groups_of, star, surest
 from voyager.curate.removal import remove_duplicates
+from voyager.derived.computing import Read
+from voyager.derived.registry import Source
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
-from voyager.repo.deriving import derived_cache
+from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.repository import Repository
 from voyager.repo.staged_edit import StagedEdit
 from voyager.repo.undo import undo
 from voyager.samples import photo_paths
 from voyager.schema import Box, Label, Region
+from voyager.store.objects import ObjectReader
 
 PHOTOS = photo_paths()
 
@@ -151,6 +155,23 @@ def test_images_that_cannot_be_looked_at_are_named(repo: Repository) -> None:
     assert found.pairs == []
     assert (found.images, found.plain) == (9, 2)
     assert found.unchecked == ["train/broken.jpg"]
+
+
+def test_all_kinds_are_looked_for_in_one_pass(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[bytes] = Counter()
+
+    def noting(objects: ObjectReader) -> Read:
+        def read_and_note(ids: Sequence[bytes]) -> Iterable[tuple[bytes, Source | None]]:
+            read.update(ids)
+            return image_reader(objects)(ids)
+
+        return read_and_note
+
+    monkeypatch.setattr("voyager.curate.duplicates.image_reader", noting)
+    find_duplicates(repo, repo.at("HEAD"), ["bytes", "pixels", "semantic"])
+    assert sorted(read.values()) == [1] * 6
 
 
 def test_a_second_look_reads_no_image(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

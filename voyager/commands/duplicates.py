@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from voyager.curate.duplicates import Duplicates
     from voyager.curate.groups import Group
 
+_SEMANTIC = "semantic"
 _MOST = 50
 _MOST_MEMBERS = 10
 
@@ -41,7 +42,10 @@ def run(
         float | None, typer.Option(metavar="N", help="distance of near or semantic, 0 to 100")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="of semantic: default, a folder, or a run")
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="of semantic: default, a folder, or a run (search.model)"
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write a page with the pictures")
@@ -76,7 +80,7 @@ def run(
       $ vgr duplicates v1 --kind near --across train,test --html pairs.html
       $ vgr duplicates --merge-labels
     """
-    from voyager.commands.models import model_name
+    from voyager.commands.models import looks_model
     from voyager.curate.duplicates import USUAL, find_duplicates
 
     repo = ctx.open_repository()
@@ -84,13 +88,14 @@ def run(
     if removing and revision is not None:
         raise UsageError("duplicates are removed from what is staged", hint="leave out REV")
     version = repo.staged() if revision is None else repo.at(revision)
+    kinds = USUAL if kind is None else _parts(kind)
     found = find_duplicates(
         repo,
         version,
-        USUAL if kind is None else _parts(kind),
+        kinds,
         across=None if across is None else _parts(across),
         threshold=threshold,
-        model=None if model is None else model_name(repo, model),
+        model=looks_model(repo, model) if model is not None or _SEMANTIC in kinds else None,
         progress=ctx.progress("looking at images"),
     )
     if html is not None:

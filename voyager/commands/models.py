@@ -8,6 +8,17 @@ from voyager.errors import NotFoundError
 from voyager.repo.repository import Repository
 
 
+def looks_model(repo: Repository, given: str | None) -> str:
+    """The model of looks: the one that is given, else that of the setting, else the built-in.
+
+    Search, semantic duplicates and embeddings ahead of time all take this one.
+    """
+    from voyager.derived.embeddings import DEFAULT
+    from voyager.search.searcher import MODEL
+
+    return model_name(repo, given or repo.config.get(MODEL) or DEFAULT)
+
+
 def model_name(repo: Repository, name: str) -> str:
     """A model as the engines open it: of a run it is the file of its weights.
 

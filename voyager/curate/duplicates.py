@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,9 @@ SEMANTIC_DISTANCE: Final = 5.0
 
 MOST_ALIKE: Final = 16
 """Of semantic duplicates an image is paired with so many, the nearest."""
+
+_METHOD_OF: Final = {"pixels": "pixels", "near": "sketch"}
+"""Kind → what is derived of every image to find those; embeddings have names of their own."""
 
 _ROWS_AT_ONCE: Final = 1024
 
@@ -105,8 +109,9 @@ def find_duplicates(
         images = [seen_of(key, row) for key, row in version.rows(SAMPLES)]
     if across is not None:
         images = _of_splits(images, across)
-    search = _Search(repo, version, images, across is not None, threshold, progress)
-    pairs = [pair for kind in chosen for pair in search.find(kind, model)]
+    methods = _methods_of(chosen, model)
+    search = _Search(repo, version, images, methods, across is not None, threshold, progress)
+    pairs = [pair for kind in chosen for pair in search.find(kind)]
     place = _Places(version)
     ordered = [_kept_first(pair, place) for pair in surest(pairs)]
     return Duplicates(
@@ -116,6 +121,18 @@ def find_duplicates(
         sorted(search.unchecked),
         len(search.plain),
     )
+
+
+def _methods_of(kinds: Sequence[str], model: str | None) -> dict[str, Method]:
+    """What is derived of every image to find duplicates of some kinds, by kind."""
+    from voyager.derived.registry import METHODS
+
+    found = {kind: METHODS[_METHOD_OF[kind]] for kind in kinds if kind in _METHOD_OF}
+    if "semantic" in kinds:
+        from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
+
+        found["semantic"] = embedding(open_embedder(model or DEFAULT))
+    return found
 
 
 def _of_splits(images: Sequence[Seen], across: Sequence[str]) -> list[Seen]:
@@ -153,19 +170,24 @@ class _Places:
 
 
 class _Search:
-    """One look for duplicates; each kind is found among images of different bytes, or is bytes."""
+    """One look for duplicates; each kind is found among images of different bytes, or is bytes.
+
+    `methods` are those of the kinds that are looked for: all are computed in one pass.
+    """
 
     def __init__(
         self,
         repo: Repository,
         version: Dataset,
         images: Sequence[Seen],
+        methods: Mapping[str, Method],
         across: bool,
         threshold: float | None,
         progress: Progress,
     ) -> None:
         self._cache = derived_cache(repo)
         self._read = image_reader(version.objects)
+        self._methods = methods
         self._split_of = {seen.key: seen.split for seen in images} if across else None
         self._threshold = threshold
         self._progress = progress
@@ -176,7 +198,7 @@ class _Search:
             if seen.blob is not None:
                 self._keys.setdefault(seen.blob, []).append(seen.key)
 
-    def find(self, kind: str, model: str | None) -> Iterator[Duplicate]:
+    def find(self, kind: str) -> Iterator[Duplicate]:
         """The pairs of one kind."""
         if kind == "bytes":
             yield from self._equal(self._keys.values(), kind)
@@ -185,7 +207,7 @@ class _Search:
         elif kind == "near":
             yield from self._near()
         else:
-            yield from self._semantic(model)
+            yield from self._semantic()
 
     def _equal(self, groups: Iterable[Sequence[str]], kind: str) -> Iterator[Duplicate]:
         for keys in groups:
@@ -193,10 +215,8 @@ class _Search:
                 yield Duplicate(a, b, kind, 0.0)
 
     def _by_pixels(self) -> list[list[str]]:
-        from voyager.derived.registry import METHODS
-
         found: dict[bytes, list[str]] = {}
-        for blob, value in self._values(METHODS["pixels"]):
+        for blob, value in self._values["pixels"]:
             found.setdefault(value, []).extend(self._keys[blob])
         return list(found.values())
 
@@ -205,7 +225,7 @@ class _Search:
         from voyager.derived.registry import METHODS
 
         most = NEAR_DISTANCE if self._threshold is None else self._threshold
-        values, likeness = self._values(METHODS["sketch"]), METHODS["likeness"]
+        values, likeness = self._values["near"], METHODS["likeness"]
         plain = set(featureless(values))
         self.plain.update(key for blob in plain for key in self._keys[blob])
         same = (keys for blob, keys in self._keys.items() if blob not in plain)
@@ -233,19 +253,21 @@ class _Search:
                 blobs.setdefault(self._split_of[key], set()).add(blob)
         return [values.only(part) for part in blobs.values()]
 
-    def _semantic(self, model: str | None) -> Iterator[Duplicate]:
-        from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
-
+    def _semantic(self) -> Iterator[Duplicate]:
         most = SEMANTIC_DISTANCE if self._threshold is None else self._threshold
-        values = self._values(embedding(open_embedder(model or DEFAULT)))
+        values = self._values["semantic"]
         yield from self._equal(self._keys.values(), "semantic")
         for a, b, distance in _alike(values, most, self._progress):
             yield from self._joined(a, b, "semantic", distance)
 
-    def _values(self, method: Method) -> Values:
-        values = self._cache.compute(method, self._keys, self._read, progress=self._progress)
-        self._note_unchecked((*values.missing, *values.failed))
-        return values
+    @cached_property
+    def _values(self) -> dict[str, Values]:
+        """What is derived for each kind; images without a value are noted as unchecked."""
+        methods = list(self._methods.values())
+        found = self._cache.compute_all(methods, self._keys, self._read, progress=self._progress)
+        for values in found.values():
+            self._note_unchecked((*values.missing, *values.failed))
+        return {kind: found[method.name] for kind, method in self._methods.items()}
 
     def _note_unchecked(self, blobs: Iterable[bytes]) -> None:
         self.unchecked.update(key for blob in blobs for key in self._keys[blob])
