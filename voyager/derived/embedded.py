@@ -48,24 +48,27 @@ class Embeddings:
         crops = [one for one in ids if isinstance(things[one], Crop)]
         methods = [self._method, IMAGE_OF_CROP] if crops else [self._method]
         before = len(self._cache.known(self._method, ids).missing)
-        found = self._cache.compute_all(
-            methods, ids, self._reader(things), progress=self._progress
-        )[self._method.name]
+        read = thing_reader(things, self._read)
+        computed = self._cache.compute_all(methods, ids, read, progress=self._progress)
+        found = computed[self._method.name]
         self.computed += before - len(found.missing)
         self.absent.update(_blob(things[one]) for one in found.missing)
         self.broken.update(_blob(things[one]) for one in found.failed)
         return found.ids, halves(found.matrix)
 
-    def _reader(self, things: Mapping[bytes, Thing]) -> Read:
-        def read(ids: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | Picture | None]]:
-            by_blob: dict[bytes, list[bytes]] = {}
-            for one in ids:
-                by_blob.setdefault(_blob(things[one]), []).append(one)
-            for blob, image in self._read(list(by_blob)):
-                whole = image if isinstance(image, Picture) or image is None else Picture(image)
-                yield from _pictures(whole, by_blob[blob], things)
 
-        return read
+def thing_reader(things: Mapping[bytes, Thing], read: Read) -> Read:
+    """A reader of things by their ids; crops of one image share its decode."""
+
+    def read_things(ids: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | Picture | None]]:
+        by_blob: dict[bytes, list[bytes]] = {}
+        for one in ids:
+            by_blob.setdefault(_blob(things[one]), []).append(one)
+        for blob, image in read(list(by_blob)):
+            whole = image if isinstance(image, Picture) or image is None else Picture(image)
+            yield from _pictures(whole, by_blob[blob], things)
+
+    return read_things
 
 
 def _pictures(

@@ -9,45 +9,29 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from voyager.derived.crops import Crop, crop_of
+from voyager.derived.crops import Crop
 from voyager.derived.embedded import Thing, Vectors
 from voyager.errors import StateError, VoyagerError
 from voyager.repo.ancestors import sample_roots_before
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
+from voyager.repo.region_crops import iter_crops
 from voyager.repo.snapshot import SAMPLES
-from voyager.schema.measures import bounds
 from voyager.schema.partial import partial_decoder
 from voyager.search.membership import Membership
 from voyager.search.query import Of
 from voyager.search.scanner import Found
-from voyager.search.text_document import REJECTED
 from voyager.search.vectors import Progress, VectorStore
 from voyager.search.version_file import Had, VersionFiles, Waiting
 from voyager.store.bulk import paused_gc
-from voyager.store.ids import Kind
 
 Source: TypeAlias = Callable[[Mapping[bytes, Thing]], Vectors]
 """Makes the vectors of things, by id; those that can have none are left out."""
-
-_FIELDS: Mapping[Of, tuple[str, ...]] = {
-    "images": ("image.blob",),
-    "regions": (
-        "image.blob",
-        "image.width",
-        "image.height",
-        "regions.geometries",
-        "regions.primary",
-        "regions.id",
-        "regions.state",
-    ),
-}
-
 
 _TRIES = 4
 
@@ -72,7 +56,7 @@ class VersionVectors:
         self._of = of
         self._progress = progress
         self._files = VersionFiles(store.folder / f"versions-{of}")
-        self._decode = partial_decoder(_FIELDS[of])
+        self._decode = partial_decoder({"image.blob"})
 
     def members(self, version: Dataset) -> Membership:
         """The vectors of a version; work follows its difference from a version that is known."""
@@ -120,20 +104,13 @@ class VersionVectors:
         self, version: Dataset, row: bytes
     ) -> Iterator[tuple[bytes | None, bytes, Thing]]:
         """(id of the region or None, id of the vector, thing) of a sample."""
-        sample = self._decode(row)
-        blob = sample.image.blob
-        if blob is None:
+        if self._of == "regions":
+            for region, crop in iter_crops(version, row):
+                yield region, crop.id, crop
             return
-        blob_id = bytes(blob.data)
-        if self._of == "images":
-            yield None, blob_id, blob_id
-            return
-        width, height = sample.image.width, sample.image.height
-        for region in sample.regions if width and height else ():
-            around = None if region.state == REJECTED else _bounds(region, version)
-            if around is not None:
-                crop = crop_of(blob_id, around, width, height)
-                yield region.id, crop.id, crop
+        blob = self._decode(row).image.blob
+        if blob is not None:
+            yield None, bytes(blob.data), bytes(blob.data)
 
     # -- one version after another ---------------------------------------------------------------
 
@@ -229,17 +206,6 @@ def _pairs(before: Dataset | None, after: Dataset) -> Iterator[tuple[bytes | Non
     if before is None:
         return ((None, row) for _, row in after.rows(SAMPLES))
     return ((old, new) for _, old, new in changed_rows(before, after, SAMPLES))
-
-
-def _bounds(region: Any, version: Dataset) -> tuple[float, float, float, float] | None:
-    role = region.primary or next(iter(region.geometries), None)
-    if role is None:
-        return None
-
-    def load(blob: bytes) -> bytes:
-        return version.objects.get(blob, Kind.BLOB)
-
-    return bounds(region.geometries[role], load=load)
 
 
 def _waiting(count: int, thing: Thing) -> Waiting:
