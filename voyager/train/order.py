@@ -38,32 +38,25 @@ class Order:
     def at(self, epoch: int, positions: Rows) -> Rows:
         """The rows at some positions, 0 to count - 1, of an epoch; each row stands at one.
 
-        The last block may be short. It comes last, so that all others have one length.
+        The last block may be short, and each epoch has its own: blocks begin elsewhere. So which
+        rows lie side by side differs, and who leaves out the end of an epoch leaves out others.
         """
-        blocks, rest = divmod(self.count, self.block)
-        if not blocks:
-            return permute(positions, self.count, self.seed, epoch, 0)
-        whole = blocks * self.block
-        inside = positions < whole
-        rows = whole + permute(np.where(inside, 0, positions - whole), rest, self.seed, epoch, 1)
-        placed = self._in_windows(epoch, np.where(inside, positions, 0), blocks)
-        place, offset = np.divmod(placed, self.block)
-        block = permute(place, blocks, self.seed, epoch, 2)
-        return np.where(inside, block * self.block + offset, rows)
+        blocks = self.count // self.block
+        place, offset = np.divmod(self._in_windows(epoch, positions, blocks), self.block)
+        rows = permute(place, blocks, self.seed, epoch, 0) * self.block + offset
+        begin = draw(np.zeros(1, np.int64), self.seed, epoch, 1) % np.uint64(self.count)
+        shifted: Rows = (rows + begin.astype(np.int64)) % self.count
+        return shifted
 
     def _in_windows(self, epoch: int, positions: Rows, blocks: int) -> Rows:
-        """Positions mixed within their windows; the last window may have fewer blocks."""
+        """Positions mixed within their windows; the last window has what is left."""
         size = self.block * self.window
-        number = positions // size
-        first = number * size
-        last = blocks // self.window
-        short = (blocks % self.window) * self.block
-        inside = permute(positions - first, size, self.seed, epoch, 3 + number)
-        if short:
-            ends = number == last
-            tail = permute(np.where(ends, positions - first, 0), short, self.seed, epoch, 3 + last)
-            inside = np.where(ends, tail, inside)
-        return first + inside
+        last = max(blocks - 1, 0) // self.window
+        number = np.minimum(positions // size, last)
+        inside = positions - number * size
+        for some, width in ((number < last, size), (number == last, self.count - last * size)):
+            inside[some] = permute(inside[some], width, self.seed, epoch, 2 + number[some])
+        return number * size + inside
 
 
 def permute(places: Rows, count: int, *key: int | Rows) -> Rows:
