@@ -13,8 +13,10 @@ from blake3 import blake3
 from derived_images import VARIANTS, encoded, forbidden, photos, picture, reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+import voyager.derived.picture as decoding
 from voyager.derived.cache import DerivedCache
 from voyager.derived.crops import Crop, crop_id, crop_of
 from voyager.derived.embeddings import (
@@ -28,6 +30,7 @@ from voyager.derived.embeddings import (
 from voyager.derived.picture import Picture
 from voyager.derived.registry import METHODS, run
 from voyager.errors import NotFoundError, UsageError
+from voyager.images import ImageInfo
 from voyager.schema.transform import ORIENTATIONS
 from voyager.store.ids import blob_id
 
@@ -90,15 +93,24 @@ def test_the_method_can_go_to_another_process() -> None:
     assert again.name == METHOD.name
 
 
-def test_the_decode_is_shared_with_the_perceptual_hash() -> None:
-    assert METHOD.prepare is METHODS["phash"].prepare
+def test_the_decode_is_shared_with_the_perceptual_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     data = list(photos(5).values())
-    assert run([METHOD, METHODS["phash"]], data)[0] == METHOD([b""] * 5, data)
+    alone = METHOD([b""] * 5, data)
+    asked: list[int] = []
+    decode = decoding.plain_pixels
+
+    def counted(data: bytes, info: ImageInfo, scale: int) -> NDArray[np.uint8] | None:
+        asked.append(scale)
+        return decode(data, info, scale)
+
+    monkeypatch.setattr(decoding, "plain_pixels", counted)
+    assert run([METHOD, METHODS["phash"]], data)[0] == alone
+    assert len(asked) == len(data)
 
 
 def test_the_vector_of_a_photograph_never_changes() -> None:
     """Written down: other numbers here ask for another `descriptor.VERSION`."""
-    assert DEFAULT.model_id == blake3(b"voyager descriptor 1").digest()
+    assert DEFAULT.model_id == blake3(b"voyager descriptor 2").digest()
     found = vector(first_photo())
     assert np.abs(found[GOLDEN_PLACES] - GOLDEN).max() < 2e-3
 

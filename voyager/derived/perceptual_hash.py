@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from voyager.derived.square import SIDE, Square
+from voyager.derived.square import SIDE, Luma
 
 HASH_BYTES: Final = 32
 BYTES: Final = HASH_BYTES + 1
@@ -24,7 +24,6 @@ Hashes: TypeAlias = NDArray[np.uint8]
 
 _FREQUENCIES: Final = np.arange(1, 17)
 """Half waves over a side; 0 is left out, so that light and plain gradients do not count."""
-_WEIGHTS: Final = np.array([299.0, 587.0, 114.0])
 _SCALE: Final = 1 << 10
 _COSINES: Final = np.rint(
     _SCALE * np.cos(np.pi / (2 * SIDE) * np.outer(_FREQUENCIES, 2 * np.arange(SIDE) + 1))
@@ -34,14 +33,14 @@ _GREY_LEVEL: Final = 1000.0 * _SCALE * _SCALE * (SIDE / 2)
 _QUALITY_STEPS: Final = 8
 
 
-def hash_squares(squares: Sequence[Square]) -> list[bytes]:
-    """The value of each square.
+def hash_lumas(lumas: Sequence[Luma]) -> list[bytes]:
+    """The value of each square in grey.
 
     The quality is the median size of a coefficient in eighths of a grey level, 255 at most: what
     noise must reach to turn half of the bits. It is 0 for an image of one colour.
     """
-    light = np.stack(squares).astype(np.float64) @ _WEIGHTS
-    coefficients = (_COSINES @ light @ _COSINES.T).reshape(len(squares), -1)
+    light = np.stack(lumas).astype(np.float64)
+    coefficients = (_COSINES @ light @ _COSINES.T).reshape(len(lumas), -1)
     bits = np.packbits(coefficients > 0, axis=1)
     sizes = np.median(np.abs(coefficients), axis=1) * (_QUALITY_STEPS / _GREY_LEVEL)
     quality = np.minimum(sizes, 255).astype(np.uint8)

@@ -23,7 +23,7 @@ from voyager.derived.decode import quietly
 from voyager.derived.picture import NoPicture, Picture
 from voyager.derived.pixel_hash import BYTES as PIXEL_HASH_BYTES
 from voyager.derived.pixel_hash import hash_pixels, hashes_of
-from voyager.derived.square import square_of
+from voyager.derived.square import luma_of, square_of
 from voyager.errors import NotFoundError
 
 Cost: TypeAlias = Literal["cheap", "decode", "model"]
@@ -101,7 +101,7 @@ def _finished(method: Method, prepared: Sequence[Any]) -> list[bytes | None]:
 _METHODS: Final = (
     Method("probe", 1, "cheap", headers.header_of, headers.encoded_headers, headers.BYTES),
     Method("pixels", 1, "decode", hash_pixels, hashes_of, PIXEL_HASH_BYTES),
-    Method("phash", 2, "decode", square_of, perceptual_hash.hash_squares, perceptual_hash.BYTES),
+    Method("phash", 2, "decode", luma_of, perceptual_hash.hash_lumas, perceptual_hash.BYTES),
     Method("sketch", 1, "decode", square_of, sketch.sketch_squares, sketch.BYTES),
     Method("likeness", 1, "decode", square_of, likeness.likeness_squares, likeness.BYTES),
     Method(

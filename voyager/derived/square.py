@@ -16,6 +16,9 @@ _DETAIL: Final = 128
 
 Square: TypeAlias = NDArray[np.uint8]
 """(64, 64, 3): rows, columns, RGB."""
+Luma: TypeAlias = NDArray[np.float32]
+"""(64, 64): rows, columns; 1000 × (0.299 R + 0.587 G + 0.114 B), whole numbers up to 255,000."""
+LUMA_WEIGHTS: Final = np.array([299, 587, 114], np.float32)
 
 
 def square_of(picture: Picture) -> Square:
@@ -26,3 +29,9 @@ def square_of(picture: Picture) -> Square:
     """
     image = picture.detail(_DETAIL)
     return np.asarray(image.resize((SIDE, SIDE), Resampling.BILINEAR))
+
+
+def luma_of(picture: Picture) -> Luma:
+    """The square in grey; exact, since 24 bits hold every sum."""
+    colours = picture.once(square_of).astype(np.float32)
+    return colours @ LUMA_WEIGHTS

@@ -7,13 +7,15 @@ numbers, so that a value is the same in any batch and on any machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voyager.derived.picture import Picture
-from voyager.derived.square import SIDE, Square, square_of
+from voyager.derived.square import LUMA_WEIGHTS, SIDE, Luma, luma_of, square_of
+
+Integers: TypeAlias = NDArray[np.int64]
 
 FIELDS: Final = np.dtype(
     [
@@ -40,15 +42,23 @@ FIELDS: Final = np.dtype(
 
 BYTES: Final = FIELDS.itemsize
 
-_LUMA: Final = np.array([299, 587, 114], np.int32)
 _PIXELS: Final = SIDE * SIDE
 _ROWS: Final = 32
+_BESIDE: Final = np.array([[-1], [0], [1]])
+"""A row with the one above and the one below, as a column to add rows to."""
+
+Whole: TypeAlias = NDArray[np.float64]
+"""Whole numbers below 2**53, so that their sums are exact in any order."""
 
 
 class Measured(NamedTuple):
-    """What statistics are made of: the square of the image, its sharpness and its aspect."""
+    """What statistics are made of."""
 
-    square: Square
+    sums: Whole
+    """(3): levels of R, G and B added up over the square."""
+    products: Whole
+    """(3, 3): products of two of them added up; with the sums they give the variance of any mix."""
+    entropy: float
     sharpness: float
     aspect: float
 
@@ -56,7 +66,14 @@ class Measured(NamedTuple):
 def measured(picture: Picture) -> Measured:
     """What is measured of one image."""
     width, height = picture.size
-    return Measured(picture.once(square_of), _sharpness(picture.levels), width / height)
+    colours = picture.once(square_of).reshape(_PIXELS, 3).T.astype(np.float64, order="C")
+    return Measured(
+        colours.sum(axis=1),
+        np.einsum("ij,kj->ik", colours, colours),
+        _entropy(picture.once(luma_of)),
+        _sharpness(picture.levels),
+        width / height,
+    )
 
 
 def _sharpness(levels: NDArray[np.uint8]) -> float:
@@ -65,53 +82,54 @@ def _sharpness(levels: NDArray[np.uint8]) -> float:
         return 0.0
     count = min(_ROWS, height - 2)
     rows = 1 + ((2 * np.arange(count) + 1) * (height - 2)) // (2 * count)
-    green = levels[:, :, 1]
-    middle = green[rows].astype(np.int16)
-    around = green[rows - 1, 1:-1].astype(np.int16)
-    around += green[rows + 1, 1:-1]
+    above, middle, below = levels[rows + _BESIDE][..., 1].astype(np.int16)
+    around = above[:, 1:-1] + below[:, 1:-1]
     around += middle[:, :-2]
     around += middle[:, 2:]
-    edges = (4 * middle[:, 1:-1] - around).astype(np.float64)
-    mean, squares = float(edges.mean()), float((edges * edges).mean())  # exact: whole numbers
-    return squares - mean * mean
+    edges = (4 * middle[:, 1:-1] - around).astype(np.float64).ravel()
+    mean, squares = float(edges.mean()), float(np.einsum("i,i", edges, edges))
+    return squares / edges.size - mean * mean
+
+
+def _entropy(luma: Luma) -> float:
+    levels = (luma.ravel().astype(np.int32) + 500) // 1000
+    counts = np.bincount(levels, minlength=256)
+    shares = counts[counts > 0] / _PIXELS
+    return float(abs(-(shares * np.log2(shares)).sum()))
+
+
+_LUMA: Final = LUMA_WEIGHTS.astype(np.int64)
+_RED_GREEN: Final = np.array([2, -2, 0])
+_YELLOW_BLUE: Final = np.array([1, 1, -2])
+"""Both twice as large as they should be."""
 
 
 def statistics_of(found: Sequence[Measured]) -> list[bytes]:
     """The value of each image."""
     rows = np.zeros(len(found), FIELDS)
-    pixels = np.stack([one.square for one in found]).reshape(len(found), _PIXELS, 3)
-    colours = pixels.astype(np.int32)
-    luma = colours @ _LUMA
-    rows["brightness"] = luma.sum(axis=1) / (_PIXELS * 255_000)
-    rows["contrast"] = np.sqrt(_variances(luma)) / 255_000
+    sums = np.array([one.sums for one in found]).astype(np.int64)
+    products = np.array([one.products for one in found]).astype(np.int64)
+    rows["brightness"] = sums @ _LUMA / (_PIXELS * 255_000)
+    rows["contrast"] = np.sqrt(_variances(sums, products, _LUMA)) / 255_000
     rows["sharpness"] = [one.sharpness for one in found]
-    rows["colourfulness"] = _colourfulness(colours)
-    rows["entropy"] = [_entropy(one) for one in (luma + 500) // 1000]
+    rows["colourfulness"] = _colourfulness(sums, products)
+    rows["entropy"] = [one.entropy for one in found]
     rows["aspect"] = [one.aspect for one in found]
     return [row.tobytes() for row in rows]
 
 
-def _colourfulness(colours: NDArray[np.int32]) -> NDArray[np.float64]:
-    red, green, blue = (colours[..., channel] for channel in range(3))
-    rg, yb = 2 * (red - green), red + green - 2 * blue  # both twice as large as they should be
-    spread = np.sqrt(_variances(rg) + _variances(yb))
-    means = np.hypot(rg.sum(axis=1) / _PIXELS, yb.sum(axis=1) / _PIXELS)
-    found: NDArray[np.float64] = (spread + 0.3 * means) / 2
+def _colourfulness(sums: Integers, products: Integers) -> Whole:
+    variances = [_variances(sums, products, mix) for mix in (_RED_GREEN, _YELLOW_BLUE)]
+    means = np.hypot(sums @ _RED_GREEN / _PIXELS, sums @ _YELLOW_BLUE / _PIXELS)
+    found: Whole = (np.sqrt(variances[0] + variances[1]) + 0.3 * means) / 2
     return found
 
 
-def _variances(levels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The variance of each row."""
-    wide = levels.astype(np.int64)
-    total, squares = wide.sum(axis=1), (wide * wide).sum(axis=1)
-    found: NDArray[np.float64] = (squares * _PIXELS - total * total) / (_PIXELS * _PIXELS)
+def _variances(sums: Integers, products: Integers, mix: Integers) -> Whole:
+    """The variance of a mix of the three colours over each image."""
+    total, squares = sums @ mix, products @ mix @ mix
+    found: Whole = (squares * _PIXELS - total * total) / (_PIXELS * _PIXELS)
     return found
-
-
-def _entropy(levels: NDArray[np.int32]) -> float:
-    counts = np.bincount(levels, minlength=256)
-    shares = counts[counts > 0] / _PIXELS
-    return float(abs(-(shares * np.log2(shares)).sum()))
 
 
 def table(matrix: NDArray[np.uint8]) -> NDArray[np.void]:
