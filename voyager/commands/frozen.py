@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
 from voyager.commands.floors import Floor, judge, never_said
+from voyager.commands.repeats import result_as_json, tell_repeat
 from voyager.commands.run_text import finished_text
 from voyager.errors import InvalidDataError, UsageError
 
 if TYPE_CHECKING:
+    from voyager.commands.train_plan import Asked
     from voyager.repo.dataset import Dataset
     from voyager.repo.repository import Repository
     from voyager.train.frozen import FrozenConfig, FrozenOutcome
@@ -67,16 +69,7 @@ def frozen_config(
         raise UsageError(error.message, hint=error.hint or _USAGE) from None
 
 
-def train_heads(
-    ctx: Context,
-    repo: Repository,
-    plan: HeadsPlan,
-    *,
-    name: str,
-    message: str,
-    keep: bool,
-    floors: Sequence[Floor],
-) -> int:
+def train_heads(ctx: Context, repo: Repository, plan: HeadsPlan, asked: Asked) -> int:
     """Train, record and tell; the exit code."""
     from voyager.train.frozen import train_frozen
 
@@ -85,34 +78,25 @@ def train_heads(
         plan.version,
         plan.config,
         revision=plan.revision,
-        name=name,
-        message=message,
-        keep=keep,
+        name=asked.name,
+        message=asked.message,
+        device=None if asked.device == "auto" else asked.device,
+        keep=asked.keep,
         progress=ctx.progress("embedding"),
     )
-    return _tell(ctx, done, plan.repeats, floors)
+    return _tell(ctx, done, plan.repeats, asked.floors)
 
 
 def _tell(
     ctx: Context, done: FrozenOutcome, repeats: Record | None, floors: Sequence[Floor]
 ) -> int:
     record = done.record
-    same = None if repeats is None else record.weights == repeats.weights
     if ctx.json:
-        said = {
-            "run": None if done.run is None else done.run.id,
-            "commit": record.commit,
-            "weights": record.weights,
-            "metrics": dict(record.metrics),
-            "state": record.state,
-        }
-        ctx.emit(said if same is None else {**said, "repeats": same})
+        ctx.emit(result_as_json(None if done.run is None else done.run.id, record, repeats))
     for key in record.failed:
         ctx.warn(f"skipped {key}: its image cannot be read")
     if repeats is not None:
-        word = "the same" if same else "not the same"
-        ctx.say(f"the weights are {word} as those of run {repeats.run}: {record.weights[:16]}")
-        return 0 if same else 1
+        return tell_repeat(ctx, record, repeats)
     where = short_id(bytes.fromhex(record.commit))
     called = f"run {record.run} on {where}" if done.run is not None else f"heads on {where}"
     ctx.say(f"{called}: {finished_text(record)}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from voyager.commands.context import Context
     from voyager.repo.repository import Repository
     from voyager.train.listing import ListedRun
+    from voyager.train.record import Record
 
 _Pair = tuple[Any, Any]
 
@@ -48,7 +49,7 @@ def compare(repo: Repository, one: ListedRun, other: ListedRun) -> RunDifference
         one,
         other,
         _differing(one.record.config, other.record.config),
-        _differing(_surroundings(one), _surroundings(other)),
+        surroundings_differing(one.record, other.record),
         _side_by_side(_measures(one), _measures(other)),
         weights[0] == weights[1] if all(weights) else None,
         stat,
@@ -64,9 +65,12 @@ def _side_by_side(left: Mapping[Any, Any], right: Mapping[Any, Any]) -> dict[Any
     return {name: (left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])}
 
 
-def _surroundings(listed: ListedRun) -> dict[str, Any]:
-    """What else the bits depend on."""
-    record = listed.record
+def surroundings_differing(one: Record, other: Record) -> dict[str, _Pair]:
+    """What else the bits depend on, where it differs between two runs."""
+    return _differing(_surroundings(one), _surroundings(other))
+
+
+def _surroundings(record: Record) -> dict[str, Any]:
     return {**record.versions, **record.hardware, "threads": record.threads}
 
 
@@ -112,7 +116,7 @@ def difference_lines(ctx: Context, repo: Repository, found: RunDifference) -> It
             yield ctx.style(title, "bold")
             width = max(map(len, pairs))
             for name, (left, right) in pairs.items():
-                yield f"  {name:<{width}}  {_setting(left)} → {_setting(right)}"
+                yield f"  {name:<{width}}  {setting(left)} → {setting(right)}"
     if found.measures:
         yield ""
         yield from _measure_lines(ctx, found)
@@ -131,7 +135,8 @@ def _data_lines(repo: Repository, found: RunDifference) -> Iterator[str]:
     yield from (f" {line}".rstrip() for line in stat_lines(found.stat))
 
 
-def _setting(value: object) -> str:
+def setting(value: object) -> str:
+    """A setting, also one that is not there, as it is told."""
     return "none" if value is None else setting_text(value)
 
 

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.floors import FloorOption, judge, parse_floors
-from voyager.commands.frozen import HeadsPlan, frozen_config, train_heads
+from voyager.commands.floors import FloorOption, parse_floors
+from voyager.commands.frozen import HeadsPlan, train_heads
 from voyager.commands.run_options import needs_torch, parse_setting, validation_split
-from voyager.commands.run_text import epoch_text, finished_text, step_text
-from voyager.errors import (
-    EXIT_INTERRUPTED,
-    EXIT_SKIPPED,
-    InvalidDataError,
-    NotFoundError,
-    StateError,
-    UsageError,
-)
+from voyager.commands.train_network import train_network
+from voyager.commands.train_plan import Asked, Plan, plan_of, refuse_contrary
 
 if TYPE_CHECKING:
-    from voyager.repo.dataset import Dataset
     from voyager.repo.repository import Repository
-    from voyager.train.config import TrainConfig
-    from voyager.train.record import Record
-    from voyager.train.session import Outcome
-
-_USAGE = "vgr train --help"
-
-_LINE_EVERY = 10.0
-"""Seconds between two lines about steps, where no bar can be shown."""
 
 
 def run(
@@ -169,7 +148,7 @@ def run(
     and 125 where nothing measures it, so that vgr bisect run finds the commit that hurt a class.
 
     JSON: {"run", "commit", "weights", "metrics", "state"}; with --repeat also "repeats": whether
-    the weights are the same.
+    the weights are the same, or of --repro order the order.
 
     Example:
       $ vgr train --task category --model resnet-18 --epochs 20
@@ -206,172 +185,54 @@ def run(
     }
     if lr is not None:
         given["lr"] = lr
-    if sum(bool(one) for one in (resume, repeat, tasks)) > 1:
-        raise UsageError("--task, --resume and --repeat exclude each other", hint=_USAGE)
-    if head is not None and frozen is None:
-        raise UsageError("--head is the head of a frozen model", hint="vgr train --frozen default")
-    if frozen is not None and (resume or repeat):
-        raise UsageError("--frozen, --resume and --repeat exclude each other", hint=_USAGE)
-    floors = parse_floors(fail_below)
-    if resume or repeat:
-        _refuse_other("--resume" if resume else "--repeat", given, revision, settings or [])
-    repo = ctx.open_repository()
+    asked = Asked(
+        revision=revision,
+        given=given,
+        tasks=tasks or [],
+        settings=dict(parse_setting(text) for text in settings or []),
+        validate=None if validate is None else validation_split(validate),
+        frozen=frozen,
+        head=head,
+        resume=resume,
+        repeat=repeat,
+        device=device,
+        loggers=loggers or [],
+        name=name,
+        message=message,
+        floors=parse_floors(fail_below),
+        fast=fast_dev_run,
+    )
     allowed = {"leak": allow_leak, "unchecked": allow_unchecked, "dirty": allow_dirty}
-    heads = _heads_plan(repo, revision, frozen, head, given, tasks or [], settings or [], repeat)
-    if heads is not None:
-        _check(ctx, repo, heads, **allowed)
-        keep = not (fast_dev_run or repeat)
-        return train_heads(ctx, repo, heads, name=name, message=message, keep=keep, floors=floors)
+    return _train(ctx, asked, allowed)
+
+
+def _train(ctx: Context, asked: Asked, allowed: Mapping[str, bool]) -> int:
+    refuse_contrary(asked)
+    repo = ctx.open_repository()
+    plan = plan_of(repo, asked)
+    if isinstance(plan, HeadsPlan):
+        _check(ctx, repo, plan, **allowed)
+        return train_heads(ctx, repo, plan, asked)
     needs_torch()
     from voyager.train.loggers import refuse_missing
 
-    refuse_missing(loggers or [])
-    plan = _plan(repo, revision, given, tasks or [], settings or [], resume, repeat)
-    if fast_dev_run:
-        plan = plan.shortened()
+    refuse_missing(list(asked.loggers))
+    plan = plan.shortened() if asked.fast else plan
     _check(ctx, repo, plan, **allowed)
-    keep = not (fast_dev_run or repeat)
-    done = _train(ctx, repo, plan, device, name, message, loggers or [], keep=keep)
-    code = _tell(ctx, plan, done, kept=keep)
-    return code or judge(ctx, floors, next(iter(done.record.metrics.values()), {}), {})
-
-
-def _refuse_other(what: str, given: dict[str, Any], revision: str, settings: list[str]) -> None:
-    """UsageError for settings beside a run, which has its own."""
-    from voyager.train.config import TrainConfig
-
-    usual = TrainConfig(tasks=("any",)).as_dict()
-    other = [name for name, value in given.items() if value != usual[name]]
-    other += [text.partition("=")[0] for text in settings]
-    if revision != "HEAD":
-        other.append("REV")
-    if other:
-        raise UsageError(
-            f"{what} takes the settings of the run, and no others: {', '.join(other)}",
-            hint=f"vgr train {what} RUN",
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What is trained: a configuration at a commit, new, gone on with, or once more."""
-
-    version: Dataset
-    config: TrainConfig
-    revision: str
-    resume: str | None = None
-    repeats: Record | None = None
-
-    def shortened(self) -> _Plan:
-        """The same for two steps."""
-        return replace(self, config=replace(self.config, steps=2, checkpoint_steps=None))
-
-
-def _plan(
-    repo: Repository,
-    revision: str,
-    given: dict[str, Any],
-    tasks: list[str],
-    settings: list[str],
-    resume: str | None,
-    repeat: str | None,
-) -> _Plan:
-    from voyager.train.config import TrainConfig
-
-    if resume is not None:
-        record = _stopped(repo, resume)
-    elif repeat is not None:
-        from voyager.train.record import find_run
-
-        record = find_run(repo, repeat).record
-    else:
-        version = repo.at(revision)
-        given["tasks"] = tasks or _only_task(version)
-        given |= dict(parse_setting(text) for text in settings)
-        try:
-            config = TrainConfig.from_dict(given)
-        except InvalidDataError as error:
-            raise UsageError(error.message, hint=error.hint or _USAGE) from None
-        return _Plan(version=version, config=config, revision=revision)
-    config = TrainConfig.from_dict(record.config)
-    return _Plan(
-        version=repo.at(record.commit),
-        config=replace(config, threads=record.threads or config.threads),
-        revision=record.revision,
-        resume=record.run if resume else None,
-        repeats=record if repeat else None,
-    )
-
-
-def _heads_plan(
-    repo: Repository,
-    revision: str,
-    model: str | None,
-    head: str | None,
-    given: dict[str, Any],
-    tasks: list[str],
-    settings: list[str],
-    repeat: str | None,
-) -> HeadsPlan | None:
-    """The plan where heads on a frozen model are trained, or trained once more; None else."""
-    if model is not None:
-        version = repo.at(revision)
-        chosen = tasks or _only_task(version)
-        said = dict(parse_setting(text) for text in settings)
-        config = frozen_config(model, head or "linear", chosen, given, said)
-        return HeadsPlan(version=version, config=config, revision=revision)
-    if repeat is None:
-        return None
-    from voyager.train.frozen import FrozenConfig
-    from voyager.train.record import find_run
-
-    record = find_run(repo, repeat).record
-    if record.kind != "frozen":
-        return None
-    config = FrozenConfig.from_dict(record.config)
-    version = repo.at(record.commit)
-    return HeadsPlan(version=version, config=config, revision=record.revision, repeats=record)
-
-
-def _stopped(repo: Repository, run: str) -> Record:
-    """The record of a run that can be gone on with; StateError for one that goes on or ended."""
-    from voyager.train.record import find_run
-    from voyager.train.run_folder import open_run_folder
-
-    try:
-        folder = open_run_folder(repo, run)
-    except NotFoundError:
-        ended = find_run(repo, run)
-        raise StateError(
-            f"run {ended.id} has come to its end", hint=f"vgr train --from {ended.id}"
-        ) from None
-    if folder.goes_on:
-        raise StateError(
-            f"run {folder.id} goes on in another process", hint="stop that with Ctrl-C first"
-        )
-    return folder.record
-
-
-def _only_task(version: Dataset) -> list[str]:
-    """The task of a version that has one; UsageError else."""
-    known = [name for name, task in version.vocabulary.tasks.items() if task.kind != "text"]
-    if len(known) != 1:
-        listed = ", ".join(sorted(known)) or "none yet"
-        raise UsageError(f"which task? There are {listed}", hint="vgr train --task TASK")
-    return known
+    return train_network(ctx, repo, plan, asked)
 
 
 def _check(
     ctx: Context,
     repo: Repository,
-    plan: _Plan | HeadsPlan,
+    plan: Plan,
     *,
     leak: bool,
     unchecked: bool,
     dirty: bool,
 ) -> None:
     from voyager.train.checks import refuse_unfit
-    from voyager.train.ranks import speaks
+    from voyager.train.torchrun import speaks
 
     warnings = refuse_unfit(
         repo,
@@ -383,108 +244,3 @@ def _check(
     )
     for warning in warnings if speaks() else ():
         ctx.warn(warning)
-
-
-def _train(
-    ctx: Context,
-    repo: Repository,
-    plan: _Plan,
-    device: str,
-    name: str,
-    message: str,
-    loggers: list[str],
-    *,
-    keep: bool,
-) -> Outcome:
-    from voyager.train.session import Listener, train_run
-
-    with _told_to_stop() as interrupted:
-        listener = Listener(
-            step=_Steps(ctx),
-            epoch=lambda epoch, said: ctx.say(epoch_text(epoch, said)),
-            interrupted=interrupted,
-            progress=ctx.progress("reading labels"),
-        )
-        return train_run(
-            repo,
-            plan.version,
-            plan.config,
-            revision=plan.revision,
-            name=name,
-            message=message,
-            device=device,
-            resume=plan.resume,
-            keep=keep,
-            loggers=loggers,
-            listener=listener,
-        )
-
-
-class _Steps:
-    """Shows how a training goes: a bar on a terminal, and a line now and then elsewhere."""
-
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
-        self._bar = ctx.progress("training")
-        self._due = time.monotonic() + _LINE_EVERY
-
-    def __call__(self, done: int, of: int, said: dict[str, float]) -> None:
-        self._bar(done, of)
-        now = time.monotonic()
-        if self._ctx.verbose or now >= self._due:
-            self._due = now + _LINE_EVERY
-            self._ctx.say(step_text(done, of, said))
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first stops after the step, the second at once."""
-    pressed: list[bool] = []
-
-    def note(number: int, frame: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _tell(ctx: Context, plan: _Plan, done: Outcome, *, kept: bool) -> int:
-    from voyager.train.ranks import speaks
-
-    record = done.record
-    if not speaks():
-        return EXIT_INTERRUPTED if record.state == "stopped" else 0
-    repeats = None if plan.repeats is None else record.weights == plan.repeats.weights
-    if ctx.json:
-        said = {
-            "run": done.id if kept else None,
-            "commit": record.commit,
-            "weights": record.weights,
-            "metrics": dict(record.metrics),
-            "state": record.state,
-        }
-        ctx.emit(said if repeats is None else {**said, "repeats": repeats})
-    for key in record.failed:
-        ctx.warn(f"skipped {key}: its image cannot be read")
-    for place, why in done.untold.items():
-        ctx.warn(f"{place} was not told to the end: {why}")
-    if record.state == "stopped":
-        ctx.say(f"stopped after step {record.steps}; nothing is lost")
-        ctx.say(f"hint: vgr train --resume {done.id}")
-        return EXIT_INTERRUPTED
-    if plan.repeats is not None:
-        word = "the same" if repeats else "not the same"
-        ctx.say(f"the weights are {word} as those of run {plan.repeats.run}: {record.weights[:16]}")
-        return 0 if repeats else 1
-    if kept:
-        ctx.say(
-            f"run {done.id} on {short_id(bytes.fromhex(record.commit))}: {finished_text(record)}"
-        )
-    else:
-        ctx.say("two steps of everything went well")
-    return EXIT_SKIPPED if record.failed else 0

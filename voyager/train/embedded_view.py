@@ -14,7 +14,7 @@ from voyager.derived.crops import crop_of
 from voyager.derived.embedded import Embeddings, Thing
 from voyager.derived.embeddings import DEFAULT, Embedder, open_embedder
 from voyager.derived.registry import Source
-from voyager.errors import NotFoundError
+from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -41,10 +41,18 @@ class EmbeddedView(NamedTuple):
     """Rows whose pictures could not be read, by name."""
 
 
-def open_model(repo: Repository, name: str) -> Embedder:
-    """`default`, a transformers model in a folder, a checkpoint in a file, or a network's run."""
+def open_model(repo: Repository, name: str, device: str | None = None) -> Embedder:
+    """`default`, a transformers model in a folder, a checkpoint in a file, or a network's run.
+
+    On a device, the fastest there is where it is None; UsageError for one that is not, or that
+    `default` cannot use.
+    """
+    if name == DEFAULT and device not in (None, "cpu"):
+        raise UsageError(
+            f"the built-in descriptor runs on cpu, not on {device}", hint="vgr train --device auto"
+        )
     if name == DEFAULT or Path(name).exists():
-        return open_embedder(name)
+        return open_embedder(name, device=device)
     try:
         run = find_run(repo, name)
     except NotFoundError as error:
@@ -52,7 +60,7 @@ def open_model(repo: Repository, name: str) -> Embedder:
             f"no model '{name}': neither '{DEFAULT}', nor a folder, a checkpoint or a run",
             hint="vgr runs",
         ) from error
-    return open_embedder(str(weights_file(repo, run)))
+    return open_embedder(str(weights_file(repo, run)), device=device)
 
 
 def embed_view(

@@ -133,18 +133,20 @@ def train_frozen(
     revision: str = "",
     name: str = "",
     message: str = "",
+    device: str | None = None,
     keep: bool = True,
     progress: Progress = no_progress,
 ) -> FrozenOutcome:
     """Train heads on a commit and keep the run.
 
-    Vectors that are not kept yet are computed first, which `progress` hears of. Nothing is checked
-    about the commit here: `checks.refuse_unfit` does that.
+    Vectors that are not kept yet are computed first, on the fastest device there is or on `device`,
+    which `progress` hears of. Nothing is checked about the commit here: `checks.refuse_unfit` does
+    that.
     """
     assert version.commit is not None
     began = time.monotonic()
     when, zone = repo.config.now()
-    config, embedder = _with_model(repo, config)
+    config, embedder = _with_model(repo, config, device)
     view = open_view(repo, version, config.question)
     refuse_single_classes(view)
     validation = open_validation(repo, version, view, config.validate, where=config.where)
@@ -195,9 +197,11 @@ def _unknown(
     return unknown_classes(repo, version, question, validation)
 
 
-def _with_model(repo: Repository, config: FrozenConfig) -> tuple[FrozenConfig, Embedder]:
+def _with_model(
+    repo: Repository, config: FrozenConfig, device: str | None = None
+) -> tuple[FrozenConfig, Embedder]:
     """The model, and the configuration that pins it; InvalidDataError where it pins another."""
-    embedder = open_model(repo, config.model)
+    embedder = open_model(repo, config.model, device)
     found = embedder.model_id.hex()
     if config.model_id and config.model_id != found:
         raise InvalidDataError(

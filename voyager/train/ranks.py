@@ -6,13 +6,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import torch
 from torch import distributed, nn
 
 from voyager.config import foreign_variable
 from voyager.errors import UsageError
+
+_PATIENCE: Final = timedelta(days=1)
+"""How long processes wait for each other, as they do for the first while it validates. torchrun
+ends the others where one of them fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +68,17 @@ class Ranks:
             value /= self.world
         return value
 
+    def total(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Whole numbers of the CPU, added up over all processes."""
+        if self.world == 1:
+            return numbers
+        shared = numbers.cuda() if distributed.get_backend() == "nccl" else numbers.clone()
+        distributed.all_reduce(shared)
+        return shared.cpu()
+
     def any(self, here: bool) -> bool:
         """Whether it is so in any process."""
-        if self.world == 1:
-            return here
-        said = torch.tensor([int(here)])
-        if distributed.get_backend() == "nccl":
-            said = said.cuda()
-        distributed.all_reduce(said)
-        return bool(said.item())
-
-
-def speaks() -> bool:
-    """Whether this process is the one that speaks, before the processes have joined."""
-    return foreign_variable("RANK") in ("", "0")
+        return bool(self.total(torch.tensor([int(here)])).item())
 
 
 @contextmanager
@@ -86,7 +88,8 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     if not world or int(world) == 1:
         yield Ranks()
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
         local = int(foreign_variable("LOCAL_RANK") or 0)
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Final
 
 from voyager.errors import UsageError
@@ -47,10 +48,20 @@ def open_validation(
     return found
 
 
+def refuse_absent(version: Dataset, split: str) -> None:
+    """Raise UsageError for a split, asked for by name, that a version has no samples in."""
+    if split not in (known := splits(version)):
+        listed = f"; there are {', '.join(sorted(known))}" if known else ", nor any other split"
+        near = get_close_matches(split, known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else "vgr train --validate SPLIT"
+        raise UsageError(f"no samples in split '{split}'{listed}", hint=hint)
+
+
 def splits(version: Dataset) -> set[str]:
     """The splits that a version has samples in."""
     decode = partial_decoder({"split"})
-    return {decode(row).split for _, row in version.rows(SAMPLES)} - {None}
+    found = {decode(row).split for _, row in version.rows(SAMPLES)}
+    return {split for split in found if split is not None}
 
 
 def refuse_single_classes(view: View) -> None:

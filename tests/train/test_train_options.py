@@ -1,0 +1,179 @@
+"""Options of `vgr train` that exclude each other, name nothing, or tell how a repeat came out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_repos import make_photos_repo
+
+from voyager.cli import main
+from voyager.commands.context import Context
+from voyager.commands.repeats import tell_repeat
+from voyager.repo.repository import Repository
+from voyager.train.record import Record
+
+SMALL = "--task category --model cnn-small --size 16 --batch 8 --threads 1"
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    with make_photos_repo(tmp_path_factory.mktemp("photos")) as opened:
+        yield opened
+
+
+def train(repo: Repository, words: str) -> int:
+    return main(["-C", str(repo.folder.parent), "train", *words.split()])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            f"{SMALL} --validate vall",
+            "error: no samples in split 'vall'; there are test, train, val\n"
+            "hint: did you mean 'val'?\n",
+        ),
+        (
+            "--frozen default --validate check",
+            "error: no samples in split 'check'; there are test, train, val\n"
+            "hint: vgr train --validate SPLIT\n",
+        ),
+        (
+            f"{SMALL} --validate none --patience 3",
+            "error: --patience waits for a better validation\nhint: vgr train --validate SPLIT\n",
+        ),
+        (
+            "--frozen default --log tensorboard",
+            "error: heads on a frozen model have no steps to log\nhint: vgr train --help\n",
+        ),
+        (
+            "--frozen default --device cuda",
+            "error: the built-in descriptor runs on cpu, not on cuda\n"
+            "hint: vgr train --device auto\n",
+        ),
+        (
+            "--frozen default --set kk=3",
+            "error: no setting 'kk' of a training on a frozen model\nhint: did you mean 'k'?\n",
+        ),
+        (
+            "--frozen default --set strengths=0.3",
+            "error: strengths is a list of numbers, not 0.3\nhint: vgr train --help\n",
+        ),
+        ("--frozen default --scope pixel", "error: the scope is image or region\n"),
+        (f"{SMALL} --patience 0", None),
+    ],
+)
+def test_what_is_refused(
+    repo: Repository, words: str, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(repo, words) == 2
+    assert said is None or capsys.readouterr().err == said
+
+
+def test_the_usual_split_is_missed_where_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_photos_repo(tmp_path) as repo:
+        with repo.edit(message="No val") as edit:
+            for key in repo.at("HEAD"):
+                if repo.at("HEAD")[key].split == "val":
+                    edit[key] = repo.at("HEAD")[key].replace(split="train")
+        capsys.readouterr()
+        usual = "--frozen default --set strengths=[1] --json"
+        assert train(repo, usual) == 0
+        assert json.loads(capsys.readouterr().out)["metrics"] == {}
+        assert train(repo, f"{usual} --validate val") == 2
+        assert "no samples in split 'val'; there are test, train" in capsys.readouterr().out
+        assert train(repo, f"{SMALL} --patience 2") == 2
+        assert "split 'val' has nothing to validate with" in capsys.readouterr().err
+
+
+def test_a_run_that_is_gone_on_with_is_not_tried_out(
+    repo: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be taken for one of two steps, of which nothing is kept."""
+    for options in ("--fast-dev-run", "--name other", "-m why"):
+        assert train(repo, f"--resume any {options}") == 2
+        assert "--resume takes the settings of the run, and no others" in capsys.readouterr().err
+
+
+def test_heads_need_no_torch(repo: Repository) -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from voyager.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["-C", str(repo.folder.parent), "train", "--frozen", "default", "--fast-dev-run"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, "--set", "strengths=[1]"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+RECORD = Record(
+    run="5566",
+    commit="00" * 32,
+    state="finished",
+    config={"repro": "bits"},
+    weights="aa" * 32,
+    order="bb" * 32,
+    versions={"torch": "2.1", "numpy": "1.26"},
+    hardware={"cpu": "AVX2", "device": "cpu"},
+    threads=2,
+)
+
+
+@pytest.mark.parametrize(
+    ("promise", "changes", "code", "said"),
+    [
+        ("bits", {}, 0, ["the weights are the same as those of run 5566: aaaaaaaaaaaaaaaa"]),
+        (
+            "bits",
+            {"weights": "cc" * 32, "versions": {"torch": "2.2", "numpy": "1.26"}, "threads": 4},
+            1,
+            [
+                "the weights are not the same as those of run 5566: cccccccccccccccc",
+                "  torch was 2.1, and is 2.2",
+                "  threads was 2, and is 4",
+            ],
+        ),
+        (
+            "order",
+            {"weights": "cc" * 32, "hardware": {"cpu": "AVX512", "device": "cpu"}},
+            0,
+            [
+                "the order is the same as in run 5566: bbbbbbbbbbbbbbbb",
+                "the weights, of which nothing was promised, are not the same: cccccccccccccccc",
+                "  cpu was AVX2, and is AVX512",
+            ],
+        ),
+        (
+            "order",
+            {"order": "dd" * 32},
+            1,
+            [
+                "the order is not the same as in run 5566: dddddddddddddddd",
+                "the weights, of which nothing was promised, are the same: aaaaaaaaaaaaaaaa",
+            ],
+        ),
+    ],
+)
+def test_a_repeat_says_what_differs(
+    promise: str,
+    changes: dict[str, Any],
+    code: int,
+    said: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = replace(RECORD, config={"repro": promise})
+    assert tell_repeat(Context(), replace(before, **changes), before) == code
+    assert capsys.readouterr().out.splitlines() == said
