@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from blake3 import blake3
 from training_repos import TRAINED, VALIDATED, Noted, config, make_photos_repo, trained
 
 from voyager.errors import InvalidDataError, StateError, UsageError
 from voyager.models.checkpoint import load_network, weights_hash
+from voyager.models.network import Network
 from voyager.repo.repository import Repository
+from voyager.train import loader, trainer
 from voyager.train.config import TrainConfig
+from voyager.train.order import Order
 from voyager.train.start import gather
 
 GOLDEN = [
@@ -57,6 +63,7 @@ def test_the_same_bits_again_and_after_a_stop(repo: Repository, tmp_path: Path, 
     assert not resumed.stopped
     assert resumed.weights == once.weights
     assert resumed.losses == once.losses
+    assert resumed.order == once.order == again.order
     assert resumed.epochs == once.epochs
 
 
@@ -64,6 +71,18 @@ def test_seeds_differ(repo: Repository, tmp_path: Path) -> None:
     first, other = (trained(repo, tmp_path, config(seed=seed)) for seed in (1, 2))
     assert first.weights != other.weights
     assert first.order != other.order
+
+
+def test_the_order_is_that_of_the_rows_that_were_shown(repo: Repository, tmp_path: Path) -> None:
+    how = config(batch=16, ranks=2, accumulate=2, seed=5)
+    view = gather(repo, repo.at("HEAD"), how).view
+    named = b""
+    for first in (0, 16, 32):
+        rows = Order(len(view), how.seed).at(0, np.arange(first, first + 16))
+        named = blake3(named + view.uids[rows].tobytes()).digest()
+    for steps in (3, 5):
+        assert trained(repo, tmp_path, replace(how, steps=steps)).order == named
+    assert trained(repo, tmp_path, replace(how, steps=2)).order != named
 
 
 def test_parts_of_a_batch_come_to_the_gradient_of_the_whole(
@@ -124,16 +143,56 @@ def test_a_loss_that_is_no_number_names_the_batch(repo: Repository, tmp_path: Pa
     assert caught.value.hint == "vgr train --lr 1e+29"
 
 
+FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+NO_RING = MemoryError("Unable to allocate 9.19 GiB for an array with shape (65536, 224, 224, 3)")
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error", "said"),
+    [
+        (torch.autograd, "backward", FULL, "a step of 8 pictures of 32 pixels"),
+        (loader, "_plain_memory", NO_RING, "a step of 8 pictures of 32 pixels"),
+        (trainer, "predict", FULL, "validating at once 8 pictures of 32 pixels"),
+    ],
+)
 def test_what_does_not_fit_says_which_knob(
+    repo: Repository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: object,
+    name: str,
+    error: Exception,
+    said: str,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, name, full)
+    with pytest.raises(StateError, match=f"{said} does not fit into memory") as caught:
+        trained(repo, tmp_path, config())
+    assert caught.value.hint == "vgr train --accumulate 2 or --checkpointing"
+
+
+def test_a_network_that_does_not_fit(
     repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        raise FULL
 
-    monkeypatch.setattr(torch.autograd, "backward", full)
-    with pytest.raises(StateError, match="a step of 8 pictures of 32 pixels") as caught:
+    monkeypatch.setattr(Network, "to", full)
+    with pytest.raises(StateError, match="a cnn-small does not fit into memory"):
         trained(repo, tmp_path, config())
-    assert caught.value.hint == "vgr train --accumulate 2 or --checkpointing"
+
+
+def test_other_errors_of_torch_stay_as_they_are(
+    repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(torch.autograd, "backward", broken)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        trained(repo, tmp_path, config())
 
 
 def test_a_checkpoint_that_is_none(repo: Repository, tmp_path: Path) -> None:

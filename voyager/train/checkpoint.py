@@ -13,7 +13,7 @@ import torch
 from voyager.errors import InvalidDataError
 from voyager.store import files
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(slots=True)
@@ -23,6 +23,8 @@ class Progress:
     done: int = 0
     losses: list[float] = field(default_factory=list)
     """The loss of every step, float32."""
+    order: str = ""
+    """The hash of the rows that the first epoch has shown so far, in hex."""
     best: float | None = None
     """The best validation so far, and the epoch that reached it."""
     best_epoch: int = 0

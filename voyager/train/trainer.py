@@ -30,6 +30,7 @@ from voyager.train.augment import parse_augmentation
 from voyager.train.checkpoint import Progress, read_checkpoint, write_checkpoint
 from voyager.train.config import TrainConfig
 from voyager.train.loader import Batch, Loader
+from voyager.train.memory import fitting, smaller_steps
 from voyager.train.metrics import Measures, measure, score
 from voyager.train.optimise import Average, learning_rate, make_optimiser
 from voyager.train.predict import predict
@@ -79,7 +80,7 @@ class Trained:
     losses: bytes
     """The hash of the loss of every step."""
     order: bytes
-    """The hash of the rows that the first epoch shows, in order."""
+    """The hash of the rows that the steps of the first epoch have shown, in order."""
     epochs: list[dict[str, Any]]
     stopped: bool
     """Whether it was interrupted, and can be gone on with."""
@@ -108,24 +109,26 @@ class Training:
     ) -> None:
         self.material = material
         self.config = config
-        self.network = network.to(device)
+        self.network = network
         self.card = card
         self.recorder = recorder
         self.device = device
         self.ranks = ranks
         self.progress = Progress()
         self._checkpoint = checkpoint
-        if config.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.trunk.checkpointing = config.checkpointing
-        self._optimiser = make_optimiser(network, config)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-        self._average = Average(network, config.ema) if config.ema else None
         self._best: dict[str, Tensor] | None = None
         self._cost = Cost(config, material.view)
         self._shards = ranks.shards(config.shards)
-        called: Any = torch.compile(network) if config.compile else network
-        self._called = ranks.wrap(called, device)
+        with fitting(f"a {config.model}", hint="vgr train --model NAME, a smaller one"):
+            network.to(device)
+            if config.channels_last:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._average = Average(network, config.ema) if config.ema else None
+            called: Any = torch.compile(network) if config.compile else network
+            self._called = ranks.wrap(called, device)
+        self._optimiser = make_optimiser(network, config)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.loader = self._loader()
         self.steps = config.steps or config.epochs * self.loader.steps
 
@@ -175,7 +178,7 @@ class Training:
         self.ranks.share_buffers(self.network)
         total = torch.zeros((), device=self.device)
         used: list[Batch] = []
-        with _fitting(config):
+        with self._fitting("a step of", config.batch):
             for shard, batch in zip(self._shards, islice(batches, len(self._shards)), strict=True):
                 with self._means_of_first(shard), self._apart(shard), self._autocast():
                     turn = progress.done * config.shards + shard
@@ -193,8 +196,25 @@ class Training:
             self._optimiser.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(self.network, progress.done)
+        self._note_order(used)
         self._note(float(self.ranks.mean(total)), used)
         return rate
+
+    def _note_order(self, batches: list[Batch]) -> None:
+        """Note which rows a step of the first epoch has shown, those of all processes."""
+        step, loader, view = self.progress.done, self.loader, self.material.view
+        if step >= loader.steps:
+            return
+        first = step * loader.batch
+        rows = torch.zeros(min(loader.batch, loader.count - first), dtype=torch.int64)
+        for shard, batch in zip(self._shards, batches, strict=True):
+            rows[loader.positions(step, shard) - first] = torch.from_numpy(batch.rows)
+        shown = self.ranks.total(rows).numpy()
+        hasher = blake3(bytes.fromhex(self.progress.order))
+        hasher.update(view.uids[shown].tobytes())
+        if view.regions is not None:
+            hasher.update(view.regions[shown].tobytes())
+        self.progress.order = hasher.hexdigest()
 
     def _note(self, loss: float, batches: list[Batch]) -> None:
         self.progress.done += 1
@@ -208,6 +228,10 @@ class Training:
                 hint=f"vgr train --lr {self.config.lr / 10:g}",
             )
         self.progress.losses.append(struct.unpack("<f", struct.pack("<f", loss))[0])
+
+    def _fitting(self, what: str, pictures: int) -> AbstractContextManager[None]:
+        what = f"{what} {pictures} pictures of {self.config.size} pixels"
+        return fitting(what, hint=smaller_steps(self.config))
 
     # -- parts of a step ---------------------------------------------------------------------------
 
@@ -270,9 +294,10 @@ class Training:
         view, source = self.material.validation, self.material.validation_source
         if view is None or source is None:
             return None
-        size, batch = self.config.size, self.config.batch
-        loader = Loader(source, view, size=size, batch=batch, evaluate=True)
-        return measure(view, predict(self._shown(), loader, self.device))
+        size, batch = self.config.size, self.config.batch // self.config.shards
+        with self._fitting("validating at once", batch):
+            loader = Loader(source, view, size=size, batch=batch, evaluate=True)
+            return measure(view, predict(self._shown(), loader, self.device))
 
     def _shown(self) -> Network:
         """The network with the weights that are kept in the end, as far as it is."""
@@ -342,7 +367,7 @@ class Training:
             weights=weights_hash(network),
             steps=progress.done,
             losses=blake3(losses).digest(),
-            order=order_hash(self.loader),
+            order=bytes.fromhex(progress.order),
             epochs=progress.epochs,
             stopped=not ended,
             failed=[view.name(row) for row in sorted(self.loader.stats.failed)],
@@ -354,17 +379,6 @@ class Training:
         if patience is None or not progress.epochs or progress.done % self.loader.steps:
             return False
         return len(progress.epochs) - 1 - progress.best_epoch >= patience
-
-
-def order_hash(loader: Loader) -> bytes:
-    """What names the order of samples: the uids (and regions) of the first epoch, one by one."""
-    import numpy as np
-
-    rows = loader.rows(0, np.arange(loader.count))
-    hasher = blake3(loader.view.uids[rows].tobytes())
-    if loader.view.regions is not None:
-        hasher.update(loader.view.regions[rows].tobytes())
-    return hasher.digest()
 
 
 class _Clock:
@@ -386,19 +400,3 @@ class _Clock:
         }
         self._at, self._pictures, self._waited = now, stats.pictures, stats.waited
         return said
-
-
-@contextmanager
-def _fitting(config: TrainConfig) -> Iterator[None]:
-    """StateError for what does not fit into memory, saying which knob to turn."""
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one, and of the CPU there is no other
-        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
-            raise
-        smaller = f"--accumulate {2 * config.accumulate}"
-        knobs = smaller if config.checkpointing else f"{smaller} or --checkpointing"
-        raise StateError(
-            f"a step of {config.batch} pictures of {config.size} pixels does not fit into memory",
-            hint=f"vgr train {knobs}",
-        ) from error
