@@ -116,6 +116,18 @@ def test_a_sample_finds_others_and_not_itself(repo: Repository) -> None:
     assert keys(found)[0] == SHOES
 
 
+def test_many_samples_by_a_glob_are_one_example(repo: Repository) -> None:
+    hats = [key for key, _ in repo.at("HEAD").items() if key.startswith("train/hat/")]
+    found = find(repo, like=("train/hat/*",), k=99)
+    assert len(found) == 100 - len(hats)
+    assert not set(hats) & set(keys(found))
+    assert keys(find(repo, like=tuple(hats), k=99)) == keys(found)
+    assert keys(find(repo, like=("train/hat",), k=99)) == keys(found)
+    regions = find(repo, like=("test/hat/*#*",), k=99)
+    assert regions.of == "regions"
+    assert len(regions) == 33 - 3
+
+
 def test_a_copy_under_another_key_is_found(repo: Repository) -> None:
     with repo.edit("copy") as edit:
         edit["copies/sandals.jpg"] = edit[SANDALS].replace(uid=bytes(16))
@@ -168,6 +180,39 @@ def test_words(repo: Repository) -> None:
     assert all(hit.region is not None for hit in regions)
 
 
+def test_words_find_every_region_that_has_them(repo: Repository) -> None:
+    found = find(repo, text="shoes", of="regions", k=99)
+    named = [(hit.key, hit.region) for hit in found]
+    every = [
+        (key, region.id)
+        for key, sample in repo.at("HEAD").items()
+        for region in sample.regions
+        if "/shoes/" in key
+    ]
+    assert sorted(named) == sorted(every)
+    assert len({key for key, _ in named}) < len(named)
+    assert named.index((SANDALS, repo.at("HEAD")[SANDALS].regions[0].id)) + 1 == named.index(
+        (SANDALS, repo.at("HEAD")[SANDALS].regions[1].id)
+    )
+    assert [(hit.key, hit.region) for hit in find(repo, text="shoes", of="regions", k=2)] == named[
+        :2
+    ]
+    of_test = find(repo, text="shoes", of="regions", where="n = 2", k=99)
+    assert {(hit.key, hit.region) for hit in of_test} == {
+        (key, sample.regions[1].id)
+        for key, sample in repo.at("HEAD").items()
+        if "/shoes/" in key and len(sample.regions) > 1
+    }
+
+
+def test_samples_without_regions_do_not_crowd_out_regions(repo: Repository) -> None:
+    with repo.edit("captions") as edit:
+        for number in range(40):
+            edit[f"a/{number}.jpg"] = edit[HAT].replace(uid=bytes([number] * 16), regions=())
+    found = find(repo, text="hat", of="regions", k=3)
+    assert [hit.key.startswith("test/hat/") for hit in found] == [True] * 3
+
+
 def test_words_and_looks_are_fused(repo: Repository) -> None:
     found = find(repo, text="shoes", like=(SANDALS,), k=20)
     assert keys(found)[0] == SHOES
@@ -204,7 +249,7 @@ def test_places_are_fused_by_a_rule() -> None:
         ({"class_": "hat", "split": "test", "where": "regions > 0"}, 3),
         ({"changed_since": "HEAD~1"}, 30),
         ({"changed_since": "HEAD"}, 0),
-        ({"split": "it's"}, 0),
+        ({"split": "test", "where": "split = 'train'"}, 0),
     ],
 )
 def test_filters(repo: Repository, fields: dict[str, str], count: int) -> None:
@@ -361,6 +406,27 @@ def test_the_setting_names_the_model(repo: Repository, monkeypatch: pytest.Monke
     assert keys(voyager.search(repo, like=SANDALS, model="default", k=1)) == [SHOES]
 
 
+def test_words_alone_open_no_model_that_knows_none(repo: Repository, tmp_path: Path) -> None:
+    folder = tmp_path / "vit"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "vit"}')
+    repo.config.layers["repository"]["search.model"] = str(folder)
+    assert len(find(repo, text="hats")) == 10
+    with pytest.raises(InvalidDataError, match=r"no preprocessor_config\.json"):
+        find(repo, like=(HAT,))
+    (folder / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(InvalidDataError, match=r"no preprocessor_config\.json"):
+        find(repo, text="hats")
+
+
+def test_words_are_found_where_the_model_of_the_setting_is_gone(repo: Repository) -> None:
+    repo.config.layers["repository"]["search.model"] = "models/gone"
+    assert len(find(repo, text="hats")) == 10
+    assert "no model 'models/gone'" in repo.remarks["model"]
+    with pytest.raises(NotFoundError, match="no model"):
+        Searcher(repo, "models/gone").search(repo.at("HEAD"), Query("hats"))
+
+
 # --- bad input ---
 
 
@@ -414,7 +480,11 @@ def bomb() -> bytes:
         ({"like": ("none.jpg",)}, NotFoundError, "no sample 'none.jpg'"),
         ({"like": (f"{HAT}#7",)}, NotFoundError, "has no region #7"),
         ({"like": (HAT,), "changed_since": "none"}, NotFoundError, "unknown revision"),
-        ({"like": (HAT,), "class_": "hta"}, UsageError, "no class 'hta'"),
+        ({"like": (HAT,), "class_": "hta"}, UsageError, "^no class 'hta'$"),
+        ({"text": "hat", "split": "tset"}, NotFoundError, "no sample is in split 'tset'"),
+        ({"like": (HAT,), "split": "it's", "of": "regions"}, NotFoundError, "split 'it's'"),
+        ({"like": ("none/*",)}, NotFoundError, "no key matches"),
+        ({"like": ("test/hat/*#7",)}, NotFoundError, "has no region #7"),
         ({"like": (HAT,), "where": "split ="}, UsageError, "--where"),
     ],
 )

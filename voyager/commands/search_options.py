@@ -12,6 +12,7 @@ from voyager.commands.context import Context
 from voyager.commands.reports import quoted
 from voyager.commands.sizes import counted
 from voyager.commands.words import key_of
+from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
@@ -22,7 +23,9 @@ ImageOption: TypeAlias = Annotated[
 ]
 LikeOption: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--like", metavar="KEY[#REGION]", help="what looks like a sample, or a region"),
+    typer.Option(
+        "--like", metavar="KEY[#REGION]", help="what looks like a sample or region, or many"
+    ),
 ]
 UnlikeOption: TypeAlias = Annotated[
     list[str] | None,
@@ -75,18 +78,27 @@ def run_query(
     ctx: Context, repo: Repository, version: Dataset, query: Query, model: str | None
 ) -> Results:
     """Search, with progress, and tell what could not be searched."""
-    from voyager.commands.models import model_name
-    from voyager.search.searcher import MODEL, Searcher
+    from voyager.search.searcher import Searcher
 
-    name = model or repo.config.get(MODEL)
-    searcher = Searcher(repo, model_name(repo, name) if name else None)
-    found = searcher.search(version, query, ctx.progress)
+    found = Searcher(repo, _model(repo, query, model)).search(version, query, ctx.progress)
     _tell_absent(ctx, found.absent, "not here", "; vgr get brings them")
     _tell_absent(ctx, found.broken, "broken", "")
     if ctx.verbose:
         for line in found.plan:
             ctx.say(ctx.style(line, "dim"))
     return found
+
+
+def _model(repo: Repository, query: Query, given: str | None) -> str | None:
+    """The model of looks; None for that of the setting where it is gone and words do without."""
+    from voyager.commands.models import looks_model
+
+    try:
+        return looks_model(repo, given)
+    except NotFoundError:
+        if given is not None or query.shows_something:
+            raise
+        return None
 
 
 def _tell_absent(ctx: Context, keys: Sequence[str], what: str, hint: str) -> None:

@@ -37,6 +37,8 @@ from voyager.search.examples import named_in
 from voyager.search.query import Hit, Query, Results, image_name
 
 _MOST = 500
+_MOST_SHOWN = 24
+"""Of what a glob names."""
 
 
 def write_page(ctx: Context, path: Path, version: Dataset, query: Query, found: Results) -> None:
@@ -71,7 +73,7 @@ def _looked_for(version: Dataset, query: Query, legend: Legend) -> Iterator[Card
         for name in names:
             pictures = tuple(
                 _picture(version, item.key, item.region, legend, name)
-                for item in named_in(version, name).items
+                for item in named_in(version, name).items[:_MOST_SHOWN]
             )
             yield Card(f"{word} {name}", pictures=pictures, section=section)
 

@@ -21,7 +21,7 @@ from voyager.derived.descriptor import Floats
 from voyager.derived.picture import Picture
 from voyager.derived.registry import Cost, Method
 from voyager.derived.square import Square, square_of
-from voyager.errors import NotFoundError, UsageError
+from voyager.errors import InvalidDataError, NotFoundError, UsageError
 
 DEFAULT: Final = "default"
 """The name of the built-in descriptor."""
@@ -112,6 +112,21 @@ def open_embedder(name: str, *, device: str | None = None) -> Embedder:
     from voyager.derived.transformer_embedder import open_folder
 
     return open_folder(folder, device=device)
+
+
+def may_know_words(name: str) -> bool:
+    """Whether a model as `open_embedder` names it may have a text tower; it is not opened.
+
+    True for what is no model: to open it tells why.
+    """
+    if name == DEFAULT or Path(name).is_file():
+        return False
+    from voyager.derived.transformer_folder import kind_of, read_config
+
+    try:
+        return bool(kind_of(read_config(Path(name)), Path(name)).padding)
+    except (InvalidDataError, UsageError):
+        return True
 
 
 @dataclass(frozen=True)

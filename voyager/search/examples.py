@@ -18,7 +18,7 @@ from voyager.derived.registry import Source
 from voyager.errors import InvalidDataError, NotFoundError, UsageError
 from voyager.images import probe
 from voyager.repo.dataset import Dataset
-from voyager.repo.keys import shown
+from voyager.repo.keys import KeyPattern, match_keys, shown
 from voyager.repo.region_names import find_regions, parse_region_name
 from voyager.repo.snapshot import SAMPLES
 from voyager.search.members import VersionVectors
@@ -33,24 +33,48 @@ _UNLIKE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A sample, or some regions of it, that a query names."""
+    """Samples, or regions of them, that a query names."""
 
     name: str
     items: tuple[Item, ...]
 
 
 def named_in(version: Dataset, name: str) -> Named:
-    """What KEY or KEY#REGION names; NotFoundError where it names nothing."""
-    found = parse_region_name(name, lambda key: version.row(SAMPLES, key.encode()) is not None)
-    sample = version.get(found.key)
-    if sample is None:
-        raise NotFoundError(f"no sample '{shown(found.key)}'", hint="vgr ls")
-    if sample.image.blob_id is None:
-        raise NotFoundError(f"'{shown(found.key)}' has no image: it is {sample.image.state}")
+    """What KEY or KEY#REGION names, where KEY may be a folder or glob.
+
+    Of many samples those that have an image; NotFoundError where there is none.
+    """
+    found = parse_region_name(name, lambda key: _is_key(version, key))
+    keys = _keys_of(version, found.key)
+    samples = [(key, version[key]) for key in keys]
+    here = [(key, sample) for key, sample in samples if sample.image.blob_id is not None]
+    if not here:
+        states = " or ".join(sorted({sample.image.state for _, sample in samples}))
+        raise NotFoundError(f"'{shown(found.key)}' has no image: it is {states}")
     if found.region is None:
-        return Named(name, (Item(found.key),))
-    regions = find_regions(found.key, sample, found.region)
-    return Named(name, tuple(Item(found.key, region.id) for region in regions))
+        return Named(name, tuple(Item(key) for key, _ in here))
+    items = (
+        Item(key, region.id)
+        for key, sample in here
+        for region in find_regions(key, sample, found.region)
+    )
+    return Named(name, tuple(items))
+
+
+def _is_key(version: Dataset, text: str) -> bool:
+    return version.row(SAMPLES, text.encode()) is not None or version.has_folder(text)
+
+
+def _keys_of(version: Dataset, text: str) -> list[str]:
+    """The keys of the samples that a key, folder or glob names."""
+    pattern = KeyPattern(text)
+    if version.row(SAMPLES, text.encode()) is not None:
+        return [text]
+    if pattern.is_glob or not pattern.text or version.has_folder(pattern.text):
+        keys = [key for space, key in match_keys(version, [text]) if space == SAMPLES]
+        if keys:
+            return keys
+    raise NotFoundError(f"no sample '{shown(text)}'", hint="vgr ls")
 
 
 def vector_between(like: Sequence[Floats], unlike: Sequence[Floats]) -> Floats:
@@ -92,21 +116,29 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"'{path}' is a folder, not an image") from None
 
 
-def vector_of_item(
-    source: Embeddings, places: VersionVectors, version: Dataset, item: Item
-) -> Floats:
-    """The vector of a sample's image, or of a region on it."""
-    row = version.row(SAMPLES, item.key.encode())
-    assert row is not None
-    named = places.named_things(version, row)
-    things = {one: thing for region, one, thing in named if region == item.region}
+def vectors_shown(
+    source: Embeddings, places: VersionVectors, version: Dataset, named: Named
+) -> Sequence[Floats]:
+    """The vectors of the images of samples, or of regions on them, as far as they have one.
+
+    UsageError where no region has a place, InvalidDataError where no image can be decoded.
+    """
+    wanted = set(named.items)
+    rows = version.rows_at(SAMPLES, sorted({item.key.encode() for item in wanted}))
+    things = {
+        one: thing
+        for key, row in rows
+        if row is not None
+        for region, one, thing in places.named_things(version, row)
+        if Item(key.decode(), region) in wanted
+    }
     if not things:
-        raise UsageError(f"the region of '{shown(item.key)}' has no place in the image")
+        raise UsageError(f"no region '{shown(named.name)}' has a place in its image")
     ids, matrix = source(things)
     if not ids:
-        raise InvalidDataError(f"the image of '{shown(item.key)}' cannot be decoded")
-    vector: Floats = np.asarray(matrix, np.float32)[0]
-    return vector
+        raise InvalidDataError(f"the image of '{shown(named.name)}' cannot be decoded")
+    vectors: Floats = np.asarray(matrix, np.float32)
+    return list(vectors)
 
 
 def image_bringer(version: Dataset) -> Read:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.diff import changed_rows
 from voyager.repo.repository import Progress
 from voyager.repo.snapshot import SAMPLES
+from voyager.repo.table_answers import ClassNumbers
+from voyager.repo.where_text import no_class
 from voyager.search.members import VersionVectors
 from voyager.search.membership import Membership
 from voyager.search.query import Item, Of, Query
@@ -33,6 +36,7 @@ def kept_of(
     progress: Progress,
 ) -> Kept:
     """What the filters of a query leave to be searched; `before` is its `changed_since`."""
+    _refuse_unknown_class(version, query)
     keys: list[frozenset[str]] = []
     items: list[frozenset[Item]] = []
     if before is not None:
@@ -43,8 +47,30 @@ def kept_of(
             keys.append(frozenset(item.key for item in items[-1]))
         else:
             keys.append(frozenset(_keys(version, expression, progress)))
+    _refuse_unknown_split(version, query, keys)
     theirs = frozenset.intersection(*items) if items else None
     return Kept(frozenset.intersection(*keys), theirs)
+
+
+def _refuse_unknown_class(version: Dataset, query: Query) -> None:
+    if query.class_ is None or ClassNumbers(version.vocabulary).find(query.class_):
+        return
+    why, near = no_class(query.class_, version.vocabulary)
+    hint = f"did you mean {' or '.join(near)}?" if near else "vgr taxonomy tree"
+    raise UsageError(why, hint=hint)
+
+
+def _refuse_unknown_split(version: Dataset, query: Query, kept: Sequence[frozenset[str]]) -> None:
+    """Raise NotFoundError where the split has no sample; looked into where nothing was kept."""
+    if query.split is None or all(kept):
+        return
+    import pyarrow.compute as pc
+
+    found = pc.unique(version.tables.read("samples", ["split"])["split"]).to_pylist()
+    known = sorted(split for split in found if split is not None)
+    if query.split not in known:
+        hint = f"there are {', '.join(known)}" if known else "vgr split gives samples one"
+        raise NotFoundError(f"no sample is in split '{query.split}'", hint=hint)
 
 
 def _expressions(query: Query) -> Iterator[str]:

@@ -21,9 +21,10 @@ Example: TypeAlias = str | Path | bytes
 class Query:
     """What is looked for: words, pictures, samples like others, or several of these at once.
 
-    `images` are files, `like` and `unlike` are KEY or KEY#REGION. `of` says what is found, images
-    or regions; None: regions where all of `like` are regions, images else. `where`, `split`,
-    `class_` and `changed_since` choose among what is searched. `exact` compares every vector.
+    `images` are files, `like` and `unlike` are KEY or KEY#REGION, where KEY may be a folder or
+    glob. `of` says what is found, images or regions; None: regions where all of `like` are regions,
+    images else. `where`, `split`, `class_` and `changed_since` choose among what is searched.
+    `exact` compares every vector.
     """
 
     text: str | None = None
@@ -39,13 +40,18 @@ class Query:
     exact: bool = False
 
     def __post_init__(self) -> None:
-        if self.text is None and not self.images and not self.like:
+        if self.text is None and not self.shows_something:
             hint = "vgr search 'red shoes', --image FILE or --like KEY"
             raise UsageError("nothing is looked for", hint=hint)
-        if self.unlike and not self.images and not self.like:
+        if self.unlike and not self.shows_something:
             raise UsageError("--unlike goes with --image or --like")
         if self.k < 1:
             raise UsageError(f"a search is for 1 or more, not {self.k}")
+
+    @property
+    def shows_something(self) -> bool:
+        """Whether looks are searched for, not words alone."""
+        return bool(self.images or self.like)
 
     @property
     def is_filtered(self) -> bool:

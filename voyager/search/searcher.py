@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Final, TypeAlias
 
+from voyager.derived.computing import Read
 from voyager.derived.embedded import IMAGE_OF_CROP, Embeddings
-from voyager.derived.embeddings import DEFAULT, Embedder, open_embedder
+from voyager.derived.embeddings import DEFAULT, Embedder, TextTower, may_know_words, open_embedder
+from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.layout import vectors_folder
@@ -22,7 +24,7 @@ from voyager.search.examples import (
     named_in,
     vector_between,
     vector_of_image,
-    vector_of_item,
+    vectors_shown,
 )
 from voyager.search.filters import Kept, kept_of, members_kept
 from voyager.search.fusion import fused
@@ -71,9 +73,29 @@ class Searcher:
     @cached_property
     def embedder(self) -> Embedder:
         """The model that makes vectors."""
-        if self._model is None:
-            return open_embedder(self.repo.config.get(MODEL) or DEFAULT)
-        return open_embedder(self._model) if isinstance(self._model, str) else self._model
+        return open_embedder(self._named) if isinstance(self._named, str) else self._named
+
+    @cached_property
+    def text_tower(self) -> TextTower | None:
+        """What puts words where pictures of them are; None where the model knows pictures alone.
+
+        Such a model is not opened for this. One that a setting names and that is not there is
+        remarked on: words are found without it.
+        """
+        name = self._named
+        if isinstance(name, str) and not may_know_words(name):
+            return None
+        try:
+            return self.embedder.text
+        except NotFoundError as error:
+            if self._model is not None:
+                raise
+            self.repo.remarks["model"] = f"{error.message} ({MODEL}); only words are searched"
+            return None
+
+    @property
+    def _named(self) -> str | Embedder:
+        return self._model or self.repo.config.get(MODEL) or DEFAULT
 
     @cached_property
     def store(self) -> VectorStore:
@@ -120,6 +142,7 @@ class _Search:
         self._of: Of = query.of or _kind_of(self._like, query)
         self._shown = {self._item(*item) for named in self._like for item in named.items}
         self._plan: list[str] = []
+        self._looked: list[Embeddings] = []
 
     def run(self) -> Results:
         query, version = self._query, self._version
@@ -163,38 +186,44 @@ class _Search:
     def _by_words(self, text: str, depth: int, kept: Kept | None) -> list[Hit]:
         words = self._searcher.words
         words.update(self._version, self._bars("indexing words"))
-        found = words.search(self._version, text, depth, None if kept is None else kept.keys)
-        self._plan.append(f"words: {found.matches:,} of {len(self._version):,} samples match")
-        hits = [Hit(hit.key, hit.region, hit.score, hit.why) for hit in found]
+        keep = None if kept is None else kept.keys
         if self._of == "images":
-            return hits
-        return [
-            hit
-            for hit in hits
-            if hit.region is not None and (kept is None or Item(hit.key, hit.region) in kept)
-        ]
+            found = words.search(self._version, text, depth, keep)
+        else:
+            found = words.search_regions(
+                self._version,
+                text,
+                depth,
+                keep,
+                is_wanted=lambda key, region: kept is None or Item(key, region) in kept,
+            )
+        self._plan.append(f"words: {found.matches:,} of {len(self._version):,} samples match")
+        return [Hit(hit.key, hit.region, hit.score, hit.why) for hit in found]
 
     # -- looks -----------------------------------------------------------------------------------
 
     def _vectors(self) -> Iterator[tuple[Floats, str]]:
         """The vectors to search for, each with what it is of."""
-        query, embedder = self._query, self._searcher.embedder
-        if query.images or query.like:
+        query = self._query
+        if query.shows_something:
+            embedder = self._searcher.embedder
             like = [vector_of_image(embedder, image) for image in query.images]
             like += self._shown_vectors(self._like)
             unlike = self._shown_vectors(self._unlike)
             names = [*map(image_name, query.images), *query.like]
             name = names[0] if len(names) == 1 and not unlike else "what is shown"
             yield vector_between(like, unlike), name
-        if query.text is not None and embedder.text is not None:
-            yield embedder.text.embed_text([spoken(query.text)]), f"'{query.text}'"
+        tower = None if query.text is None else self._searcher.text_tower
+        if query.text is not None and tower is not None:
+            yield tower.embed_text([spoken(query.text)]), f"'{query.text}'"
 
     def _shown_vectors(self, shown: Sequence[Named]) -> list[Floats]:
-        return [
-            vector_of_item(self._examples, self._places(item), self._version, item)
-            for named in shown
-            for item in named.items
-        ]
+        found: list[Floats] = []
+        for named in shown:
+            of_images = all(item.region is None for item in named.items)
+            places = self._images if of_images else self._regions
+            found += vectors_shown(self._examples, places, self._version, named)
+        return found
 
     def _by_looks(self, vector: Floats, name: str, depth: int, kept: Kept | None) -> list[Hit]:
         places = self._images if self._of == "images" else self._regions
@@ -221,9 +250,6 @@ class _Search:
         images = {blob for _, blob in known} if len(known) == len(ids) else None
         return items_of(places, self._version, ids, images)
 
-    def _places(self, item: Item) -> VersionVectors:
-        return self._images if item.region is None else self._regions
-
     @cached_property
     def _images(self) -> VersionVectors:
         return self._vectors_of("images")
@@ -241,20 +267,26 @@ class _Search:
         """Embeds images of the version; those that a lazy clone left out stay out."""
         read = image_reader(self._version.objects)
         bar = self._bars("looking at images")
-        return Embeddings(self._searcher.cache, self._searcher.embedder, read, bar)
+        return self._embeddings(read, bar)
 
     @cached_property
     def _examples(self) -> Embeddings:
         """Embeds what the query shows, and brings it where it is not here."""
-        read = image_bringer(self._version)
-        return Embeddings(self._searcher.cache, self._searcher.embedder, read, no_progress)
+        return self._embeddings(image_bringer(self._version), no_progress)
+
+    def _embeddings(self, read: Read, bar: Progress) -> Embeddings:
+        made = Embeddings(self._searcher.cache, self._searcher.embedder, read, bar)
+        self._looked.append(made)
+        return made
 
     @property
     def _computed(self) -> int:
-        return self._source.computed + self._examples.computed
+        return sum(made.computed for made in self._looked)
 
     def _not_searched(self, kept: Kept | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The keys of images that are not here, and of those that cannot be decoded."""
+        if not self._looked:
+            return (), ()
         absent, broken = self._source.absent, self._source.broken
         holders = keys_of(self._version, (absent | broken) - self._version.purged)
 

@@ -7,7 +7,7 @@ through the version's taxonomies, so that renaming one touches no document.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, NamedTuple
@@ -31,17 +31,19 @@ from voyager.search.text_query import parse_text_query
 from voyager.search.text_ranking import Ranked, rank, unwanted
 from voyager.search.text_segment import MOST_DOCUMENTS, DamagedTextError, Segment, spans
 from voyager.search.text_store import MemoryTextStore, TextStore
-from voyager.search.text_why import explain
+from voyager.search.text_why import Why, explain
 from voyager.store.bulk import paused_gc
 
 Mask = NDArray[np.bool_]
 
 _STRETCH: Final = 4096
+_DEEPER: Final = 4
+"""How many times more samples are looked at where too few of them have regions that were found."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextHit:
-    """A sample that was found; the region (its id) that met most of the terms, and why."""
+    """A sample that was found; a region (its id) that met most of the terms, and why."""
 
     key: str
     region: bytes | None
@@ -106,14 +108,52 @@ class TextIndex:
         The same frozenset of keys in the next call costs next to nothing, other keys 1 µs each.
         UsageError for a text without a word to look for.
         """
+        found = self._ranked(version, text, k, keep)
+        hits = TextHits()
+        hits.matches = found.matches
+        for key, score, whys in self._explained(version, found):
+            hits.append(TextHit(key, whys[0].region, score, whys[0].reasons))
+        return hits
+
+    def search_regions(
+        self,
+        version: Dataset,
+        text: str,
+        k: int = 10,
+        keep: Collection[str] | None = None,
+        *,
+        is_wanted: Callable[[str, bytes], bool] = lambda key, region: True,
+    ) -> TextHits:
+        """As `search`, the `k` best regions: in each sample those that meet most of the terms.
+
+        `is_wanted` says of a key and region whether it is searched.
+        """
+        hits = TextHits()
+        seen, depth = 0, k
+        while True:
+            found = self._ranked(version, text, depth, keep)
+            hits.matches = found.matches
+            for key, score, whys in self._explained(version, found, seen):
+                hits += [
+                    TextHit(key, region, score, reasons)
+                    for region, reasons in whys
+                    if region is not None and is_wanted(key, region)
+                ]
+                if len(hits) >= k:
+                    del hits[k:]
+                    return hits
+            if len(found.best) == found.matches:
+                return hits
+            seen, depth = len(found.best), depth * _DEEPER
+
+    def _ranked(self, version: Dataset, text: str, k: int, keep: Collection[str] | None) -> Ranked:
         query = parse_text_query(text)
         if k < 1:
             raise UsageError(f"{k} results cannot be shown")
         members = self._members_of(version)
         classes = self._class_words(version.vocabulary)
         kept = None if keep is None else self._with_keys(keep)
-        found = rank(self._store.segments, self._split(members), query, classes, k, kept)
-        return self._hits(version, found)
+        return rank(self._store.segments, self._split(members), query, classes, k, kept)
 
     def unwanted(self, version: Dataset, text: str, keys: Collection[str]) -> set[str]:
         """Those of some keys whose samples have a word that the text excludes."""
@@ -134,18 +174,17 @@ class TextIndex:
             self._classes = (vocabulary, ClassWords(vocabulary))
         return self._classes[1]
 
-    def _hits(self, version: Dataset, found: Ranked) -> TextHits:
-        hits = TextHits()
-        hits.matches = found.matches
+    def _explained(
+        self, version: Dataset, found: Ranked, start: int = 0
+    ) -> Iterator[tuple[str, float, list[Why]]]:
+        """(key, score, why) of the best samples, from a place on."""
         segments = self._store.segments
-        for number, document, score in found.best:
+        for number, document, score in found.best[start:]:
             key = segments[number].key(document)
             row = version.row(SAMPLES, key.encode())
             if row is not None:
                 sample = decode_sample(row)
-                region, why = explain(key, sample, found.meant, version.vocabulary)
-                hits.append(TextHit(key, region, score, why))
-        return hits
+                yield key, score, explain(key, sample, found.meant, version.vocabulary)
 
     def _with_keys(self, keep: Collection[str]) -> list[Mask]:
         """The documents of these keys, in each segment."""

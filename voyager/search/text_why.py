@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -24,19 +25,31 @@ class _Claim(NamedTuple):
     node: bytes = b""
 
 
-def explain(
-    key: str, sample: Sample, meant: Sequence[Meant], vocabulary: Vocabulary
-) -> tuple[bytes | None, tuple[str, ...]]:
-    """The region that meets most terms, if any does, and the best reason for each term."""
+class Why(NamedTuple):
+    """The reasons for which a region was found, or a sample as a whole."""
+
+    region: bytes | None
+    reasons: tuple[str, ...]
+
+
+def explain(key: str, sample: Sample, meant: Sequence[Meant], vocabulary: Vocabulary) -> list[Why]:
+    """The best reason for each term: of every region that meets most of them, if any does.
+
+    Of regions in the order of the sample; of the sample alone where the terms are met elsewhere.
+    """
     claims = list(_claims(key, sample, vocabulary))
     met = [_met(each, claims) for each in meant]
-    counts: dict[bytes, int] = {}
+    counts: Counter[bytes] = Counter()
     for each in met:
-        for region in dict.fromkeys(claim.region for claim, _ in each if claim.region):
-            counts[region] = counts.get(region, 0) + 1
-    best = max(counts, key=lambda region: counts[region], default=None)
-    reasons = [_reason(each, best) for each in met if each]
-    return best, tuple(dict.fromkeys(reasons))
+        counts.update({claim.region for claim, _ in each if claim.region})
+    most = max(counts.values(), default=0)
+    best: list[bytes | None] = [
+        region.id for region in sample.regions if most and counts[region.id] == most
+    ]
+    return [
+        Why(region, tuple(dict.fromkeys(_reason(each, region) for each in met if each)))
+        for region in best or [None]
+    ]
 
 
 def _met(meant: Meant, claims: Sequence[_Claim]) -> list[tuple[_Claim, float]]:
