@@ -68,6 +68,10 @@ def train(repo: Repository, words: str) -> int:
         ),
         ("--frozen default --scope pixel", "error: the scope is image or region\n"),
         (f"{SMALL} --patience 0", None),
+        (
+            f'{SMALL} --set task_weights={{"category":0}}',
+            "error: a task counts 0 times or more, and not each of them 0 times\n",
+        ),
     ],
 )
 def test_what_is_refused(
@@ -102,6 +106,20 @@ def test_a_run_that_is_gone_on_with_is_not_tried_out(
     for options in ("--fast-dev-run", "--name other", "-m why"):
         assert train(repo, f"--resume any {options}") == 2
         assert "--resume takes the settings of the run, and no others" in capsys.readouterr().err
+
+
+def test_a_list_of_runs_has_a_line_for_what_failed(
+    repo: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = "--lr 1e30 --set optimiser=sgd --set clip=0 --set warmup=0 --validate none --name lost"
+    assert train(repo, f"{SMALL} {lost}") == 5
+    capsys.readouterr()
+    assert main(["-C", str(repo.folder.parent), "runs"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "lost: " in line]
+    assert "lost: the loss of step " in line
+    assert "batch" not in line
+    assert main(["-C", str(repo.folder.parent), "runs", "show", "lost"]) == 0
+    assert "; its batch was 'train/" in capsys.readouterr().out
 
 
 def test_heads_need_no_torch(repo: Repository) -> None:

@@ -35,6 +35,7 @@ DRAFT.define("price", scope="image", kind="number")
 DRAFT.define("new", scope="image", kind="bool")
 DRAFT.define("caption", scope="image", kind="text")
 DRAFT.define("kind", scope="region", taxonomy="category")
+DRAFT.define("marks", scope="region", taxonomy="colour", many=True)
 DRAFT.define("both", taxonomy="category")
 
 
@@ -137,6 +138,24 @@ def test_several_answers_are_masked_where_nobody_says(repo: Repository) -> None:
         [None, True],
     ]
     assert open_view(repo, made, Question(("colour",))).skipped == {"unlabeled": 1}
+
+
+def test_coverage_of_a_sample_is_that_of_all_its_regions(repo: Repository) -> None:
+    def of(number: int, *nodes: bytes) -> Region:
+        return region(number, labels=tuple(one(node, "marks") for node in nodes))
+
+    made = version(
+        sample(1, regions=(of(1, RED), of(2, BLUE)), coverage={"marks": "partial"}),
+        sample(2, regions=(of(3, RED), of(4))),
+        sample(3, regions=(of(5, RED), of(6)), coverage={"marks": "exhaustive"}),
+        sample(4, regions=(of(7), of(8, BLUE)), negatives={"marks": (RED,)}),
+    )
+    view = open_view(repo, made, Question(("marks",), unlabeled=True))
+    target = view.targets["marks"]
+    assert target.classes == ("blue", "red")
+    assert target.known is not None
+    known = target.known.tolist()
+    assert known == [[0, 1], [1, 0], [1, 1], [0, 0], [1, 1], [1, 1], [0, 1], [1, 1]]
 
 
 def test_numbers_and_truths(repo: Repository) -> None:
@@ -309,6 +328,15 @@ def test_each_row_knows_whose_answer_it_has(repo: Repository) -> None:
 def test_each_region_knows_whose_answer_it_has(repo: Repository) -> None:
     regions = (region(1), region(2, labels=(one(SHOE, "kind", source="import"),)))
     view = open_view(repo, version(sample(1, regions=regions)), Question(("kind",), sources=True))
+    assert view.sources is not None
+    assert [view.source_names[at] for at in view.sources.tolist()] == ["human", "import"]
+
+
+def test_copies_of_a_sample_have_sources_of_their_own(repo: Repository) -> None:
+    """A copy has regions of the same ids."""
+    said = [region(1, labels=(one(HAT, "kind", source=source),)) for source in ("human", "import")]
+    made = version(*(sample(at, regions=(one_said,)) for at, one_said in enumerate(said, 1)))
+    view = open_view(repo, made, Question(("kind",), sources=True))
     assert view.sources is not None
     assert [view.source_names[at] for at in view.sources.tolist()] == ["human", "import"]
 

@@ -79,7 +79,7 @@ def came_text(run: ListedRun) -> str:
     """How good a run is, or how far it came."""
     record = run.record
     if record.state == "failed":
-        return record.error
+        return record.error.partition(";")[0]
     if record.state == "finished":
         return main_text(record.metrics) or counted(record.steps, "step")
     if not record.epochs:

@@ -129,8 +129,9 @@ _CHECKS: Final[dict[str, Callable[[TrainConfig], bool]]] = {
         not 0 <= it.final_lr <= 1
     ),
     "the norm of a gradient has a limit above 0, or 0 for none": lambda it: not it.clip >= 0,
-    "a task counts 0 times or more": lambda it: (
+    "a task counts 0 times or more, and not each of them 0 times": lambda it: (
         not all(0 <= one < inf for _, one in it.task_weights)
+        or not any(dict(it.task_weights).get(task, 1.0) for task in it.tasks)
     ),
     "patience, checkpoint_steps and threads are 1 or more, if they are given": lambda it: any(
         one is not None and one < 1 for one in (it.patience, it.checkpoint_steps, it.threads)

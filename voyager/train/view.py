@@ -29,7 +29,7 @@ from voyager.store import files
 Scope: TypeAlias = Literal["image", "region"]
 TargetKind: TypeAlias = Literal["one", "many", "number", "bool"]
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _MOST_KEPT: Final = 16
 """Views that are kept; the longest unused go first."""
 _ABOUT: Final = "about.json"

@@ -32,6 +32,8 @@ _OF_SAMPLES: Final = (
 _OF_REGIONS: Final = (*("key", "region", "x0", "y0", "x1", "y1", "flags", "state", "answers"),)
 _NOT_ONE_THING: Final = ("crowd", "ignore")
 """Flags of regions that are not the picture of one thing."""
+_LOOKED: Final = ("exhaustive", "partial")
+"""Coverages that say how far it was looked."""
 
 Mask = NDArray[np.bool_]
 
@@ -342,28 +344,27 @@ def _note_coverage(
     """
     decode = partial_decoder({"negatives", "coverage"})
     whole = coverage_key(name)
+    columns = {coverage_key(name, node): column for node, column in place.items()}
     of_sample = found.of_sample[places]
-    rows_of = {int(sample): row for row, sample in enumerate(of_sample.tolist())}
-    several = len(rows_of) < len(of_sample)
+    asked = set(of_sample.tolist())
     for number, (_, encoded) in enumerate(version.rows(SAMPLES)):
-        if number not in rows_of:
+        if number not in asked:
             continue
         sample = decode(encoded)
         if not sample.coverage and not sample.negatives:
             continue
-        rows = np.flatnonzero(of_sample == number) if several else np.array([rows_of[number]])
-        if sample.coverage.get(whole) == "exhaustive":
-            known[rows] = 1
-        elif sample.coverage.get(whole) == "partial":
-            known[rows] = values[rows]
-        for node, column in place.items():
-            if sample.coverage.get(coverage_key(name, node)) == "exhaustive":
-                known[rows, column] = 1
-            elif sample.coverage.get(coverage_key(name, node)) == "partial":
-                known[rows, column] = values[rows, column]
+        # Rows are in the order of their samples.
+        first, last = np.searchsorted(of_sample, (number, number + 1)).tolist()
+        here, there = known[first:last], values[first:last]
+        if sample.coverage.get(whole) in _LOOKED:
+            here[:] = 1 if sample.coverage[whole] == "exhaustive" else there
+        for key, how in sample.coverage.items():
+            if key in columns and how in _LOOKED:
+                column = columns[key]
+                here[:, column] = 1 if how == "exhaustive" else there[:, column]
         for node in sample.negatives.get(name, ()):
             if node in place:
-                known[rows, place[node]] = 1
+                here[:, place[node]] = 1
 
 
 def _classes(

@@ -68,9 +68,20 @@ def _place_of(said: pa.Table, samples: pa.Table, regions: pa.Table | None) -> ND
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = "key" if regions is None else "region"
-    rows = samples if regions is None else regions
-    found = pc.index_in(said[column].cast(pa.string()), value_set=rows[column].cast(pa.string()))
+    ids = (said["key"], samples["key"])
+    if regions is not None:
+        # Copies of a sample have regions of the same ids.
+        ids = (_pair(said["key"], said["region"]), _pair(samples["key"], regions["region"]))
+    wanted, known = (column.cast(pa.string()) for column in ids)
+    found = pc.index_in(wanted, value_set=known)
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
     return np.asarray(found.fill_null(-1), np.int64)
+
+
+def _pair(keys: Any, regions: Any) -> Any:
+    """Keys with the ids of regions."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(keys.cast(pa.string()), regions.cast(pa.string()), "\0")
