@@ -47,11 +47,6 @@ class Augmentation:
         """The settings by name."""
         return asdict(self)
 
-    @property
-    def random(self) -> bool:
-        """Whether anything is left to chance."""
-        return self != NONE
-
 
 NONE: Final = Augmentation()
 

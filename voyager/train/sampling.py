@@ -56,23 +56,16 @@ class Balanced:
 
 
 def balanced(
-    groups: Sequence[NDArray[np.int64]],
-    seed: int,
-    *,
-    count: int | None = None,
-    weights: Sequence[float] | None = None,
+    groups: Sequence[NDArray[np.int64]], seed: int, *, count: int | None = None
 ) -> Balanced:
-    """Groups of rows with equal shares of an epoch, or shares as their weights.
+    """Groups of rows with equal shares of an epoch.
 
     An epoch has `count` positions, as many as there are rows unless it is said. A row may be in
     several groups (an image with several classes). Groups without rows get nothing.
     """
-    shares = np.ones(len(groups)) if weights is None else np.asarray(weights, np.float64)
-    kept = [number for number, rows in enumerate(groups) if len(rows) and shares[number] > 0]
-    listed = [np.asarray(groups[number], np.int64) for number in kept]
+    listed = [np.asarray(rows, np.int64) for rows in groups if len(rows)]
     total = len(np.unique(np.concatenate(listed))) if count is None else count
-    cumulated = np.cumsum(shares[kept]) / shares[kept].sum()
-    bounds = np.concatenate(([0], np.rint(cumulated * total))).astype(np.int64)
+    bounds = np.rint(np.arange(len(listed) + 1) / len(listed) * total).astype(np.int64)
     starts = np.concatenate(([0], np.cumsum([len(rows) for rows in listed]))).astype(np.int64)
     return Balanced(total, seed, np.concatenate(listed), starts, bounds)
 
