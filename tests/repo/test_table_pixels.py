@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from photo_repos import KEYS, place, save, take
@@ -83,3 +84,10 @@ def test_images_that_are_not_here_or_broken_have_nulls(photos_repo: Repository) 
     derive(photos_repo, staged, [METHODS["statistics"], METHODS["probe"]])
     rows = ask(staged, "SELECT brightness, type, sound FROM pixels WHERE key = 'bad.jpg'")
     assert rows == [(None, None, None)]
+
+
+def test_the_page_lists_every_column() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
+    for column in PIXEL_COLUMNS:
+        value = f"`{column.method}`" if column.method is not None else ""
+        assert f"| `{column.name}` | {column.type} | {column.about} | {value} |\n" in page

@@ -16,7 +16,7 @@ from voyager.commands.sizes import counted, size_text
 from voyager.commands.words import has_key, read_words
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
-from voyager.repo.deriving import LIMIT, Derived, derive, derived_cache
+from voyager.repo.deriving import LIMIT, Derived, derive, derived_cache, embed_regions
 from voyager.repo.repository import Repository
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _WORTH_TELLING = 3.0
 
 @dataclass(slots=True)
 class _Asked:
-    methods: list[Method] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     rest: list[str] = field(default_factory=list)
 
 
@@ -48,65 +48,89 @@ def run(
         typer.Option(metavar="MODEL", help="of embeddings: default, a folder, or a run"),
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="say what is kept")] = False,
+    regions: Annotated[
+        bool, typer.Option("--regions", help="embeddings of regions, each of its crop")
+    ] = False,
     drop: Annotated[
         list[str] | None, typer.Option(metavar="WHAT", help="delete values; all: of every kind")
     ] = None,
 ) -> int:
-    """Compute what search, duplicates and training read of images, ahead of time.
+    """Compute what search, duplicates, statistics and training read of images, ahead of time.
 
     WHAT is probe, pixels, sketch, statistics, thumbnail or embedding, by default all of these;
     rendition-256, rendition-384 or rendition-512 (with -q95 of higher quality), JPEGs with a short
-    side of so many pixels; likeness or phash. The version is by default the staged one.
+    side of so many pixels; likeness or phash. docs/derived.md says what each is and what reads it.
+    The version is by default the staged one. Embeddings are those of search.model, unless --model
+    says otherwise; with --regions those of regions, as vgr search --regions compares them.
 
     Values are kept by content: an image is decoded once, whatever branch it is on. What was done
     stays when you stop it. Images that cannot be decoded are listed, and the exit code is 10. Above
     derived.limit_mb the values go that were not used for longest.
 
-    JSON: {"what", "images", "computed", "failed": {key: [what]}, "absent": [key]}; --list a line
-    for each {"name", "version", "values", "bytes"}; --drop {"dropped": [name], "bytes"}.
+    JSON: {"what", "images", "computed", "failed": {key: [what]}, "absent": [key]}, with --regions
+    "regions" in place of "images"; --list a line for each {"name", "version", "values", "bytes"};
+    --drop {"dropped": [name], "bytes"}, where embedding means those of every model.
 
     Example:
       $ vgr derive
       $ vgr derive rendition-256 v1 'train/**'
+      $ vgr derive embedding --regions
       $ vgr derive --list
       $ vgr derive --drop rendition-256
     """
     repo = ctx.open_repository()
     if listing or drop:
-        if words or where or model or (listing and drop):
+        if words or where or model or regions or (listing and drop):
             raise UsageError("--list and --drop stand alone", hint="vgr derive --list")
         return _drop(ctx, repo, drop) if drop else _list(ctx, repo)
-    asked = _part(repo, words or [], model)
+    asked = _part(words or [], [_EMBEDDING] if model or regions else list(_USUAL))
+    _refuse_mixing(asked.names, model, regions=regions)
     version, keys = _chosen(ctx, repo, asked.rest, where)
     started = time.monotonic()
-    done = derive(repo, version, asked.methods, keys, progress=ctx.progress("deriving"))
-    return _tell(ctx, asked.methods, done, time.monotonic() - started)
+    progress = ctx.progress("deriving")
+    methods = [_method(repo, name, model) for name in asked.names]
+    if regions:
+        done = embed_regions(repo, version, methods[0], keys, progress=progress)
+    else:
+        done = derive(repo, version, methods, keys, progress=progress)
+    what = [method.name for method in methods]
+    noun = "region" if regions else "image"
+    return _tell(ctx, what, noun, done, time.monotonic() - started)
 
 
-def _part(repo: Repository, words: Sequence[str], model: str | None) -> _Asked:
-    """The methods that the first words name, and the words after them."""
-    from voyager.commands.models import model_name
-    from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
-    from voyager.derived.registry import method_of
-
+def _part(words: Sequence[str], usual: list[str]) -> _Asked:
+    """What of the first words names a method, by default the usual ones, and the words after."""
     asked = _Asked()
-    names = []
     for word in words:
         if not asked.rest and _is_method(word):
-            names.append(word)
+            asked.names.append(word)
         else:
             asked.rest.append(word)
-    names = names or ([_EMBEDDING] if model else list(_USUAL))
+    asked.names = list(dict.fromkeys(asked.names or usual))
+    return asked
+
+
+def _refuse_mixing(names: Sequence[str], model: str | None, *, regions: bool) -> None:
     if model and _EMBEDDING not in names:
         raise UsageError(
             "--model is about embeddings", hint=f"vgr derive embedding --model {model}"
         )
-    for name in dict.fromkeys(names):
-        if name == _EMBEDDING:
-            asked.methods.append(embedding(open_embedder(model_name(repo, model or DEFAULT))))
-        else:
-            asked.methods.append(method_of(name))
-    return asked
+    other = next((name for name in names if name != _EMBEDDING), None)
+    if regions and other is not None:
+        raise UsageError(
+            f"of regions there are embeddings, and no {other}",
+            hint="vgr derive embedding --regions",
+        )
+
+
+def _method(repo: Repository, name: str, model: str | None) -> Method:
+    from voyager.commands.models import looks_model
+    from voyager.derived.embeddings import embedding, open_embedder
+    from voyager.derived.registry import method_of
+
+    if name == _EMBEDDING:
+        return embedding(open_embedder(looks_model(repo, model)))
+    return method_of(name)
 
 
 def _is_method(word: str) -> bool:
@@ -134,35 +158,30 @@ def _chosen(
     return version, chosen_samples(ctx, repo, version, parted.keys, where)
 
 
-def _tell(ctx: Context, methods: Sequence[Method], done: Derived, seconds: float) -> int:
+def _tell(ctx: Context, what: Sequence[str], noun: str, done: Derived, seconds: float) -> int:
     if ctx.json:
         ctx.emit(
             {
-                "what": [method.name for method in methods],
-                "images": done.images,
+                "what": list(what),
+                f"{noun}s": done.things,
                 "computed": done.computed,
                 "failed": done.failed,
                 "absent": done.absent,
             }
         )
-    names = ", ".join(_shown(method.name) for method in methods)
+    names = ", ".join(map(_kind, what))
     if done.computed:
         rate = f" in {seconds:.0f} s, {done.computed / seconds:,.0f} a second"
         timed = rate if seconds > _WORTH_TELLING else ""
-        ctx.say(f"derived {names} of {counted(done.computed, 'image')}{timed}")
-    if not done.images:
-        ctx.say("no image of these samples is here")
-    known = done.images - done.computed - len(done.absent)
+        ctx.say(f"derived {names} of {counted(done.computed, noun)}{timed}")
+    if not done.things:
+        ctx.say(f"there is no {noun} of these samples")
+    known = done.things - done.computed - done.missing
     if not done.computed and known > 0:
-        ctx.say(f"nothing to do: {names} of {counted(done.images, 'image')} is known")
+        ctx.say(f"nothing to do: {names} of {counted(done.things, noun)} is known")
     skipped = [(key, "cannot be decoded") for key in done.failed]
     skipped += [(key, "not here (vgr get brings it)") for key in done.absent]
     return ctx.done_with_skips(list(capped(skipped)))
-
-
-def _shown(name: str) -> str:
-    """The name without the id of a model."""
-    return _EMBEDDING if name.startswith(f"{_EMBEDDING}-") else name
 
 
 def _list(ctx: Context, repo: Repository) -> int:
@@ -182,7 +201,7 @@ def _list(ctx: Context, repo: Repository) -> int:
 def _drop(ctx: Context, repo: Repository, names: Sequence[str]) -> int:
     cache = derived_cache(repo)
     kept = cache.kept()
-    gone = [one for one in kept if one.name in names or _EVERYTHING in names]
+    gone = [one for one in kept if not {one.name, _kind(one.name), _EVERYTHING}.isdisjoint(names)]
     known = {one.name for one in kept} | {_EVERYTHING}
     for name in names:
         if name not in known and not _is_method(name):
@@ -194,3 +213,8 @@ def _drop(ctx: Context, repo: Repository, names: Sequence[str]) -> int:
         ctx.emit({"dropped": sorted({one.name for one in gone}), "bytes": size})
     ctx.say(f"deleted {counted(len(gone), 'kind')} of values, {size_text(size)}")
     return 0
+
+
+def _kind(name: str) -> str:
+    """What is typed for a kept value: its name, without the id of a model."""
+    return _EMBEDDING if name.startswith(f"{_EMBEDDING}-") else name

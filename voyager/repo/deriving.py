@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +19,9 @@ from voyager.store.objects import ObjectReader
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from voyager.derived.cache import DerivedCache
+    from voyager.derived.cache import DerivedCache, Filled
     from voyager.derived.computing import Read
+    from voyager.derived.crops import Crop
     from voyager.derived.registry import Method
 
 LIMIT: Final = "derived.limit_mb"
@@ -31,15 +32,16 @@ _MEGABYTE: Final = 1_000_000
 class Derived:
     """What a pass over a version did.
 
-    `images` counts each content once, `computed` those of them that lacked a value. `failed` are
-    the keys that cannot be decoded, with the names of the methods that tried; `absent` the keys of
-    images that are not here.
+    `things` counts each content once, images or crops of them, and `computed` those that lacked a
+    value. `failed` are the keys that cannot be decoded, with the names of the methods that tried;
+    `absent` the keys of images that are not here, which are those of `missing` things.
     """
 
-    images: int
+    things: int
     computed: int
     failed: dict[str, list[str]]
     absent: list[str]
+    missing: int
 
 
 def derived_cache(repo: Repository) -> DerivedCache:
@@ -76,13 +78,70 @@ def derive(
     done = derived_cache(repo).fill(
         methods, list(blobs), read, progress=progress, executor=executor
     )
-    failed: dict[str, list[str]] = {}
+    return _told(done, blobs)
+
+
+def embed_regions(
+    repo: Repository,
+    version: Dataset,
+    embedding: Method,
+    keys: Collection[str] | None = None,
+    *,
+    progress: Progress = no_progress,
+    executor: Executor | None = None,
+) -> Derived:
+    """Embed the crops of a version's regions, or of those of some samples, as search does.
+
+    What is known is not computed again; crops of one image are cut from one decode.
+    """
+    from voyager.derived.embedded import IMAGE_OF_CROP, thing_reader
+
+    crops, holders = _crops(version, keys)
+    ids = sorted(crops, key=lambda one: crops[one].blob)
+    read = thing_reader(crops, image_reader(version.objects))
+    methods = [embedding, IMAGE_OF_CROP]
+    done = derived_cache(repo).fill(methods, ids, read, progress=progress, executor=executor)
+    return _told(done, holders)
+
+
+def _crops(
+    version: Dataset, keys: Collection[str] | None
+) -> tuple[dict[bytes, Crop], dict[bytes, list[str]]]:
+    """The crops of regions by their ids, and the keys of the samples that have each."""
+    from voyager.repo.region_crops import iter_crops
+
+    crops: dict[bytes, Crop] = {}
+    holders: dict[bytes, list[str]] = {}
+    with bulk.paused_gc():
+        for key, row in _rows(version, keys):
+            own = {crop.id: crop for _, crop in iter_crops(version, row)}
+            for one, crop in own.items():
+                if crop.blob not in version.purged:
+                    crops[one] = crop
+                    holders.setdefault(one, []).append(key.decode())
+    return crops, holders
+
+
+def _told(done: Filled, holders: Mapping[bytes, Sequence[str]]) -> Derived:
+    """What was done, in the words of the keys that hold each thing."""
+    failed: dict[str, dict[str, None]] = {}
     for name, ids in done.failed.items():
-        for blob in ids:
-            for key in blobs[blob]:
-                failed.setdefault(key, []).append(name)
-    absent = [key for blob in done.missing for key in blobs[blob]]
-    return Derived(len(blobs), done.computed, dict(sorted(failed.items())), sorted(absent))
+        for one in ids:
+            for key in holders[one]:
+                failed.setdefault(key, {})[name] = None
+    absent = {key for one in done.missing for key in holders[one]}
+    told = {key: list(names) for key, names in sorted(failed.items())}
+    return Derived(len(holders), done.computed, told, sorted(absent), len(done.missing))
+
+
+def thumbnails(repo: Repository, version: Dataset, keys: Collection[str]) -> dict[str, bytes]:
+    """The thumbnails of some samples, as JPEGs by their keys; of images that can be had."""
+    from voyager.derived.registry import METHODS
+
+    blobs = keys_of_images(version, keys)
+    read = image_reader(version.objects)
+    made = derived_cache(repo).compute(METHODS["thumbnail"], blobs, read)
+    return {key: image for blob, image in made for key in blobs[blob]}
 
 
 def keys_of_images(version: Dataset, keys: Collection[str] | None = None) -> dict[bytes, list[str]]:

@@ -1,0 +1,65 @@
+"""One model of looks: what search, embeddings ahead of time and semantic duplicates agree on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from checkpoints import write_vit
+from sealed_world import World
+
+from voyager.derived.embeddings import DEFAULT, embedding, open_embedder
+from voyager.samples import photo_paths
+
+
+@pytest.fixture
+def model(world: World) -> Path:
+    """A tiny model that the setting names, in a repository of four photos."""
+    run(world, "init", "-q")
+    for number, path in enumerate(photo_paths()[:4]):
+        shutil.copyfile(path, world.cwd / f"{number}.jpg")
+    run(world, "add", "-q", ".")
+    folder = world.root / "vit"
+    folder.mkdir()
+    write_vit(folder)
+    run(world, "config", "search.model", str(folder))
+    return folder
+
+
+def run(world: World, *arguments: str) -> str:
+    result = world.vgr(*arguments)
+    assert result.code == 0, result.text
+    return result.text
+
+
+def kept(world: World) -> set[str]:
+    lines = run(world, "derive", "--list", "--json").splitlines()
+    return {json.loads(line)["name"] for line in lines}
+
+
+def name_of(model: str) -> str:
+    return embedding(open_embedder(model)).name
+
+
+def test_embeddings_ahead_of_time_are_those_that_search_reads(world: World, model: Path) -> None:
+    done = json.loads(run(world, "derive", "embedding", "--json"))
+    assert (done["what"], done["computed"]) == ([name_of(str(model))], 4)
+    assert "computed" not in run(world, "search", "-v", "--image", "0.jpg")
+    assert kept(world) == {name_of(str(model))}
+
+
+def test_semantic_duplicates_take_the_model_of_the_setting(world: World, model: Path) -> None:
+    run(world, "duplicates", "--kind", "semantic")
+    assert kept(world) == {name_of(str(model))}
+    run(world, "duplicates", "--kind", "semantic", "--model", DEFAULT)
+    assert kept(world) == {name_of(str(model)), name_of(DEFAULT)}
+
+
+def test_embeddings_of_every_model_are_dropped_by_one_word(world: World, model: Path) -> None:
+    run(world, "derive", "embedding")
+    run(world, "derive", "embedding", "sketch", "--model", DEFAULT)
+    done = json.loads(run(world, "derive", "--drop", "embedding", "--json"))
+    assert done["dropped"] == sorted([name_of(str(model)), name_of(DEFAULT)])
+    assert kept(world) == {"sketch"}
