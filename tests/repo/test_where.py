@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -287,7 +288,7 @@ def test_the_sandbox_is_locked_and_bounded() -> None:
         "autoinstall_known_extensions": "false",
         "python_enable_replacements": "false",
         "temp_directory": "",
-        "threads": "2",
+        "threads": str(min(len(os.sched_getaffinity(0)), 16)),
         "memory_limit": "953.6 MiB",
     }
     seen = [f"current_setting('{name}')::text = '{value}'" for name, value in expected.items()]

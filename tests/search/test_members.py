@@ -241,7 +241,9 @@ def test_damaged_vectors_are_made_again_before_the_answer(repo: Repository) -> N
     assert found.hits == expected
     assert found.plan.lost == 0
     assert maker.counts() == [20, 20]
-    few = vectors_of(repo, maker).search(version, query, 5, keys=["1", "2", "none"], exact=True)
+    few = vectors.search(
+        version, query, 5, keep=lambda: vectors.of_keys(version, ["1", "2", "none"]), exact=True
+    )
     assert sorted(few.ids[0]) == sorted([blob(1), blob(2)])
     assert few.plan.members == 2
 

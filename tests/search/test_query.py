@@ -545,6 +545,18 @@ def test_the_cache_may_go_at_any_time(repo: Repository, monkeypatch: pytest.Monk
     assert find(repo, text="shoes", like=(SANDALS,), k=10).hits == expected
 
 
+def test_a_damaged_segment_costs_no_hit(repo: Repository) -> None:
+    expected = find(repo, like=(SANDALS,), k=200).hits
+    for path in (Searcher(repo).store.folder / "segments").iterdir():
+        data = bytearray(path.read_bytes())
+        data[-3] ^= 8
+        path.write_bytes(data)
+    for fields in ({}, {"where": "regions >= 0"}):
+        found = find(repo, like=(SANDALS,), k=200, **fields)
+        assert {hit.key for hit in found} == {hit.key for hit in expected}
+        assert not any("lost" in line for line in found.plan)
+
+
 def test_a_cache_of_another_version_is_made_anew(repo: Repository) -> None:
     expected = find(repo, like=(SANDALS,), k=10).hits
     for path in sorted((repo.folder / "cache" / "search").rglob("*")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from voyager.derived import alignment, nearest
 from voyager.derived.cache import Progress, Values
 from voyager.derived.sketch import SKETCH_BYTES, mirrored
+from voyager.store.cores import cores
 
 NEAR_METHOD: Final = "near 2"
 """What a decision records; raised whenever a distance would change ("phash 1" came before)."""
@@ -112,7 +112,7 @@ def _near(
     once: bool,
 ) -> NearFound:
     found, unseen = _Found(), set[bytes]()
-    with ThreadPoolExecutor(_threads(), thread_name_prefix="near") as pool:
+    with ThreadPoolExecutor(cores(_MOST_THREADS), thread_name_prefix="near") as pool:
         candidates = _candidates(queries, known, pool, progress)
         if once:
             candidates = _each_once(candidates)
@@ -249,8 +249,3 @@ class _Usable(NamedTuple):
 def _usable(values: Values) -> _Usable:
     rows = np.flatnonzero(values.matrix[:, SKETCH_BYTES] >= LEAST_QUALITY)
     return _Usable(rows, np.ascontiguousarray(values.matrix[rows, :SKETCH_BYTES]))
-
-
-def _threads() -> int:
-    cores = getattr(os, "sched_getaffinity", None)
-    return min(len(cores(0)) if cores else os.cpu_count() or 1, _MOST_THREADS)

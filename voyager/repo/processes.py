@@ -14,6 +14,7 @@ import msgspec
 
 from voyager.errors import InvalidDataError, VoyagerError
 from voyager.store import files
+from voyager.store.cores import cores
 
 _MOST_PROCESSES = 4
 
@@ -51,11 +52,7 @@ def _processes() -> int:
     """How many processes may run; one where crash tests watch every step."""
     if not hasattr(os, "fork") or threading.active_count() > 1 or files.watch is not None:
         return 1
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    return min(cores, _MOST_PROCESSES)
+    return cores(_MOST_PROCESSES)
 
 
 class Forked:

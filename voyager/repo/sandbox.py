@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from voyager.errors import MissingExtraError
+from voyager.store.cores import cores
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,8 +19,8 @@ _SETTINGS = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
     "temp_directory": "",
-    "threads": "2",
 }
+_MOST_THREADS = 16
 _UNKNOWN = re.compile(r'(?:column named|key|table) "([^"]+)"')
 _QUOTED = re.compile(r'"([^"]+)"')
 _LOCKS = ("errors_as_json = true", "lock_configuration = true")
@@ -43,7 +44,10 @@ def open_sandbox(memory: str = "1GB") -> duckdb.DuckDBPyConnection:
     needs_sql()
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={**_SETTINGS, "memory_limit": memory})
+    threads = str(cores(_MOST_THREADS))
+    connection = duckdb.connect(
+        ":memory:", config={**_SETTINGS, "memory_limit": memory, "threads": threads}
+    )
     for lock in _LOCKS:
         connection.execute(f"SET {lock}")
     return connection

@@ -6,7 +6,6 @@ product of matrices (`exact.near_best`) is quicker.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from voyager.search.exact import Block, block_of, kth, margin_of, near_best
 from voyager.search.membership import Mask, Membership
 from voyager.search.recent import Recent
 from voyager.search.segment import STRETCH, Floats, Halves, Rows, Segment
+from voyager.store.cores import cores
 
 MOST_QUERIES: Final = 3
 _SPARE: Final = 16
@@ -152,5 +152,4 @@ def _scan(query: Floats, wanted: int, index: Any, mask: Mask | None) -> _Best:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    return ThreadPoolExecutor(threads, thread_name_prefix="vectors")
+    return ThreadPoolExecutor(cores(_MOST_THREADS), thread_name_prefix="vectors")

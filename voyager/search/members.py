@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -73,17 +73,17 @@ class VersionVectors:
         queries: ArrayLike,
         k: int,
         *,
-        keys: Collection[str] | None = None,
+        keep: Callable[[], Membership] | None = None,
         exact: bool | None = None,
     ) -> Found:
-        """The k best of a version, or of the samples at some keys, for each query.
+        """The k best of a version for each query, of those that `keep` gives where it is given.
 
         Vectors that turn out to be damaged are made again first.
         """
         for _ in range(_TRIES):
             members = self.members(version)
-            if keys is not None:
-                members &= self.of_keys(version, keys)
+            if keep is not None:
+                members &= keep()
             found = self.store.search(queries, k, members=members, exact=exact)
             if not found.plan.lost:
                 break

@@ -41,17 +41,6 @@ class Plan:
             words += f", {self.exact:,} exactly" if self.exact else ""
         return words + (f"; {self.lost:,} lost in damaged files" if self.lost else "")
 
-    def as_dict(self) -> dict[str, object]:
-        """The shape that `--json` prints."""
-        return {
-            "kind": self.kind,
-            "members": self.members,
-            "vectors": self.vectors,
-            "exact": self.exact,
-            "lists": self.lists,
-            "words": str(self),
-        }
-
 
 def gathers(members: Membership, *, was_asked: bool) -> bool:
     """Whether to lay the vectors of members side by side rather than to scan all as they lie."""

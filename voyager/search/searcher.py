@@ -227,11 +227,18 @@ class _Search:
 
     def _by_looks(self, vector: Floats, name: str, depth: int, kept: Kept | None) -> list[Hit]:
         places = self._images if self._of == "images" else self._regions
-        members = places.members(self._version)
-        if kept is not None:
-            members = members & self._searcher.members_kept(places, self._version, kept)
-        exact = True if self._query.exact else None
-        found = self._searcher.store.search(vector, depth, members=members, exact=exact)
+
+        def keep() -> Membership:
+            assert kept is not None
+            return self._searcher.members_kept(places, self._version, kept)
+
+        found = places.search(
+            self._version,
+            vector,
+            depth,
+            keep=None if kept is None else keep,
+            exact=True if self._query.exact else None,
+        )
         self._plan.append(f"{self._of}: {found.plan}")
         near = found.hits[0]
         items = self._items(places, {hit.id for hit in near})

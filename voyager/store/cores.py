@@ -1,0 +1,11 @@
+"""How many processors there are for this process."""
+
+from __future__ import annotations
+
+import os
+
+
+def cores(most: int) -> int:
+    """The processors that this process may use, `most` of them at most."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return min(len(allowed(0)) if allowed else os.cpu_count() or 1, most)
