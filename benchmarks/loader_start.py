@@ -47,7 +47,7 @@ def make_repo(folder: Path, count: int) -> None:
     """A repository whose samples are all of one image, sorted by class."""
     out = io.BytesIO()
     PIL.Image.new("RGB", (32, 32), (9, 99, 199)).save(out, "JPEG")
-    with Repository.init(folder) as repo, repo.edit(message="Samples") as edit:
+    with Repository.init(folder, worktree=False) as repo, repo.edit(message="Samples") as edit:
         first = edit.add_image("first.jpg", out.getvalue(), split="val")
         blob = first.image.blob_id
         assert blob is not None

@@ -107,11 +107,16 @@ def test_two_virtual_ranks_on_one_process_and_on_two(root: Path) -> None:
 
 
 def test_more_ranks_see_the_same_order(root: Path) -> None:
+    """What the batches of all processes have shown, for parts on one process and on several."""
     orders = set()
-    for ranks in (1, 2, 4):
-        found = run(root, f"{COMMAND} --ranks {ranks} --steps 1")
+    for ranks, processes in ((1, 1), (4, 1), (4, 2), (4, 4)):
+        torchrun = ("-m", "torch.distributed.run", f"--nproc-per-node={processes}")
+        before = (*torchrun, f"--master-port={free_port()}") if processes > 1 else ()
+        found = run(root, f"{COMMAND} --ranks {ranks} --steps 9 --validate none", *before)
         with Repository.open(root) as repo:
-            orders.add(next(r.record.order for r in iter_runs(repo) if r.id == found["run"]))
+            record = next(r.record for r in iter_runs(repo) if r.id == found["run"])
+        assert record.hardware["processes"] == processes
+        orders.add(record.order)
     assert len(orders) == 1
 
 

@@ -38,6 +38,7 @@ def train_network(ctx: Context, repo: Repository, plan: NetworkPlan, asked: Aske
             message=asked.message,
             device=asked.device,
             resume=plan.resume,
+            repeats=plan.repeats,
             keep=asked.keep,
             loggers=asked.loggers,
             listener=Listener(

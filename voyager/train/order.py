@@ -56,7 +56,8 @@ class Order:
         inside = positions - number * size
         for some, width in ((number < last, size), (number == last, self.count - last * size)):
             inside[some] = permute(inside[some], width, self.seed, epoch, 2 + number[some])
-        return number * size + inside
+        placed: Rows = number * size + inside
+        return placed
 
 
 def permute(places: Rows, count: int, *key: int | Rows) -> Rows:

@@ -74,6 +74,8 @@ class Record:
     """What stopped it, where it failed."""
     start: str = ""
     """The run that it started from."""
+    start_hash: str = ""
+    """The BLAKE3 of the weights that it started from, of a run or a file, in hex."""
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""

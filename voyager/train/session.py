@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -19,6 +18,7 @@ from voyager.models.network import Network
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
+from voyager.store.refs import RUNS, read_ref
 from voyager.train.config import TrainConfig
 from voyager.train.loader import usable_cores
 from voyager.train.loggers import Loggers
@@ -35,8 +35,8 @@ from voyager.train.record import (
 )
 from voyager.train.run_folder import RunFolder, open_run_folder, runs_folder
 from voyager.train.start import gather, make_network, pick_device, repeatable
+from voyager.train.start_file import StartFile, find_start
 from voyager.train.trainer import Material, Trained, Training
-from voyager.train.weights_file import weights_file
 
 _CHUNK: Final = 8 << 20
 _TENSORBOARD: Final = "tensorboard"
@@ -75,16 +75,18 @@ def train_run(
     message: str = "",
     device: str = "auto",
     resume: str | None = None,
+    repeats: Record | None = None,
     keep: bool = True,
     loggers: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Outcome:
     """Train on a commit and keep the run; with `resume` go on with one that was stopped.
 
-    Nothing is checked about the commit here: `checks.refuse_unfit` does that. When it fails the
-    folder of the run keeps its log, and says so. Without `keep` nothing is left of it.
+    With `repeats`, the record of a run whose settings these are, StateError where the checkpoint
+    that it started from is another now. Nothing is checked about the commit here:
+    `checks.refuse_unfit` does that. When it fails the folder of the run keeps its log, and says so.
+    Without `keep` nothing is left of it.
     """
-    assert version.commit is not None
     listener = listener or Listener()
     place = pick_device(device)
     with ExitStack() as stack:
@@ -95,14 +97,12 @@ def train_run(
             torch.cuda.set_device(place)
         material = _gathered(repo, version, config, ranks, listener.progress)
         config = replace(config, rendition=material.rendition)
-        start = _start_file(repo, config)
-        network, card = make_network(config, material.view, start)
-        if resume is not None:
-            folder = open_run_folder(repo, resume)
-        else:
-            record = _new_record(repo, version, config, material, network, ranks)
+        folder = None if resume is None else open_run_folder(repo, resume)
+        start = _start_of(repo, config, folder, repeats)
+        network, card = make_network(config, material.view, start.path if start else None)
+        if folder is None:
             record = replace(
-                record,
+                _new_record(repo, version, config, material, network, ranks, start),
                 threads=threads,
                 hardware=_hardware(place, ranks),
                 revision=revision,
@@ -126,17 +126,14 @@ def train_run(
             device=place,
             ranks=ranks,
         )
-        if resume is not None and folder.checkpoint.exists():
+        if folder.checkpoint.exists():
             training.resume()
-            if ranks.first:
-                folder.cut_log(training.progress.done)
-        elif ranks.first:
-            folder.cut_log(0)
         told.of = training.steps
         if ranks.first:
+            folder.cut_log(training.progress.done)
             begun = replace(folder.record, steps=training.progress.done)
             told.loggers = Loggers(loggers, begun, repo.folder / _TENSORBOARD)
-            stack.callback(lambda: told.loggers.close(folder.record.state))
+            stack.callback(lambda: told.loggers.close(told.folder.record.state))
         done = _finish(repo, folder, training, ranks, listener, keep=keep)
         told.loggers.close(done.record.state)
         return replace(done, untold=told.loggers.failed)
@@ -185,7 +182,7 @@ def _finish(
 def _keep(repo: Repository, folder: RunFolder, record: Record, trained: Trained) -> Run:
     """Put a finished run into the store, and its folder away."""
     weights, log = trained.encoded(), b"".join(folder.log_lines())
-    start = find_run(repo, record.start).object if record.start else None
+    start = read_ref(repo.store, RUNS + record.start) if record.start else None
     with repo.transaction("train", record.run) as txn:
         chunks = (weights[at : at + _CHUNK] for at in range(0, len(weights), _CHUNK))
         blobs = {
@@ -202,18 +199,18 @@ class _Told:
     """Passes on what a training says to its folder, to loggers and to the listener."""
 
     def __init__(self, folder: RunFolder, listener: Listener) -> None:
-        self._folder = folder
+        self.folder = folder
         self._listener = listener
         self.loggers = Loggers((), folder.record, folder.path)
         self.of = 0
 
     def step(self, step: int, said: dict[str, float]) -> None:
-        self._folder.step(step, said)
+        self.folder.step(step, said)
         self.loggers.step(step, said)
         self._listener.step(step, self.of, said)
 
     def epoch(self, epoch: int, said: dict[str, Any]) -> None:
-        self._folder.epoch(epoch, said)
+        self.folder.epoch(epoch, said)
         self.loggers.epoch(epoch, said)
         self._listener.epoch(epoch, said)
 
@@ -229,12 +226,13 @@ def _gathered(
     return material or gather(repo, version, config)
 
 
-def _start_file(repo: Repository, config: TrainConfig) -> Path | None:
-    """The checkpoint that a training starts from: a file, or the weights of a run."""
-    if config.start is None:
+def _start_of(
+    repo: Repository, config: TrainConfig, stopped: RunFolder | None, repeats: Record | None
+) -> StartFile | None:
+    """The checkpoint that a training starts from; a checkpoint of its own has all that is left."""
+    if config.start is None or (stopped is not None and stopped.checkpoint.exists()):
         return None
-    path = Path(config.start)
-    return path if path.is_file() else weights_file(repo, find_run(repo, config.start))
+    return find_start(repo, config.start, pinned=repeats if stopped is None else stopped.record)
 
 
 def _new_record(
@@ -244,6 +242,7 @@ def _new_record(
     material: Material,
     network: Network,
     ranks: Ranks,
+    start: StartFile | None,
 ) -> Record:
     assert version.commit is not None
     when, zone = repo.config.now()
@@ -251,9 +250,6 @@ def _new_record(
     if ranks.world > 1:
         distributed.broadcast_object_list(said, 0)
     validation = material.validation
-    start = ""
-    if config.start is not None and not Path(config.start).is_file():
-        start = find_run(repo, config.start).id
     return Record(
         run=said[0],
         commit=version.commit.hex(),
@@ -261,13 +257,14 @@ def _new_record(
         author=repo.config.author_or_unknown(),
         started=when,
         zone=zone,
-        config=config.as_dict(),
+        config={**config.as_dict(), "start": start.named if start else None},
         samples=len(material.view),
         validation_samples=0 if validation is None else len(validation),
         skipped=dict(material.view.skipped),
         versions=library_versions(),
         parameters=sum(weights.numel() for weights in network.parameters()),
-        start=start,
+        start="" if start is None else start.run,
+        start_hash="" if start is None else start.digest,
     )
 
 
