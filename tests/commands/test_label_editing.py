@@ -380,3 +380,27 @@ def test_a_shape_that_crosses_itself_is_taken_and_named(photos: World) -> None:
     assert result.code == 0
     assert "warning: the outer ring crosses itself near" in result.err
     assert "the outer ring crosses itself near" in run(photos, "show", key)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("a.jpg x=y --unlike a.jpg", "--unlike chooses what a search finds"),
+        ("a.jpg x=y -k 3", "-k chooses what a search finds"),
+        ("a.jpg x=y --model default", "--model chooses what a search finds"),
+        ("--from-predictions p --from-search hat", "--from-search does not go with"),
+        ("--from-predictions p --like a.jpg", "--like does not go with --from-predictions"),
+        ("--from-predictions p -k 3", "-k does not go with --from-predictions"),
+        ("--from-predictions p --regions", "--regions does not go with --from-predictions"),
+        ("--from-predictions p --source human", "--source does not go with"),
+        ("--from-predictions p --verify", "a state does not go with --from-predictions"),
+        ("--from-predictions p --create", "--create does not go with --from-predictions"),
+        ("a.jpg x=y --task x", "--task is of a state alone"),
+        ("a.jpg --verify --score 0", "--score is of what is said"),
+        ("a.jpg --verify --create", "--create is of what is said"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(photos: World, line: str, told: str) -> None:
+    result = photos.vgr("label", *line.split())
+    assert (result.code, told in result.err) == (2, True), result.text
+    assert document(photos, "status")["staged"]["labels"] == 0

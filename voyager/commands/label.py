@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -11,7 +12,6 @@ from voyager.commands.context import Context
 from voyager.commands.labels import chosen_targets, is_key, state_of, tell_changed, voice_of
 from voyager.commands.search_options import (
     DEFAULT_COUNT,
-    CountOption,
     ImageOption,
     LikeOption,
     ModelOption,
@@ -69,7 +69,10 @@ def run(
     image: ImageOption = None,
     like: LikeOption = None,
     unlike: UnlikeOption = None,
-    k: CountOption = DEFAULT_COUNT,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", metavar="N", min=1, help=f"the best N that are found ({DEFAULT_COUNT})"),
+    ] = None,
     model: ModelOption = None,
     create: Annotated[bool, typer.Option("--create", help="make classes not yet there")] = False,
     dry_run: Annotated[
@@ -98,15 +101,28 @@ def run(
       $ vgr label --from-search "red shoes" -k 20 -n color=red
       $ vgr label --like kitchen/1.jpg#2 --where "split = 'train'" category=couch
     """
+    of_search = {"--unlike": unlike, "-k": k, "--model": model}
+    searches = {"--from-search": search, "--image": image, "--like": like}
+    if predictions is None and not any(map(_is_given, searches.values())):
+        _refuse_options(of_search, "chooses what a search finds", "vgr label --like KEY …")
     repo = ctx.open_repository()
+    now = state_of(state, accept=accept, verify=verify, reject=reject)
     if predictions is not None:
+        said_otherwise = {"--regions": regions, "--source": source, "--score": score}
+        said_otherwise |= {"a state": now, "--task": task, "--create": create}
+        _refuse_options(
+            searches | of_search | said_otherwise,
+            "does not go with --from-predictions",
+            "vgr label --from-predictions NAME [KEY…] [--where EXPR]",
+        )
         _take_predictions(ctx, repo, predictions, words, where, dry_run=dry_run)
         return
-    now = state_of(state, accept=accept, verify=verify, reject=reject)
     query = None
     if search is not None or image or like:
         of: Of | None = "regions" if regions else None
-        query = query_of(repo, search, image, like, unlike, of=of, where=where, k=k)
+        query = query_of(
+            repo, search, image, like, unlike, of=of, where=where, k=k or DEFAULT_COUNT
+        )
     voice = voice_of(source or (None if query is None else _SEARCH), score, now)
     message = " ".join([*(words or ()), *([now] if now else ())])
     message += "" if query is None else f" from search: {query}"
@@ -119,6 +135,11 @@ def run(
         )
         if not said and now is None:
             raise UsageError("nothing is said", hint="vgr label KEY TASK=CLASS, or --verify")
+        if said:
+            _refuse_options({"--task": task}, "is of a state alone", "vgr label KEY TASK=CLASS")
+        else:
+            idle = {"--score": score, "--create": create}
+            _refuse_options(idle, "is of what is said", "vgr label KEY TASK=CLASS --score 0.8")
         if query is None:
             targets = chosen_targets(ctx, repo, edit.version, keys, where, regions=regions)
         else:
@@ -133,6 +154,17 @@ def run(
                 known_task(edit.draft.tasks, task)
             done = label_edits.put_state(edit, targets, now, task=task, source=source)
     tell_changed(ctx, done, dry_run=dry_run, resolved=edit.resolved)
+
+
+def _refuse_options(options: Mapping[str, object], why: str, hint: str) -> None:
+    """UsageError for the first of some options that is given."""
+    for name, value in options.items():
+        if _is_given(value):
+            raise UsageError(f"{name} {why}", hint=hint)
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False and value != []
 
 
 def _found_targets(
