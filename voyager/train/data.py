@@ -18,6 +18,7 @@ from voyager.train.augment import NONE, parse_augmentation
 from voyager.train.loader import Batch, Loader
 from voyager.train.reading import PackSource
 from voyager.train.renditions import AUTO, choose_rendition, parse_rendition
+from voyager.train.resizing import Resize, by_pillow
 from voyager.train.view import Question, Scope, View, open_view
 
 
@@ -38,6 +39,7 @@ def open_loader(
     rank: int,
     world: int,
     threads: int | None,
+    resize: Resize = by_pillow,
 ) -> Loader:
     """A loader over a version that was read from a repository; for the arguments see `batches`."""
     store = getattr(ds.objects, "store", ds.objects)
@@ -66,6 +68,7 @@ def open_loader(
         shards=(rank,),
         of_shards=world,
         threads=threads,
+        resize=resize,
     )
 
 

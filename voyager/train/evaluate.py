@@ -23,6 +23,7 @@ from voyager.train.loader import Loader
 from voyager.train.predict import predict
 from voyager.train.reading import PackSource
 from voyager.train.record import Run
+from voyager.train.resizing import by_torch
 from voyager.train.said import Said, probabilities
 from voyager.train.task_report import TaskReport, report
 from voyager.train.unknown_classes import unknown_classes
@@ -85,7 +86,7 @@ def evaluate(
     question = Question(tuple(kinds), split, scope, where, classes)
     view = _open(repo, version, question, kinds, progress)
     source = PackSource(version.objects, view)
-    loader = Loader(source, view, size=card.size, batch=batch, evaluate=True)
+    loader = Loader(source, view, size=card.size, batch=batch, evaluate=True, resize=by_torch)
     said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
     return _evaluation(repo, version, question, view, said)
 

@@ -38,6 +38,7 @@ from voyager.train.order import Order, Rows, draw
 from voyager.train.reading import Source
 from voyager.train.rendering import blend, render, squares, upright_boxes, upright_sizes
 from voyager.train.renditions import Mask
+from voyager.train.resizing import Resize, by_pillow
 from voyager.train.sampling import Positions
 from voyager.train.view import View
 
@@ -90,7 +91,7 @@ class Loader:
     A step takes `batch` positions of the epoch's order, or fewer at its end unless `drop_last`;
     of these a loader draws those of its own `shards`, of `of_shards` that each step is cut into
     (virtual ranks). With `evaluate` rows come in their order, none is changed, and what cannot be
-    read is marked instead of replaced.
+    read is marked instead of replaced. Pictures are resized by Pillow, unless by `by_torch`.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Loader:
         of_shards: int = 1,
         threads: int | None = None,
         allocate: Allocate | None = None,
+        resize: Resize = by_pillow,
     ) -> None:
         if not len(view):
             raise UsageError("there is nothing to load")
@@ -128,6 +130,7 @@ class Loader:
         self._of_shards = of_shards
         self._threads = threads or usable_cores()
         self._allocate = allocate or _plain_memory
+        self._resize = resize
         self._drop_last = drop_last
         self._lock = Lock()
 
@@ -216,8 +219,10 @@ class Loader:
 
     def draw(self, data: bytes | None, plan: _Plan, place: int, row: int, out: Pixels) -> bool:
         """Draw a row; False where there is no picture."""
-        if data is not None and render(data, plan.changes[place], plan.frames[place], out):
-            return True
+        if data is not None:
+            change, frame = plan.changes[place], plan.frames[place]
+            if render(data, change, frame, out, self._resize):
+                return True
         with self._lock:
             self.stats.failed.add(row)
         return False

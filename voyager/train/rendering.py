@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil, floor
 from typing import Final
 
 import numpy as np
@@ -16,8 +15,7 @@ from voyager.derived.jpeg import plain_pixels
 from voyager.derived.picture import NoPicture, Picture
 from voyager.images import ImageInfo
 from voyager.train.augment import Change, Floats, Mix, Sides
-
-Pixels = NDArray[np.uint8]
+from voyager.train.resizing import Pixels, Resize, by_pillow, resized
 
 _GREY: Final = (124, 116, 104)
 """What shows where nothing of the picture does: the mean colour of ImageNet."""
@@ -79,7 +77,13 @@ def squares(boxes: Floats, sizes: Floats) -> Floats:
     return np.concatenate((start, start + room), axis=1)
 
 
-def render(data: bytes, change: Change, frame: tuple[float, float], out: Pixels) -> bool:
+def render(
+    data: bytes,
+    change: Change,
+    frame: tuple[float, float],
+    out: Pixels,
+    resize: Resize = by_pillow,
+) -> bool:
     """Draw a picture, changed, into `out` (size, size, 3); False for bytes that are no picture.
 
     `frame` is the width and height that the change's box counts in: those of the upright image.
@@ -88,7 +92,7 @@ def render(data: bytes, change: Change, frame: tuple[float, float], out: Pixels)
     if info is None:
         return False
     try:
-        _draw(_decoded(data, info, change.box, frame, out.shape[0]), change, frame, out)
+        _draw(_decoded(data, info, change.box, frame, out.shape[0]), change, frame, out, resize)
     except (NoPicture, *UNDECODABLE):
         return False
     if change.erase[2] > change.erase[0]:
@@ -109,18 +113,24 @@ def _decoded(
     return Picture(data).detail(None if scale == 1 else max(info.width, info.height) // scale)
 
 
-def _draw(whole: Image | Pixels, change: Change, frame: tuple[float, float], out: Pixels) -> None:
+def _draw(
+    whole: Image | Pixels,
+    change: Change,
+    frame: tuple[float, float],
+    out: Pixels,
+    resize: Resize,
+) -> None:
     """Draw what the box of a change shows of an image, changed."""
     side = out.shape[0]
     if not isinstance(whole, np.ndarray):
         box = _inside(change.box, frame, whole.width, whole.height)
-        out[:] = np.asarray(_changed(_resized(whole, box, side), change))
+        out[:] = np.asarray(_changed(resized(whole, box, side), change))
         return
     box = _inside(change.box, frame, whole.shape[1], whole.shape[0])
     part = _same_size(whole, box, side)
     if part is None:
-        out[:] = np.asarray(_changed(_resized_part(whole, box, side), change))
-    elif change.is_plain:
+        part = resize(whole, box, side)
+    if change.is_plain:
         out[:] = part
     else:
         out[:] = np.asarray(_changed(PIL.Image.fromarray(part), change))
@@ -138,24 +148,6 @@ def _same_size(pixels: Pixels, box: Sides, side: int) -> Pixels | None:
     if larger >= _LARGER or beside >= _BESIDE or left + side > wide or top + side > high:
         return None
     return pixels[top : top + side, left : left + side]
-
-
-def _resized(image: Image, box: Sides, side: int) -> Image:
-    return image.resize((side, side), Resampling.BILINEAR, box)
-
-
-def _resized_part(pixels: Pixels, box: Sides, side: int) -> Image:
-    """The same as `_resized`, with no more than the box and what the filter sees of its
-    surroundings made an image of Pillow's, which is half the work."""
-    high, wide = pixels.shape[:2]
-    across, down = (max((box[at + 2] - box[at]) / side, 1) for at in (0, 1))
-    left, top = max(floor(box[0] - across) - 1, 0), max(floor(box[1] - down) - 1, 0)
-    right, bottom = min(ceil(box[2] + across) + 1, wide), min(ceil(box[3] + down) + 1, high)
-    flat = pixels.reshape(-1)[(top * wide + left) * 3 :]
-    size = right - left, bottom - top
-    part = PIL.Image.frombuffer("RGB", size, flat, "raw", "RGB", wide * 3, 1)
-    moved = box[0] - left, box[1] - top, box[2] - left, box[3] - top
-    return _resized(part, moved, side)
 
 
 def _inside(box: Sides, frame: tuple[float, float], wide: int, high: int) -> Sides:

@@ -16,6 +16,7 @@ from voyager.repo.dataset import Dataset
 from voyager.train.data import as_arrays, open_loader
 from voyager.train.loader import Loader
 from voyager.train.place import Place
+from voyager.train.resizing import by_torch
 from voyager.train.view import Scope, View
 
 _TOGETHER: Final = 64
@@ -155,6 +156,7 @@ def torch_dataset(
         rank=rank,
         world=world,
         threads=threads,
+        resize=by_torch,
     )
     if batch is None and (loader.augmentation.mixup or loader.augmentation.cutmix):
         raise UsageError(

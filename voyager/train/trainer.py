@@ -36,6 +36,7 @@ from voyager.train.optimise import Average, learning_rate, make_optimiser
 from voyager.train.predict import predict
 from voyager.train.ranks import Ranks
 from voyager.train.reading import Source
+from voyager.train.resizing import by_torch
 from voyager.train.sampling import Positions
 from voyager.train.targets import Cost
 from voyager.train.view import View
@@ -296,7 +297,7 @@ class Training:
             return None
         size, batch = self.config.size, self.config.batch // self.config.shards
         with self._fitting("validating at once", batch):
-            loader = Loader(source, view, size=size, batch=batch, evaluate=True)
+            loader = Loader(source, view, size=size, batch=batch, evaluate=True, resize=by_torch)
             return measure(view, predict(self._shown(), loader, self.device))
 
     def _shown(self) -> Network:
@@ -320,6 +321,7 @@ class Training:
             drop_last=True,
             shards=self._shards,
             of_shards=config.shards,
+            resize=by_torch,
         )
 
     # -- checkpoints -------------------------------------------------------------------------------
