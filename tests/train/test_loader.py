@@ -16,7 +16,7 @@ import pytest
 from training_repos import TRAINED, make_photos_repo
 
 import voyager
-from voyager.errors import UsageError
+from voyager.errors import StateError, UsageError
 from voyager.remotes.cloning import clone
 from voyager.remotes.lazy import RemoteLender
 from voyager.remotes.push import push
@@ -233,11 +233,12 @@ def test_an_evaluation_marks_what_cannot_be_read(repo: Repository, view: View) -
     assert not images[sorted(BAD)].any()
 
 
-def test_nothing_readable_is_marked_in_training_too(repo: Repository, view: View) -> None:
+def test_a_training_stops_where_nothing_can_be_read(repo: Repository, view: View) -> None:
     nothing: dict[int, bytes | None] = dict.fromkeys(range(TRAINED))
     harmed = loader(repo, view, Harmed(repo, view, nothing), augmentation=NONE)
-    found = batches(harmed, start=STEPS - 1)
-    assert not any(batch.valid.any() for batch in found)
+    with pytest.raises(StateError, match="cannot be read, nor 16 others") as caught:
+        batches(harmed, start=STEPS - 1)
+    assert caught.value.hint == "vgr fsck"
 
 
 def test_fewer_samples_than_shards_are_refused(repo: Repository, view: View) -> None:
@@ -334,7 +335,7 @@ def test_a_lazy_clone_streams_through_its_cache(
     assert_same(batches(loader(repo, view)), batches(loader(far, view_there)))
     assert lender.cache.used()[0] == TRAINED
     lender.cache.shrink(0)
-    lender.cache._limit = 200_000
+    lender.cache.limit = 200_000
     assert_same(batches(loader(repo, view)), batches(loader(far, view_there)))
     assert lender.cache.used()[1] <= 200_000
     assert not far.store.places(bytes(blob) for blob in view_there.blobs)
@@ -352,7 +353,7 @@ def test_what_will_be_read_comes_together(far: Repository, monkeypatch: pytest.M
 
 def _noted(get: Any, lender: RemoteLender, missed: list[bytes]) -> Any:
     def noted(blob: bytes) -> bytes | None:
-        if not lender.cache.has(blob):
+        if not lender.cache.use(blob):
             missed.append(blob)
         found: bytes | None = get(blob)
         return found

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voyager.derived.decode import quietly
-from voyager.errors import UsageError
+from voyager.errors import StateError, UsageError
 from voyager.train.augment import (
     NONE,
     Augmentation,
@@ -325,7 +325,10 @@ class _Making:
         )
 
     def _replace(self, place: int) -> None:
-        """Show another row in the place of one that cannot be read, the same one in every run."""
+        """Show another row in the place of one that cannot be read, the same one in every run.
+
+        Raises StateError where none of those tried can be read either.
+        """
         loader = self._loader
         position = self._positions[place : place + 1]
         for attempt in range(0 if loader.evaluate else _TRIES):
@@ -335,6 +338,10 @@ class _Making:
             if loader.draw(data, plan, 0, row, self._images[place]):
                 self._rows[place] = row
                 return
+        if not loader.evaluate:
+            key = loader.view.name(int(self._rows[place]))
+            what = f"the image of {key} cannot be read, nor {_TRIES} others that would stand in"
+            raise StateError(what, hint="vgr fsck")
         self._images[place] = 0
         self._valid[place] = False
 
