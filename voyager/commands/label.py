@@ -108,10 +108,14 @@ def run(
     repo = ctx.open_repository()
     now = state_of(state, accept=accept, verify=verify, reject=reject)
     if predictions is not None:
-        said_otherwise = {"--regions": regions, "--source": source, "--score": score}
+        said_otherwise: dict[str, object] = {
+            "--regions": regions,
+            "--source": source,
+            "--score": score,
+        }
         said_otherwise |= {"a state": now, "--task": task, "--create": create}
         _refuse_options(
-            searches | of_search | said_otherwise,
+            {**searches, **of_search, **said_otherwise},
             "does not go with --from-predictions",
             "vgr label --from-predictions NAME [KEY…] [--where EXPR]",
         )
