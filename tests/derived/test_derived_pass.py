@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -95,6 +97,51 @@ def test_any_executor_computes_the_same(tmp_path: Path) -> None:
             found = cache.compute_all(methods, images, reader(images), executor=pool)
         assert {name: values.as_dict() for name, values in found.items()} == expected
         assert found["phash"].failed == [blob_id(b"no image")]
+
+
+FORKED = """
+import os, signal, sys, threading
+from voyager.derived import computing
+from voyager.derived.registry import METHODS, run
+from voyager.samples import photo_paths
+
+computing.cores = lambda most: 2
+images = [path.read_bytes() for path in photo_paths()[:8]]
+methods = [METHODS["pixels"], METHODS["thumbnail"]]
+ids = [bytes([n // 256, n % 256]) for n in range(computing._WORTH_FORKING)]
+helping, found = set(), {}
+
+def read(ids):
+    for number, one in enumerate(ids):
+        yield one, images[number % len(images)]
+
+def take(ids, values):
+    helping.update(threading.enumerate()[1:])
+    found.update(zip(ids, zip(*values)))
+    if sys.argv[1:] == ["kill"]:
+        import multiprocessing
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+
+for _ in computing.iter_computed(methods, ids, read, take):
+    pass
+expected = list(zip(*run(methods, images)))
+assert [found[one] for one in ids] == [expected[n % len(images)] for n in range(len(ids))]
+assert not any(thread.name.startswith("derive") for thread in helping)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_a_large_pass_is_shared_among_processes() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_a_helping_process_that_is_killed_is_a_fault_of_the_system() -> None:
+    command = [sys.executable, "-c", FORKED, "kill"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith("OSError: [Errno 5] a helping process was killed\n")
 
 
 def test_what_cannot_be_decoded_or_is_not_here_is_listed(tmp_path: Path) -> None:

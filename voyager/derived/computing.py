@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
@@ -12,6 +16,8 @@ from typing import Final, TypeAlias
 from voyager.derived.decode import quietly
 from voyager.derived.picture import Picture
 from voyager.derived.registry import Method, Source, run
+from voyager.store import files
+from voyager.store.cores import cores
 
 Read: TypeAlias = Callable[[Sequence[bytes]], Iterable[tuple[bytes, Source | None]]]
 """From ids to (id, image) in any order; None for an image that is not here.
@@ -27,7 +33,10 @@ _CHUNK_BYTES: Final = 8 << 20
 """A chunk of work has so many images at most, and no more than these bytes besides one image."""
 _CHUNKS_AHEAD: Final = 2
 """Chunks that wait for each worker."""
-_MOST_THREADS: Final = 8
+_MOST_WORKERS: Final = 8
+_WORTH_FORKING: Final = 400
+"""From so many images on processes work instead of threads, where they can be forked: threads wait
+for the interpreter lock a fourth of the time, and a process takes 20 ms to start."""
 
 _Chunk: TypeAlias = list[tuple[bytes, Source]]
 
@@ -41,12 +50,14 @@ def iter_computed(
 ) -> Iterator[int]:
     """Compute while the next images are read; yields how many images are done.
 
-    On an executor of the caller as many chunks wait as suit this machine; without one, threads.
+    On an executor of the caller as many chunks wait as suit this machine; without one, processes
+    or threads of this machine work.
     """
     done = 0
     running: dict[Future[list[list[bytes | None]]], list[bytes]] = {}
-    workers = _threads()
-    with _executor(executor, workers) as pool, quietly():
+    workers = cores(_MOST_WORKERS)
+    forking = workers > 1 and len(ids) >= _WORTH_FORKING and _may_fork(methods)
+    with quietly(), _executor(executor, workers, forking=forking) as pool:
         try:
             for chunk, absent in _chunks(read(ids)):
                 done += absent
@@ -68,12 +79,40 @@ def iter_computed(
 
 
 @contextmanager
-def _executor(given: Executor | None, workers: int) -> Iterator[Executor]:
+def _executor(given: Executor | None, workers: int, *, forking: bool) -> Iterator[Executor]:
     if given is not None:
         yield given
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="derive") as pool:
-        yield pool
+    if not forking:
+        with ThreadPoolExecutor(workers, thread_name_prefix="derive") as pool:
+            yield pool
+        return
+    # Here, since its import is slow.
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    try:
+        with ProcessPoolExecutor(
+            workers, get_context("fork"), initializer=_ignore_ctrl_c
+        ) as forked:
+            yield forked
+    except BrokenProcessPool:
+        raise OSError(errno.EIO, "a helping process was killed") from None
+
+
+def _may_fork(methods: Sequence[Method]) -> bool:
+    """Whether this process may be copied: one thread alone, and no model that would be copied too.
+
+    Elsewhere than on Linux libraries of the system don't live through a fork; where tests crash
+    every step of a process all of them have to happen in it.
+    """
+    alone = sys.platform == "linux" and threading.active_count() == 1 and files.watch is None
+    return alone and all(method.cost != "model" for method in methods)
+
+
+def _ignore_ctrl_c() -> None:
+    """In a helping process: it ends with the pool, which the first process closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(
@@ -111,9 +150,3 @@ def _same_picture(one: Source, other: Source) -> bool:
     if not isinstance(one, Picture) or not isinstance(other, Picture):
         return False
     return one.whole is not None and one.whole is other.whole
-
-
-def _threads() -> int:
-    """One for each core that this process may use, within bounds."""
-    cores = getattr(os, "sched_getaffinity", None)
-    return min(len(cores(0)) if cores else os.cpu_count() or 1, _MOST_THREADS)
