@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import re
+import shutil
 import sys
 from base64 import b64encode
 from collections import Counter
@@ -19,6 +20,7 @@ import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Picture
 from sealed_world import World
 from table_versions import blood, shop, version_of
 
@@ -583,6 +585,60 @@ def test_json_and_pages_of_hostile_names(world: World) -> None:
         assert "http" not in text.replace("http-equiv", "")
         inside = text.partition("<main>")[2].partition("</main>")[0]
         ElementTree.fromstring(f"<main>{inside}</main>")
+
+
+def test_notes_of_pixels_show_their_images_and_the_command_that_lists_them(world: World) -> None:
+    assert not world.run("vgr init -q").code
+    for number in range(14):
+        dark = Picture.new("RGB", (200, 100), (number, number, number))
+        dark.save(world.path(f"dark {number:02}.png"))
+    shutil.copyfile(photo_paths()[0], world.path("photo.jpg"))
+    world.path("cut.jpg").write_bytes(photo_paths()[1].read_bytes()[:900])
+    assert not world.run("vgr add -q .").code
+    found = json.loads(world.run("vgr stats --pixels --json").out)
+    notes = {each["kind"]: each for each in found["stats"]["notes"]}
+    dark_note = notes["dark"]
+    assert (dark_note["count"], len(dark_note["examples"]), len(dark_note["samples"])) == (
+        14,
+        3,
+        12,
+    )
+    listed = world.run(f"{dark_note['look']} --csv").out.splitlines()
+    assert listed == ["key", *(f"dark {number:02}.png" for number in range(14))]
+    assert not world.run("vgr stats --html page.html").code
+    page = world.path("page.html").read_text()
+    pictures = re.findall(
+        r'<img src="data:image/jpeg;base64,([^"]+)" width="128" height="64"', page
+    )
+    assert len(pictures) == 12 * sum(
+        notes[kind]["count"] == 14 for kind in ("dark", "flat", "blurred")
+    )
+    assert 'alt="dark 00.png"' in page
+    assert "cut.jpg" not in page  # it has no picture
+    before = {one.read_bytes() for one in (world.cwd / ".vgr/cache/derived").glob("thumbnail-*")}
+    assert not world.run("vgr stats --html page.html").code
+    after = {one.read_bytes() for one in (world.cwd / ".vgr/cache/derived").glob("thumbnail-*")}
+    assert before == after != set()
+
+
+def test_commands_that_notes_name_are_about_their_version(world: World) -> None:
+    assert not world.run("vgr init -q").code
+    with voyager.open(world.cwd) as repo:
+        for at, box in enumerate((Box(5, 5, 5, 5), Box(5, 5, 5, 6), Box(1, 2, 30, 40))):
+            with repo.edit(message="boxes") as edit:
+                found = {} if at else {"split": "train"}
+                edit[f"{at}.jpg"] = sample(str(at), region(1, box), **found)
+    world.run("vgr rm -q 0.jpg")
+
+    def listed(line: str, kind: str) -> list[str]:
+        notes = json.loads(world.run(f"vgr stats {line} --json").out)["stats"]["notes"]
+        look = {each["kind"]: each["look"] for each in notes}[kind]
+        found = world.run(f"{look} --json" if "sql" in look else look).out.splitlines()
+        return [json.loads(each)["key"] for each in found] if "sql" in look else found
+
+    assert listed("HEAD", "empty") == ["0.jpg", "1.jpg"]
+    assert listed("", "empty") == ["1.jpg"]
+    assert listed("HEAD~1", "no-split") == ["1.jpg"]
 
 
 # -- drawing --------------------------------------------------------------------------------------

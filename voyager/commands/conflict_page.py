@@ -10,6 +10,7 @@ from voyager import wire
 from voyager.commands.conflict_text import Words, counted_conflicts, kind_of, stat_of
 from voyager.commands.context import Context
 from voyager.commands.drawing import blob_reader, class_colours, legend_of, used_colours
+from voyager.commands.page_file import write_page_file
 from voyager.commands.sizes import counted
 from voyager.merge.conflicts import Standing
 from voyager.pictures import (
@@ -26,9 +27,9 @@ from voyager.pictures import (
     blank,
     crop,
     frame_of,
+    iter_html,
     picture_of,
     region_marks,
-    render_to,
     window_around,
 )
 from voyager.repo.dataset import Dataset
@@ -73,8 +74,7 @@ def write_page(
         more=more,
         colours=_colours(maker, chosen, colours),
     )
-    with path.open("w", encoding="utf-8") as file:
-        render_to(page, map(maker.card, chosen), file.write)
+    write_page_file(path, iter_html(page, map(maker.card, chosen)))
     if ctx.json:
         ctx.emit({"html": str(path), "cards": len(chosen), "more": more})
     rest = f", and {more:,} more that are not on it (--limit N)" if more else ""

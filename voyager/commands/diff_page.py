@@ -17,6 +17,7 @@ from voyager.commands.drawing import (
     whole_picture,
 )
 from voyager.commands.fact_text import fact_text, region_name, region_shapes
+from voyager.commands.page_file import write_page_file
 from voyager.commands.sizes import counted
 from voyager.commands.stat_text import class_table, summary_text
 from voyager.pictures import (
@@ -32,8 +33,8 @@ from voyager.pictures import (
     Side,
     before_after,
     frame_of,
+    iter_html,
     region_marks,
-    render,
     sample_marks,
 )
 from voyager.repo.keys import shown
@@ -87,7 +88,7 @@ def write_page(
         more=more,
         colours=used_colours((name for card in cards for name in card.classes), colours),
     )
-    path.write_text(render(page), encoding="utf-8")
+    write_page_file(path, iter_html(page, page.cards))
     if ctx.json:
         ctx.emit({"html": str(path), "cards": len(cards), "more": more})
     rest = f", and {more:,} more that are not on it (--limit N)" if more else ""

@@ -9,6 +9,7 @@ import typer
 
 from voyager.commands.context import Context
 from voyager.commands.guard_text import like_text, offer_json, offer_lines
+from voyager.commands.page_file import check_page_file
 from voyager.commands.reports import quoted, shown_keys
 from voyager.commands.sizes import counted
 from voyager.errors import UsageError
@@ -83,6 +84,7 @@ def run(
     from voyager.commands.models import looks_model
     from voyager.curate.duplicates import USUAL, find_duplicates
 
+    check_page_file(html)
     repo = ctx.open_repository()
     removing = remove or merge_labels
     if removing and revision is not None:

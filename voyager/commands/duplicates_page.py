@@ -8,10 +8,11 @@ from pathlib import Path
 
 from voyager.commands.drawing import blob_reader, whole_picture
 from voyager.commands.duplicates import group_lines
+from voyager.commands.page_file import write_page_file
 from voyager.commands.sizes import counted
 from voyager.curate.duplicates import Duplicates
 from voyager.curate.groups import KINDS, Group
-from voyager.pictures import Card, Page, Picture, Row, frame_of, render_to
+from voyager.pictures import Card, Page, Picture, Row, frame_of, iter_html
 from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
 
@@ -34,8 +35,7 @@ def write_page(path: Path, version: Dataset, found: Duplicates, name: str) -> No
         more=max(len(found.groups) - _MOST, 0),
     )
     cards = (_card(version, group) for group in found.groups[:_MOST])
-    with path.open("w", encoding="utf-8") as file:
-        render_to(page, cards, file.write)
+    write_page_file(path, iter_html(page, cards))
 
 
 def _card(version: Dataset, group: Group) -> Card:

@@ -18,6 +18,7 @@ from voyager.commands.eval_text import (
     figure_text,
     p_text,
 )
+from voyager.commands.page_file import write_page_file
 from voyager.commands.panels import panel, section, table
 from voyager.commands.run_text import measure_name, value_text
 from voyager.commands.sizes import counted
@@ -36,7 +37,6 @@ from voyager.pictures import (
 )
 from voyager.pictures.plots import Label, Series, bars, style
 from voyager.repo.keys import shown
-from voyager.store import files
 from voyager.store.ids import Kind
 from voyager.train.mistakes import Mistake, mistakes
 from voyager.train.record import LOG
@@ -70,7 +70,7 @@ def write_page(repo: Repository, path: Path, found: Found) -> None:
     parts += [_comparison(one, found) for one in found.compared]
     parts.append(render_cards(_cards(found)))
     page = render_body(shown(title), shown(told), "".join(parts), f"{style()}\n{STYLE}")
-    files.write_atomic(path, page.encode())
+    write_page_file(path, [page])
 
 
 # -- panels ---------------------------------------------------------------------------------------

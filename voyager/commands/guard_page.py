@@ -8,8 +8,9 @@ from pathlib import Path
 
 from voyager.commands.drawing import blob_reader, whole_picture
 from voyager.commands.guard_text import finding_line
+from voyager.commands.page_file import write_page_file
 from voyager.commands.sizes import counted
-from voyager.pictures import Card, Page, Picture, Row, frame_of, render_to
+from voyager.pictures import Card, Page, Picture, Row, frame_of, iter_html
 from voyager.repo.dataset import Dataset
 from voyager.repo.guard_check import Audit, Finding, State
 from voyager.repo.keys import shown
@@ -34,8 +35,7 @@ def write_page(path: Path, version: Dataset, found: Audit, name: str) -> None:
         more=max(len(findings) - _MOST, 0),
     )
     cards = (_card(version, finding) for finding in findings[:_MOST])
-    with path.open("w", encoding="utf-8") as file:
-        render_to(page, cards, file.write)
+    write_page_file(path, iter_html(page, cards))
 
 
 def _card(version: Dataset, finding: Finding) -> Card:

@@ -14,6 +14,7 @@ from voyager.commands.drawing import (
     used_colours,
     whole_picture,
 )
+from voyager.commands.page_file import write_page_file
 from voyager.commands.samples import sample_text, with_state
 from voyager.commands.sizes import counted
 from voyager.pictures import (
@@ -29,6 +30,7 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.keys import shown
 from voyager.repo.repository import Repository
 from voyager.schema import Sample
+from voyager.store import files
 from voyager.store.purge import tombstones
 
 _MOST = 200
@@ -40,7 +42,7 @@ def write_png(ctx: Context, repo: Repository, version: Dataset, key: str, path: 
     words = version.vocabulary
     legend = legend_of(words, class_colours(words))
     picture = sample_picture(sample, blob_reader(version), legend=legend)
-    path.write_bytes(picture)
+    files.write_atomic(path, picture)
     if ctx.json:
         ctx.emit({"png": str(path)})
     ctx.say(f"{path}: {shown(key)}")
@@ -50,7 +52,7 @@ def write_sample_page(
     ctx: Context, repo: Repository, version: Dataset, keys: Sequence[str], path: Path
 ) -> None:
     """Write a page with a card for each of the first samples."""
-    from voyager.pictures import render
+    from voyager.pictures import iter_html
 
     colours = class_colours(version.vocabulary)
     legend = legend_of(version.vocabulary, colours)
@@ -61,7 +63,7 @@ def write_sample_page(
         more=max(len(keys) - _MOST, 0),
         colours=used_colours((name for card in cards for name in card.classes), colours),
     )
-    path.write_text(render(page), encoding="utf-8")
+    write_page_file(path, iter_html(page, page.cards))
     if ctx.json:
         ctx.emit({"html": str(path), "cards": len(cards), "more": page.more})
     ctx.say(f"{path}: {counted(len(cards), 'sample')}")

@@ -14,6 +14,7 @@ from voyager.commands.drawing import (
     used_colours,
     whole_picture,
 )
+from voyager.commands.page_file import write_page_file
 from voyager.commands.search_options import hit_name
 from voyager.commands.sizes import counted
 from voyager.pictures import (
@@ -24,10 +25,10 @@ from voyager.pictures import (
     Side,
     crop,
     frame_of,
+    iter_html,
     picture_of,
     read_frame,
     region_marks,
-    render,
     sample_marks,
     window_around,
 )
@@ -55,7 +56,7 @@ def write_page(ctx: Context, path: Path, version: Dataset, query: Query, found: 
         more=len(found) - len(hits),
         colours=used_colours((name for card in cards for name in card.classes), colours),
     )
-    path.write_text(render(page), encoding="utf-8")
+    write_page_file(path, iter_html(page, page.cards))
     if ctx.json:
         ctx.emit({"html": str(path), "cards": len(hits), "more": page.more})
     ctx.say(f"{path}: {counted(len(hits), 'hit')}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from voyager.commands.choosing import TaskOption, WhereOption, chosen_samples
 from voyager.commands.context import Context
+from voyager.commands.page_file import check_page_file
 from voyager.commands.words import has_key, read_words, refuse_unknown
 from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
@@ -63,6 +66,7 @@ def run(
       $ vgr stats --where "has('chair')" --split train
       $ vgr stats --pixels --html stats.html
     """
+    check_page_file(html)
     repo = ctx.open_repository()
     parted = read_words(ctx, repo, words, most=1)
     if len(parted.revisions) > 1:
@@ -72,8 +76,10 @@ def run(
     keys = [key for key in parted.keys if key]
     refuse_unknown(parted, [version])
     maker = _Maker(ctx, repo, keys, where, task, split, pixels)
-    found = maker.stats(version)
+    found = _looking_at(maker.stats(version), name)
     if compare is None:
+        if html is not None:
+            _write_page(repo, html, name, version, found)
         _tell(ctx, name, found, limit, html)
         return
     other = maker.stats(repo.at(compare), is_other=True)
@@ -137,13 +143,32 @@ class _Maker:
         derive(self._repo, version, [method_of("statistics")], keys, progress=progress)
 
 
+def _looking_at(found: Stats, name: str) -> Stats:
+    """The statistics with notes whose commands are about that version."""
+    notes = (replace(note, look=note.look and _at(note.look, name)) for note in found.notes)
+    return found.with_notes(tuple(notes))
+
+
+def _at(look: str, name: str) -> str:
+    program, verb, *rest = look.split(" ", 2)
+    if verb == "sql":  # which is about HEAD, unless it is told otherwise
+        return " ".join([program, verb, "--at", shlex.quote(name), *rest])
+    if verb in ("ls", "duplicates") and name != _STAGED:
+        return " ".join([program, verb, shlex.quote(name), *rest])
+    return look
+
+
+def _write_page(repo: Repository, path: Path, name: str, version: Dataset, found: Stats) -> None:
+    from voyager.commands.stats_page import write_page
+    from voyager.repo.deriving import thumbnails
+
+    keys = {key for note in found.notes for key in note.samples}
+    write_page(path, name, found, thumbnails(repo, version, keys))
+
+
 def _tell(ctx: Context, name: str, found: Stats, limit: int, html: Path | None) -> None:
     from voyager.commands.stats_text import stats_lines
 
-    if html is not None:
-        from voyager.commands.stats_page import write_page
-
-        write_page(html, name, found)
     if ctx.json:
         ctx.emit({"version": name, "stats": found.as_dict()})
         return

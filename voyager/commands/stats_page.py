@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from voyager.commands.page_file import write_page_file
 from voyager.commands.panels import panel, section, table, text
 from voyager.commands.sizes import counted
 from voyager.commands.stats_text import (
@@ -17,18 +18,17 @@ from voyager.commands.stats_text import (
 )
 from voyager.curate.comparison import Difference
 from voyager.curate.figures import ClassCount, Measure, Stats
-from voyager.pictures import render_body
+from voyager.pictures import render_body, thumbnail
 from voyager.pictures.plots import Label, Series, bars, histogram, legend, style
 from voyager.repo.keys import shown
-from voyager.store import files
 
 _MOST_CLASSES: Final = 200
 _MOST_DIFFERENCES: Final = 200
 
 
-def write_page(path: Path, name: str, stats: Stats) -> None:
-    """Write the page of one version."""
-    parts = [_notes(stats), _splits(stats), _tasks(stats)]
+def write_page(path: Path, name: str, stats: Stats, thumbnails: Mapping[str, bytes]) -> None:
+    """Write the page of one version, with thumbnails of the samples that notes are about."""
+    parts = [_notes(stats, thumbnails), _splits(stats), _tasks(stats)]
     parts += [
         _classes(task, [one for one in stats.classes if one.task == task], stats)
         for task in dict.fromkeys(one.task for one in stats.classes)
@@ -50,14 +50,17 @@ def write_comparison(
 
 def _write(path: Path, title: str, subtitle: str, body: str) -> None:
     page = render_body(shown(title), shown(subtitle), body, style())
-    files.write_atomic(path, page.encode())
+    write_page_file(path, [page])
 
 
-def _notes(stats: Stats) -> str:
+def _notes(stats: Stats, thumbnails: Mapping[str, bytes]) -> str:
     items = []
     for note in stats.notes:
         look = f"<br/><code>{text(note.look)}</code>" if note.look else ""
-        items.append(f"<li>{text(note_text(note))}{look}</li>")
+        shown_keys = [key for key in note.samples if key in thumbnails]
+        drawn = "".join(thumbnail(shown(key), thumbnails[key]) for key in shown_keys)
+        strip = f'<div class="thumbs">{drawn}</div>' if drawn else ""
+        items.append(f"<li>{text(note_text(note))}{look}{strip}</li>")
     found = panel("Worth a look", f"<ul>{''.join(items)}</ul>") if items else ""
     return section("Overview", found)
 

@@ -141,7 +141,10 @@ class CoverageCount:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that deserves a look: how many, some keys or classes, a command that shows all."""
+    """Something that deserves a look: how many, some keys or classes, a command that shows all.
+
+    `samples` are the keys of the first of those that it is about, for pictures of them.
+    """
 
     kind: str
     text: str
@@ -149,6 +152,7 @@ class Note:
     count: int
     examples: tuple[str, ...] = ()
     look: str | None = None
+    samples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MOST_EXAMPLES: Final = 3
+_MOST_SAMPLES: Final = 12
 _RARE: Final = 10
 """Examples below which a class is rare."""
 _LEAST_ALONE: Final = 5
@@ -67,7 +68,7 @@ def _of_samples(stats: Stats, columns: Columns, splits: Splits) -> Iterator[Note
     if None in splits.names and len(splits.names) > 1:
         rows = (splits.of_samples == splits.names.index(None)).nonzero()[0]
         look = 'vgr ls --where "split is null"'
-        yield Note("no-split", "samples in no split", len(rows), _keys(columns, rows), look)
+        yield _sample_note("no-split", "samples in no split", len(rows), _keys(columns, rows), look)
     if stats.repeated:
         look = "vgr duplicates --kind bytes"
         yield Note("repeated", "samples with an image that others have", stats.repeated, look=look)
@@ -190,7 +191,7 @@ def _of_regions(columns: Columns, shapes: Shapes) -> Iterator[Note]:
         if len(rows):
             look = f'vgr sql "SELECT key, n FROM regions WHERE {condition}"' if condition else None
             keys = _keys(columns, columns.owners[rows])
-            yield Note(kind, text, len(rows), keys, look)
+            yield _sample_note(kind, text, len(rows), keys, look)
 
 
 def _is_long(aspect: Any) -> Any:
@@ -240,16 +241,19 @@ def _corners(shapes: Shapes) -> Iterator[Any]:
 
 
 def _of_pixels(columns: Columns, ids: list[bytes], values: NDArray[np.void]) -> Iterator[Note]:
-    for kind, text, found in (
-        ("dark", f"images darker than {_DARK:g}", values["brightness"] < _DARK),
-        ("bright", f"images brighter than {_BRIGHT:g}", values["brightness"] > _BRIGHT),
-        ("flat", f"images with a contrast below {_FLAT:g}", values["contrast"] < _FLAT),
-        ("blurred", f"images with a sharpness below {_BLURRED:g}", values["sharpness"] < _BLURRED),
+    for kind, text, measure, beyond, bound in (
+        ("dark", f"images darker than {_DARK:g}", "brightness", "<", _DARK),
+        ("bright", f"images brighter than {_BRIGHT:g}", "brightness", ">", _BRIGHT),
+        ("flat", f"images with a contrast below {_FLAT:g}", "contrast", "<", _FLAT),
+        ("blurred", f"images with a sharpness below {_BLURRED:g}", "sharpness", "<", _BLURRED),
     ):
+        found = values[measure] < bound if beyond == "<" else values[measure] > bound
         places = found.nonzero()[0].tolist()
         if places:
-            blobs = [ids[place].hex() for place in places[:_MOST_EXAMPLES]]
-            yield Note(kind, text, len(places), _keys_of_blobs(columns, blobs))
+            condition = f"{measure} {beyond} {bound:g}"
+            look = f'vgr sql "SELECT key FROM pixels WHERE {condition}"'
+            keys = _keys_of_blobs(columns, [ids[at].hex() for at in places[:_MOST_SAMPLES]])
+            yield _sample_note(kind, text, len(places), keys, look)
 
 
 def _keys_of_blobs(columns: Columns, blobs: list[str]) -> tuple[str, ...]:
@@ -262,5 +266,10 @@ def _keys_of_blobs(columns: Columns, blobs: list[str]) -> tuple[str, ...]:
 
 def _keys(columns: Columns, rows: Any) -> tuple[str, ...]:
     """The keys of the first samples, each once."""
-    first = dict.fromkeys(rows[: 20 * _MOST_EXAMPLES].tolist())
-    return tuple(columns.keys(list(first)[:_MOST_EXAMPLES]))
+    first = dict.fromkeys(rows[: 20 * _MOST_SAMPLES].tolist())
+    return tuple(columns.keys(list(first)[:_MOST_SAMPLES]))
+
+
+def _sample_note(kind: str, text: str, count: int, keys: tuple[str, ...], look: str | None) -> Note:
+    """A note about samples, the first of which are named."""
+    return Note(kind, text, count, keys[:_MOST_EXAMPLES], look, keys)

@@ -15,10 +15,11 @@ from voyager.pictures.page import (
     Page,
     Picture,
     Row,
+    iter_html,
     render,
     render_body,
     render_cards,
-    render_to,
+    thumbnail,
 )
 from voyager.pictures.palette import PALETTE, Colour, colour_of, colours_of
 from voyager.pictures.regions import (
@@ -55,16 +56,17 @@ __all__ = [
     "data_uri",
     "draw",
     "frame_of",
+    "iter_html",
     "picture_of",
     "read_frame",
     "region_marks",
     "render",
     "render_body",
     "render_cards",
-    "render_to",
     "sample_marks",
     "sample_notes",
     "sample_picture",
+    "thumbnail",
     "whole",
     "window_around",
 ]

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
+from voyager.images import probe
 from voyager.pictures.html_text import html_text
 from voyager.pictures.palette import Colour, css
-
-Write: TypeAlias = Callable[[str], object]
 
 _FACTS_SHOWN: Final = 8
 """More facts of a card stand behind a line that opens them."""
@@ -76,29 +75,36 @@ class Page:
 
 def render(page: Page) -> str:
     """The HTML of a page."""
-    parts: list[str] = []
-    render_to(page, page.cards, parts.append)
-    return "".join(parts)
+    return "".join(iter_html(page, page.cards))
 
 
-def render_to(page: Page, cards: Iterable[Card], write: Write) -> int:
-    """Write a page with these cards after its summary, one at a time; give their number."""
-    write(_head(page))
+def iter_html(page: Page, cards: Iterable[Card]) -> Iterator[str]:
+    """The HTML of a page with these cards after its summary, in parts: a card is never held."""
+    yield _head(page)
     section, count = None, 0
     for card in cards:
         if card.section != section:
-            write(_section(card.section, first=not count))
+            yield _section(card.section, first=not count)
             section = card.section
-        write(_card(card, page.colours))
+        yield _card(card, page.colours)
         count += 1
-    write(_foot(page, count))
-    return count
+    yield _foot(page, count)
 
 
 def render_body(title: str, subtitle: str, body: str, style: str) -> str:
     """A page of the same looks that holds HTML which is escaped already, and no script."""
     head = _start(title, subtitle, f"{_source('page.css')}\n{style}", "script-src 'none'")
     return f"{head}<main>\n{body}</main>\n</body>\n</html>\n"
+
+
+def thumbnail(name: str, data: bytes) -> str:
+    """A small JPEG as HTML, called by a name."""
+    info, called = probe(data), html_text(name)
+    size = "" if info is None else f' width="{info.width}" height="{info.height}"'
+    uri = f"data:image/jpeg;base64,{b64encode(data).decode()}"
+    return (
+        f'<img src="{uri}"{size} alt="{called}" title="{called}" loading="lazy" decoding="async"/>'
+    )
 
 
 def render_cards(cards: Iterable[Card], colours: Mapping[str, Colour] | None = None) -> str:
