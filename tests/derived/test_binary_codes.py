@@ -14,6 +14,7 @@ from voyager.derived.binary_codes import (
     estimated_cosines,
     near_codes,
     nearest_codes,
+    sign_codes,
 )
 from voyager.derived.embeddings import default_embedder
 from voyager.derived.picture import Picture
@@ -72,6 +73,19 @@ def test_the_nearest_photographs_are_among_the_nearest_codes() -> None:
     found = nearest_codes(codes, codes, 12)
     assert np.mean([np.isin(a, b).mean() for a, b in zip(exact, found.rows, strict=True)]) > 0.98
     assert (found.rows[:, 0] == np.arange(100)).all()
+
+
+@pytest.mark.parametrize("dims", [8, 24, 256, 264])
+def test_signs_as_they_are(dims: int) -> None:
+    rows = random_units(7, dims)
+    codes = sign_codes(rows)
+    assert codes.shape == (7, 32 if dims <= 256 else 64)
+    assert np.array_equal(np.unpackbits(codes, axis=1)[:, :dims], rows > 0)
+    away = ((rows[:, None] > 0) != (rows[None] > 0)).sum(axis=2)
+    found = nearest_codes(codes, codes, 7)
+    assert np.array_equal(found.bits, np.sort(away, axis=1))
+    pairs = near_codes(codes, codes, dims // 2)
+    assert len(pairs.query) == (away <= dims // 2).sum()
 
 
 @given(st.integers(0, 2**32), st.integers(0, 40), st.integers(0, 90), st.sampled_from(BITS))

@@ -23,7 +23,7 @@ from voyager.models.checkpoint import (
     read_card,
     weights_hash,
 )
-from voyager.models.heads import EmbeddingHead, NormalisedSoftmax, choose_classes
+from voyager.models.heads import NormalisedSoftmax, choose_classes
 from voyager.models.network import Network, Output
 from voyager.models.preprocess import DEVIATION, MEAN, normalise
 
@@ -123,13 +123,6 @@ def test_a_network_without_an_embedding_embeds_by_its_trunk() -> None:
     network = Network(build("cnn-small"), {"a": Output("one", 2)}).eval()
     unit = network.embed(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8))
     assert unit.shape == (2, network.embedding_dims) == (2, 512)
-
-
-def test_codes_are_the_signs() -> None:
-    unit = torch.tensor([[1.0, -1, -1, -1, -1, -1, -1, 1, -1, 1, -1, -1, -1, -1, -1, -1]])
-    assert EmbeddingHead.codes(unit).tolist() == [[0b10000001, 0b01000000]]
-    with pytest.raises(UsageError, match="12 bits"):
-        EmbeddingHead.codes(torch.ones(1, 12))
 
 
 @examples(50, deep=500)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from training_repos import TESTED, TRAINED, VALIDATED, config, make_photos_repo
 
+from voyager.derived.binary_codes import nearest_codes, sign_codes
 from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.predictions import iter_predictions
@@ -118,6 +119,23 @@ def test_vectors_find_their_class(repo: Repository, run: Run) -> None:
     (report,) = found.reports()
     assert report.figures["queries"].value == TESTED
     assert 0 <= report.figures["recall_1"].value <= report.figures["recall_10"].value <= 1
+
+
+def test_signs_of_vectors_find_their_class(repo: Repository, run: Run) -> None:
+    """An image is found by its code alone, of two bytes, where it is the nearest without a tie."""
+    found = ask(repo, run, vectors=True)
+    (report,) = found.reports()
+    classes, vectors = found.graded["category"].values, found.said.vectors
+    assert vectors is not None
+    codes = sign_codes(vectors)
+    assert 0.3 < np.unpackbits(codes[:, :2]).mean() < 0.7
+    nearest, right = nearest_codes(codes, codes, TESTED), 0
+    for query, (rows, bits) in enumerate(zip(nearest.rows, nearest.bits, strict=True)):
+        own = (classes[rows] == classes[query]) & (rows != query)
+        rivals = classes[rows] != classes[query]
+        right += bits[own].min() < bits[rivals].min()
+    assert report.figures["code_recall_1"].value == right / TESTED
+    assert 0 < report.figures["code_retrieval_map"].value <= 1
 
 
 def test_answers_of_other_classes_are_wrong_and_told(repo: Repository, run: Run) -> None:

@@ -270,3 +270,4 @@ def test_a_report_tells_it_all() -> None:
     assert said["confusion"]["classes"] == ["a", "b", "c"]
     assert said["unknown"] == {"hat": 1}
     assert "retrieval_map" in said["measures"]
+    assert "code_recall_1" not in said["measures"]

@@ -22,6 +22,8 @@ _WORDS: Final = {
     "recall_5": "recall at 5",
     "recall_10": "recall at 10",
     "retrieval_map": "retrieval mAP",
+    "code_recall_1": "recall at 1 by codes",
+    "code_retrieval_map": "retrieval mAP by codes",
     "ece": "calibration error",
     "brier": "Brier score",
 }

@@ -7,6 +7,9 @@ cosine, with a standard deviation of about 1/√bits at right angles.
 R is three rounds of "flip signs, then Walsh–Hadamard", with signs from a BLAKE3 stream: it depends
 on no library's random numbers and on no linear algebra, and takes n·log n additions. A rotation
 gives as many bits as the vector is long, rounded up to a power of two; more bits take more of them.
+
+The embedding head of a network that was trained here learns vectors whose own signs are a code,
+half of them set: `sign_codes` takes those, one bit for each coordinate.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from voyager.derived.nearest import Pairs
 from voyager.errors import UsageError
 
 Codes = NDArray[np.uint8]
-"""(n, bits / 8)."""
+"""(n, bits / 8), the first bit the highest of the first byte."""
 
 BITS: Final = (256, 512, 1024, 2048)
 """The sizes of a code."""
@@ -45,6 +48,12 @@ def binary_codes(vectors: Floats, bits: int = 256) -> Codes:
     turns = -(-bits // width)
     signs = [_rotated(padded, turn) > 0 for turn in range(turns)]
     return np.packbits(np.concatenate(signs, axis=1)[:, :bits], axis=1)
+
+
+def sign_codes(vectors: Floats) -> Codes:
+    """The signs of vectors (n, dims) as they are, zero bits up to whole codes of 256."""
+    short = -vectors.shape[1] % BITS[0]
+    return np.packbits(np.pad(vectors > 0, ((0, 0), (0, short))), axis=1)
 
 
 def near_codes(queries: Codes, known: Codes, most: int) -> Pairs:

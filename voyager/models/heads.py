@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from voyager.errors import UsageError
-
 TEMPERATURE: Final = 0.05
 
 
@@ -35,7 +33,8 @@ class EmbeddingHead(nn.Module):
 
     A linear layer and a norm without parameters, then length 1 (Zhai and Wu, "Classification is a
     Strong Baseline for Deep Metric Learning", 2019). The norm centres every vector at 0, so that
-    the signs of its numbers are a binary code whose bits are set half of the time.
+    the signs of its numbers are a binary code whose bits are set half of the time
+    (`derived.binary_codes.sign_codes`).
     """
 
     def __init__(self, dims: int, out: int) -> None:
@@ -48,15 +47,6 @@ class EmbeddingHead(nn.Module):
         projected = self.project(vectors)
         centred = functional.layer_norm(projected.float(), projected.shape[-1:])
         return functional.normalize(centred, dim=1)
-
-    @staticmethod
-    def codes(unit: Tensor) -> Tensor:
-        """Binary codes, uint8 (b, out / 8): the signs of unit vectors, first one highest bit."""
-        if unit.shape[1] % 8:
-            raise UsageError(f"codes have whole bytes; {unit.shape[1]} bits are none")
-        weights = 2 ** torch.arange(7, -1, -1, device=unit.device)
-        bits = (unit > 0).reshape(len(unit), -1, 8)
-        return (bits * weights).sum(2).to(torch.uint8)
 
 
 class NormalisedSoftmax(nn.Module):

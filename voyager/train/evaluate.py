@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -48,11 +48,18 @@ class Evaluation:
     """By task, answers that are none of the network's classes: of how many rows each."""
     unreadable: tuple[str, ...] = ()
     """Rows whose picture could not be read: they are in no measure."""
+    coded: bool = False
+    """Whether the vectors are those of an embedding head, whose signs are codes."""
 
     def reports(self) -> list[TaskReport]:
         """All that is measured of each task."""
         return [
-            report(graded, vectors=self.said.vectors, unknown=self.unknown.get(task))
+            report(
+                graded,
+                vectors=self.said.vectors,
+                coded=self.coded,
+                unknown=self.unknown.get(task),
+            )
             for task, graded in self.graded.items()
         ]
 
@@ -88,7 +95,8 @@ def evaluate(
     source = PackSource(version.objects, view)
     loader = Loader(source, view, size=card.size, batch=batch, evaluate=True, resize=by_torch)
     said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
-    return _evaluation(repo, version, question, view, said)
+    found = _evaluation(repo, version, question, view, said)
+    return replace(found, coded=card.embedding is not None)
 
 
 def evaluate_frozen(

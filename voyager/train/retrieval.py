@@ -51,6 +51,12 @@ def retrieval(vectors: NDArray[np.float32], classes: NDArray[Any]) -> dict[str, 
     return {"queries": float(len(queries)), **said, "retrieval_map": precision / len(queries)}
 
 
+def code_retrieval(vectors: NDArray[np.float32], classes: NDArray[Any]) -> dict[str, float]:
+    """code_recall_1 and code_retrieval_map: the same of the signs of the vectors alone."""
+    found = retrieval(np.where(vectors > 0, np.float32(1), np.float32(-1)), classes)
+    return {f"code_{name}": found[name] for name in ("recall_1", "retrieval_map") if found}
+
+
 def _ranked(row: Floats, own: Floats) -> tuple[float, int]:
     """The average precision of a query, and how many others are as near as its nearest own."""
     row, own = np.sort(row), np.sort(own)

@@ -14,7 +14,7 @@ from voyager.train.class_scores import ClassScore, class_scores, confusion
 from voyager.train.graded import Graded
 from voyager.train.intervals import Figure, draw_measures, figure, generator_of
 from voyager.train.metrics import MAIN, measure_task
-from voyager.train.retrieval import retrieval
+from voyager.train.retrieval import code_retrieval, retrieval
 
 _MOST_CONFUSED: Final = 200
 """Classes up to which the confusion matrix is part of a report."""
@@ -69,12 +69,18 @@ def report(
     graded: Graded,
     *,
     vectors: NDArray[np.float32] | None = None,
+    coded: bool = False,
     unknown: Mapping[str, int] | None = None,
 ) -> TaskReport:
-    """Measure a task; with vectors of the rows of the view also how well they find each other."""
+    """Measure a task; with vectors of the rows of the view also how well they find each other.
+
+    `coded` vectors are looked for by their signs too (`derived.binary_codes.sign_codes`).
+    """
     figures = figures_of(graded, "all")
     if vectors is not None and graded.kind == "one":
         found = retrieval(vectors[graded.rows], graded.values)
+        if coded:
+            found |= code_retrieval(vectors[graded.rows], graded.values)
         figures |= {name: Figure(value) for name, value in found.items()}
     return TaskReport(
         graded.task,
