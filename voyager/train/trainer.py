@@ -18,8 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
 from blake3 import blake3
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from voyager.errors import StateError
@@ -238,10 +240,8 @@ class Training:
 
     def pixels(self, batch: Batch) -> Tensor:
         """The pictures of a batch on the device, normalised, (b, 3, size, size)."""
-        images = torch.from_numpy(batch.images)
-        if self.device.type == "cuda":
-            images = images.pin_memory()
-        pixels = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        # Not asynchronously: the loader draws over the memory soon.
+        pixels = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2)
         if self.config.channels_last:
             return normalise(pixels).contiguous(memory_format=torch.channels_last)
         return normalise(pixels).contiguous()
@@ -321,6 +321,7 @@ class Training:
             drop_last=True,
             shards=self._shards,
             of_shards=config.shards,
+            allocate=_pinned if self.device.type == "cuda" else None,
             resize=by_torch,
         )
 
@@ -402,3 +403,9 @@ class _Clock:
         }
         self._at, self._pictures, self._waited = now, stats.pictures, stats.waited
         return said
+
+
+def _pinned(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Memory that an accelerator reads by itself."""
+    memory: NDArray[np.uint8] = torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
+    return memory
