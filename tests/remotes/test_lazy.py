@@ -120,7 +120,7 @@ def test_what_was_looked_at_is_not_asked_for_again(
 def test_the_cache_has_a_limit(there: Repository, here: Repository) -> None:
     lender = here.store.lender
     assert isinstance(lender, RemoteLender)
-    lender.cache._limit = 100_000
+    lender.cache.limit = 100_000
     for key in here.at("HEAD"):
         here.at("HEAD").image_bytes(key)
         assert lender.cache.used()[1] <= 100_000

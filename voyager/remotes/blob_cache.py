@@ -34,7 +34,7 @@ class BlobCache:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
-        self._limit = limit
+        self.limit = limit
         self._size: int | None = None
         self._lock = threading.Lock()
 
@@ -52,20 +52,25 @@ class BlobCache:
             return None
         return data
 
-    def has(self, entry_id: bytes) -> bool:
-        """Whether there is a file for a blob; its bytes are not looked at."""
-        return cached_blob(self._folder, entry_id).exists()
+    def use(self, entry_id: bytes) -> bool:
+        """Whether there is a file for a blob, which then counts as used now; its bytes are not
+        looked at."""
+        try:
+            os.utime(cached_blob(self._folder, entry_id))
+        except FileNotFoundError:
+            return False
+        return True
 
     def put(self, entry_id: bytes, data: bytes) -> None:
         """Keep the bytes of a blob, in the place of those that were not used for longest."""
         path = cached_blob(self._folder, entry_id)
-        if len(data) > self._limit or path.exists():
+        if len(data) > self.limit or path.exists():
             return
         files.make_folder(path.parent)
         files.replace(path, [data])
         with self._lock:
             known = self.used()[1] if self._size is None else self._size + len(data)
-            self._size = known if known <= self._limit else self.shrink(int(_FULL_TO * self._limit))
+            self._size = known if known <= self.limit else self.shrink(int(_FULL_TO * self.limit))
 
     def used(self) -> tuple[int, int]:
         """(files, bytes) that are kept."""

@@ -61,12 +61,21 @@ class RemoteLender:
 
     def promises(self, blob_ids: Iterable[bytes]) -> set[bytes]:
         """Those of some blobs that a remote lists."""
-        left, found = set(blob_ids), set[bytes]()
+        return set(self.sizes(blob_ids))
+
+    def sizes(self, blob_ids: Iterable[bytes]) -> dict[bytes, int]:
+        """The bytes that those of some blobs take which a remote lists, as it stores them."""
+        left, found = set(blob_ids), dict[bytes, int]()
         for shelf in self._open():
-            here = shelf.lists(left)
+            here = shelf.sizes(left)
             found |= here
-            left -= here
+            left -= here.keys()
         return found
+
+    @property
+    def room(self) -> int:
+        """How many bytes the cache holds at most."""
+        return self.cache.limit
 
     def get(self, blob_id: bytes) -> bytes | None:
         """The bytes of a blob, None for one that nobody promises.
@@ -88,9 +97,9 @@ class RemoteLender:
     def bring(self, blob_ids: Iterable[bytes]) -> None:
         """Put into the cache what is promised of some blobs and not in it yet, several at once.
 
-        Raises RemoteError when they cannot be had now.
+        What is in it already counts as used just now. Raises RemoteError when they cannot be had.
         """
-        left = {blob for blob in blob_ids if not self.cache.has(blob)}
+        left = {blob for blob in blob_ids if not self.cache.use(blob)}
         left -= tombstones(self._repo.store)
         for shelf in self._open():
             for blob, data in shelf.iter_read(left):
@@ -151,9 +160,10 @@ class _Shelf:
         self._reader: RangedReader | None = None
         self._stamp: object = None
 
-    def lists(self, ids: Iterable[bytes]) -> set[bytes]:
+    def sizes(self, ids: Iterable[bytes]) -> dict[bytes, int]:
         wanted = list(ids)
-        return set(self._read().find(wanted)) if wanted else set()
+        found = self._read().find(wanted) if wanted else {}
+        return {one: place.stored for one, place in found.items()}
 
     def read(self, blob_id: bytes) -> bytes | None:
         for attempt in (1, 2):

@@ -43,6 +43,15 @@ class Lender(Protocol):
         """Those of some blobs that can be had."""
         ...
 
+    def sizes(self, blob_ids: Iterable[bytes]) -> dict[bytes, int]:
+        """About how many bytes those of some blobs have that can be had."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """How many bytes are kept at hand at most."""
+        ...
+
     def get(self, blob_id: bytes) -> bytes | None:
         """The bytes of a blob, None for one that is not promised."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,13 @@ from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache, image_reader
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store.bulk import paused_gc
+from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 from voyager.store.objectstore import Store
+from voyager.train.bringing import iter_brought
 from voyager.train.record import find_run
 from voyager.train.view import View
 from voyager.train.weights_file import weights_file
-
-_BROUGHT: Final = 256
-"""Images that are brought into a lazy clone at once."""
 
 
 class EmbeddedView(NamedTuple):
@@ -111,17 +110,17 @@ def _things(view: View, order: NDArray[np.int64]) -> Iterator[tuple[bytes, Thing
 
 
 def _bringing_reader(objects: ObjectReader) -> Read:
-    """A reader of images that first brings those which a lazy clone left out."""
-    read = image_reader(objects)
+    """A reader of images, those too which a lazy clone has to bring."""
     store = getattr(objects, "store", objects)
     if not isinstance(store, Store) or store.lender is None:
-        return read
-    lender = store.lender
+        return image_reader(objects)
 
     def bring_and_read(ids: Sequence[bytes]) -> Iterator[tuple[bytes, Source | None]]:
-        for first in range(0, len(ids), _BROUGHT):
-            some = ids[first : first + _BROUGHT]
-            lender.bring(set(some).difference(store.places(some)))
-            yield from read(some)
+        for some in iter_brought(store, ids):
+            for blob in some:
+                try:
+                    yield blob, objects.get(blob, Kind.BLOB)
+                except NotFoundError:  # purged, or promised by nobody
+                    yield blob, None
 
     return bring_and_read
