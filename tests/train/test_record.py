@@ -21,7 +21,7 @@ from voyager.store.ids import Kind, object_id
 from voyager.store.refs import RUNS, move_ref
 from voyager.store.runs import check_run, is_file_name, joined, says_all_of
 from voyager.train.listing import drop_listed, find_listed, iter_listed
-from voyager.train.record import WEIGHTS, Record, find_run, iter_runs, note_metrics, runs_of
+from voyager.train.record import WEIGHTS, Record, find_run, iter_runs, note_metrics
 from voyager.train.run_export import export_run
 from voyager.train.run_folder import RunFolder, runs_folder, sweep_removed
 from voyager.train.why import explain, use_of
@@ -104,7 +104,6 @@ def test_names_of_files_are_one_part_of_a_path() -> None:
 def test_a_run_is_put_found_and_said_more_of(repo: Repository) -> None:
     run = make_run(repo, "first")
     assert find_run(repo, run.id[:4]) == find_run(repo, "first") == run
-    assert runs_of(repo, run.commit) == [run]
     more = note_metrics(repo, run, "test@abc", {"category": {"accuracy": 0.5}})
     assert set(more.record.metrics) == {*METRICS, "test@abc"}
     assert more.files == run.files

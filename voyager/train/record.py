@@ -192,23 +192,16 @@ def note_metrics(
     said: Mapping[str, Any],
     *,
     predictions: bytes | None = None,
-    files: Mapping[str, bytes] | None = None,
 ) -> Run:
     """Add the measures of an evaluation, `SPLIT@COMMIT`, to a run's record."""
     metrics = {**run.record.metrics, where: said}
     record = replace(run.record, metrics=metrics)
     with repo.transaction("eval", run.id) as txn:
-        blobs = {name: txn.put_blob(data, shrink=True) for name, data in (files or {}).items()}
-        put_run(txn, record, blobs, old=run, predictions=predictions)
+        put_run(txn, record, {}, old=run, predictions=predictions)
         txn.commit()
     now = read_ref(repo.store, RUNS + run.id)
     assert now is not None
     return read_run(repo.store, run.id, now)
-
-
-def runs_of(repo: Repository, commit: bytes) -> list[Run]:
-    """The runs that were trained on a commit, the newest first."""
-    return [run for run in iter_runs(repo) if run.commit == commit]
 
 
 def library_versions() -> dict[str, str]:
