@@ -14,7 +14,7 @@ def looks_model(repo: Repository, given: str | None) -> str:
     Search, semantic duplicates and embeddings ahead of time all take this one.
     """
     from voyager.derived.embeddings import DEFAULT
-    from voyager.search.searcher import MODEL
+    from voyager.repo.deriving import MODEL
 
     return model_name(repo, given or repo.config.get(MODEL) or DEFAULT)
 
@@ -25,11 +25,12 @@ def model_name(repo: Repository, name: str) -> str:
     NotFoundError for what is none of these.
     """
     from voyager.derived.embeddings import DEFAULT
-    from voyager.train.record import find_run
-    from voyager.train.weights_file import weights_file
 
     if name == DEFAULT or Path(name).exists():
         return name
+    from voyager.train.record import find_run
+    from voyager.train.weights_file import weights_file
+
     try:
         run = find_run(repo, name)
     except NotFoundError:

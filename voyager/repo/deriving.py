@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from voyager.derived.registry import Method
 
 LIMIT: Final = "derived.limit_mb"
+MODEL: Final = "search.model"
+"""The settings: how much is kept, and whose embeddings looks are compared by."""
 _MEGABYTE: Final = 1_000_000
 
 

@@ -15,7 +15,7 @@ from voyager.derived.embedded import IMAGE_OF_CROP, Embeddings
 from voyager.derived.embeddings import DEFAULT, Embedder, TextTower, may_know_words, open_embedder
 from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset
-from voyager.repo.deriving import derived_cache, image_reader
+from voyager.repo.deriving import MODEL, derived_cache, image_reader
 from voyager.repo.layout import vectors_folder
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.search.examples import (
@@ -36,9 +36,6 @@ from voyager.search.segment import Floats
 from voyager.search.text import TextIndex
 from voyager.search.text_query import parse_text_query, spoken
 from voyager.search.vectors import VectorStore
-
-MODEL: Final = "search.model"
-"""The setting that names the model."""
 
 Bars: TypeAlias = Callable[[str], Progress]
 """From what is done to what is called with how much of it is done."""
