@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from published import PHOTOS, publish, save
 
+from voyager.derived.embeddings import default_embedder, embedding
 from voyager.derived.registry import METHODS, rendition
 from voyager.errors import CorruptError
 from voyager.remotes.cloning import clone
@@ -17,12 +18,14 @@ from voyager.remotes.derived import fetch_derived, push_derived
 from voyager.remotes.garbage import DERIVED
 from voyager.remotes.purging import purge_remote
 from voyager.remotes.storages.memory import MemoryStorage
-from voyager.repo.deriving import derive, derived_cache
+from voyager.repo.deriving import derive, derived_cache, embed_regions
 from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
+from voyager.schema import Box, Region
 from voyager.store.ids import blob_id
 
 WHAT = [METHODS["phash"], METHODS["thumbnail"], rendition(64)]
+BOXED = Region(id=bytes(16), geometries={"box": Box(20, 30, 220, 330)})
 
 
 @pytest.fixture
@@ -91,8 +94,39 @@ def test_only_what_is_new_goes(there: Repository, here: Repository, storage: Mem
     fetch_derived(here, storage)
     save(there, "more", {f"shoes/{n}.jpg": n for n in range(6, 9)})
     derive(there, there.at("HEAD"), WHAT)
+    publish(there, storage)
     assert push_derived(there, storage).values == 9
     assert fetch_derived(here, storage).values == 9
+
+
+def test_nothing_goes_of_images_that_were_never_pushed(
+    there: Repository, storage: MemoryStorage
+) -> None:
+    method = embedding(default_embedder())
+    for key, sample in list(there.at("HEAD").items())[:2]:
+        with there.edit("regions") as edit:
+            edit[key] = sample.replace(regions=(BOXED,))
+    publish(there, storage)
+    save(there, "not pushed", {"secret.jpg": 9})
+    with there.edit("a region of it") as edit:
+        edit["secret.jpg"] = edit["secret.jpg"].replace(regions=(BOXED,))
+    derive(there, there.at("HEAD"), [*WHAT, method])
+    assert embed_regions(there, there.at("HEAD"), method).computed == 3
+    sent = push_derived(there, storage)
+    assert sent.values == 6 * len(WHAT) + (6 + 2) + 2  # vectors of regions, and their images
+    secret = blob_id(PHOTOS[9].read_bytes())
+    parts = [storage.get(name) for name in names(storage)]
+    assert not any(secret in part for part in parts)
+    publish(there, storage)
+    assert push_derived(there, storage).values == len(WHAT) + 1 + 2
+
+
+def test_a_remote_without_commits_is_sent_nothing(tmp_path: Path, storage: MemoryStorage) -> None:
+    with Repository.init(tmp_path / "alone") as repo:
+        save(repo, "first", {"a.jpg": 0})
+        derive(repo, repo.at("HEAD"), WHAT)
+        assert push_derived(repo, storage).values == 0
+    assert names(storage) == set()
 
 
 def test_two_who_push_at_once_lose_nothing(
@@ -100,6 +134,7 @@ def test_two_who_push_at_once_lose_nothing(
 ) -> None:
     save(there, "more", {f"shoes/{n}.jpg": n for n in range(6, 9)})
     derive(there, there.at("HEAD"), WHAT)
+    publish(there, storage)
     derive(here, here.at("HEAD"), WHAT)
     start = threading.Barrier(2)
 

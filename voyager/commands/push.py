@@ -73,8 +73,8 @@ def run(
     With --runs go the runs of all commits that are pushed, each with its weights, its log and the
     run that it started from; one alone is runs/ID. vgr config push.runs true lets every push do it.
 
-    With --derived the thumbnails, hashes and embeddings that are kept here go there too, for others
-    to take with vgr fetch --derived.
+    With --derived the thumbnails, hashes and embeddings that are kept here go there too, of images
+    that the remote has, for others to take with vgr fetch --derived.
 
     JSON: {"refs": [{"name", "old", "new", "forced"}], "objects", "blobs", "packs", "bytes",
     "requests"}, with --derived also "derived": {"methods", "values", "parts", "bytes", "requests"}.

@@ -8,8 +8,9 @@ is passed over, and all of it may be deleted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +20,14 @@ from msgspec import Struct
 
 from voyager import wire
 from voyager.derived import value_batches
+from voyager.derived.embedded import IMAGE_OF_CROP
 from voyager.derived.room import Kept
 from voyager.errors import CorruptError, NotFoundError, RefMoved, RemoteError, StateError
 from voyager.remotes.base import PreconditionFailed, Storage
+from voyager.remotes.catalogue import Listing
 from voyager.remotes.counted import Counted
+from voyager.remotes.fetching import catalogue_of
 from voyager.remotes.garbage import DERIVED
-from voyager.remotes.root import ROOT, decode_root, settled
 from voyager.remotes.swapping import pause
 from voyager.remotes.tombstones import purged_at
 from voyager.remotes.urls import mask_url
@@ -69,7 +72,7 @@ class Moved:
 
 
 def push_derived(repo: Repository, storage: Storage, *, progress: Progress = no_progress) -> Moved:
-    """Send the values that are kept here and not there; those of purged images stay here."""
+    """Send the values that are kept here and not there, of images that the remote has."""
     if storage.read_only:
         raise StateError(f"{mask_url(storage.url)} can only be read", hint="vgr remote ls")
     there = _Derived(repo, Counted(storage))
@@ -92,9 +95,12 @@ def fetch_derived(repo: Repository, storage: Storage, *, progress: Progress = no
 class _Derived:
     def __init__(self, repo: Repository, storage: Counted) -> None:
         self._storage = storage
+        self._catalogue = catalogue_of(repo, storage)
         self._cache = derived_cache(repo)
         self._memory = repo.folder / "cache" / "remotes" / "derived"
-        self._purged = _purged(storage) | tombstones(repo.store)
+        self._root = self._catalogue.read_root()
+        there = set() if self._root is None else purged_at(self._root)
+        self._purged = there | tombstones(repo.store)
         self.done = Moved()
 
     def finish(self) -> Moved:
@@ -114,9 +120,11 @@ class _Derived:
     def push(self, kept: Kept) -> None:
         folder = f"{DERIVED}{kept.name}-{kept.version}/"
         parts, tag = self._read(folder)
-        known = set(self._purged)
+        known: set[bytes] = set()
         for part in parts.parts:
             known.update(self._ids(folder, part, varying=not parts.bytes))
+        here = self._cache.ids_of(kept.name, kept.version, kept.value_bytes())
+        known |= self._foreign(here - known)
         size, batches = self._cache.batches(kept, without=known)
         new = []
         for ids, data in batches:
@@ -127,6 +135,19 @@ class _Derived:
         if new:
             self._swap(folder, size, new, parts, tag)
             self._count(new)
+
+    def _foreign(self, ids: Collection[bytes]) -> set[bytes]:
+        """Those ids that are of no image of the remote; that of a crop is of the image's."""
+        crops = self._cache.known(IMAGE_OF_CROP, ids).as_dict()
+        images = {one: crops.get(one, one) for one in ids}
+        wanted = set(images.values()) - self._purged
+        there = {blob for listing in self._listings for blob in listing.find(list(wanted))}
+        return {one for one, image in images.items() if image not in there}
+
+    @cached_property
+    def _listings(self) -> list[Listing]:
+        """What tells which images the remote has."""
+        return [] if self._root is None else self._catalogue.blob_listings(self._root)
 
     def _swap(
         self, folder: str, size: int, new: list[Part], parts: _Parts, tag: str | None
@@ -223,10 +244,3 @@ class _Derived:
         self.done.values += sum(part.entries for part in parts)
         self.done.parts += len(parts)
         self.done.bytes += sum(part.size for part in parts)
-
-
-def _purged(storage: Storage) -> set[bytes]:
-    try:
-        return purged_at(settled(lambda: decode_root(storage.get(ROOT))))
-    except NotFoundError:
-        return set()
