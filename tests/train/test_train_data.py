@@ -125,7 +125,9 @@ def test_a_state_goes_on_where_it_was_taken(ds: Dataset, single: bool, taken: in
     running = iter(DataLoader(data, batch_size=None))
     list(islice(running, taken))
     state = data.state_dict()
-    assert len(data.place.as_bytes()) <= 64
+    kept = data.place.as_bytes()
+    assert len(kept) <= 64
+    assert Place.from_bytes(kept).as_dict() == state
     rest = list(running)
     other = voyager.train.torch_dataset(ds, **settings)
     other.load_state_dict(state)
