@@ -32,7 +32,7 @@ from voyager.store.gc import collect
 from voyager.store.history import RunObject
 from voyager.store.ids import Kind
 from voyager.store.refs import RUNS, Head, iter_refs, move_ref, read_ref
-from voyager.train.record import WEIGHTS, drop_run, find_run, iter_runs, note_metrics
+from voyager.train.record import WEIGHTS, drop_run, find_run, iter_runs, note_metrics, put_run
 from voyager.wire import encode, object_ref
 
 
@@ -196,7 +196,10 @@ def test_what_is_said_here_and_there_is_joined(
     push(there, storage, ["main"], runs=True)
     fetch(here, origin(storage))
     mine, theirs = find_run(here, "new"), find_run(there, "new")
-    note_metrics(here, mine, "test@here", {"category": {"accuracy": 0.6}}, files={"a": b"a page"})
+    noted = note_metrics(here, mine, "test@here", {"category": {"accuracy": 0.6}})
+    with here.transaction("eval", mine.id) as txn:
+        put_run(txn, noted.record, {"a": txn.put_blob(b"a page")}, old=noted)
+        txn.commit()
     note_metrics(there, theirs, "test@there", {"category": {"accuracy": 0.5}})
     push(there, storage, ["main"], runs=True)
     with pytest.raises(RefMoved, match="says what is not said of it here"):

@@ -23,7 +23,7 @@ from voyager.store.runs import check_run, is_file_name, joined, says_all_of
 from voyager.train.listing import drop_listed, find_listed, iter_listed
 from voyager.train.record import WEIGHTS, Record, find_run, iter_runs, note_metrics
 from voyager.train.run_export import export_run
-from voyager.train.run_folder import RunFolder, runs_folder, sweep_removed
+from voyager.train.run_folder import RunFolder, open_run_folder, runs_folder, sweep_removed
 from voyager.train.why import explain, use_of
 from voyager.wire import blob_ref, encode, object_ref
 
@@ -168,13 +168,27 @@ def test_lists_are_narrowed_by_commit_and_task(repo: Repository) -> None:
 
 
 def test_a_beginning_of_several_is_refused(repo: Repository) -> None:
-    begin(repo, "aaaa000000")
-    begin(repo, "aaab000000")
-    with pytest.raises(UsageError, match="several runs begin with 'aaa': aaaa000000, aaab000000"):
-        find_listed(repo, "aaa")
-    assert find_listed(repo, "aaab").id == "aaab000000"
-    with pytest.raises(NotFoundError):
-        find_listed(repo, "")
+    begin(repo, "aaaaa00000")
+    begin(repo, "aaaab00000")
+    with pytest.raises(UsageError, match="several runs begin with 'aaaa': aaaaa00000, aaaab00000"):
+        find_listed(repo, "aaaa")
+    assert find_listed(repo, "aaaab").id == "aaaab00000"
+    for text in ("", "aaa"):
+        with pytest.raises(NotFoundError):
+            find_listed(repo, text)
+
+
+def test_a_name_stays_one_whatever_ids_begin_so(repo: Repository) -> None:
+    """Names like `a`, `fed` or `bead` are beginnings of ids too."""
+    one = make_run(repo, "one")
+    named = make_run(repo, one.id[:4])
+    for name in (one.id[:4], named.id):
+        assert find_run(repo, name).id == find_listed(repo, name).id == named.id
+    assert find_run(repo, one.id[:5]).id == find_listed(repo, one.id).id == one.id
+    begin(repo, f"{one.id[:4]}000000")
+    folder = begin(repo, "bead00000f")
+    folder.write(replace(folder.record, name=one.id[:4]))
+    assert open_run_folder(repo, one.id[:4]).id == "bead00000f"
 
 
 def test_a_stopped_run_is_removed_and_comes_back_with_its_files(repo: Repository) -> None:

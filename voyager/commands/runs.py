@@ -13,7 +13,7 @@ app = typer.Typer(
     help="""List the trainings, look at them, compare them, take them out.
 
     A run is what vgr train leaves: the commit, all settings, what came of each epoch, the weights.
-    It is named by its id, a unique beginning of it, or its name.
+    It is named by its id, its name, or a unique beginning of its id of 4 digits or more.
 
     Example:
       $ vgr runs

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from voyager.errors import NotFoundError, UsageError
+from voyager.errors import NotFoundError
 from voyager.repo.repository import Repository
 from voyager.store.refs import RUNS, iter_refs
 from voyager.train.record import Record, Run, drop_run, iter_runs, read_run
 from voyager.train.run_folder import RunFolder, drop_run_folder, iter_run_folders
+from voyager.train.run_names import named_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _in_folder(folder: RunFolder) -> ListedRun:
 
 
 def find_listed(repo: Repository, text: str) -> ListedRun:
-    """The run of an id, a unique beginning of one, or a name (the newest of that name).
+    """The run of an id, a name (the newest of it), or a unique beginning of an id.
 
     NotFoundError where there is none, UsageError where several begin so.
     """
@@ -73,17 +74,10 @@ def find_listed(repo: Repository, text: str) -> ListedRun:
     if object_id is not None:
         run = read_run(repo.store, text, object_id)
         return ListedRun(run.record, run)
-    runs = list(iter_listed(repo))
-    found = [run for run in runs if text and run.id.startswith(text)]
-    if len(found) > 1:
-        raise UsageError(
-            f"several runs begin with '{text}': {', '.join(run.id for run in found)}",
-            hint="vgr runs",
-        )
-    found = found or [run for run in runs if text and run.record.name == text]
-    if not found:
+    found = named_run(text, list(iter_listed(repo)), lambda listed: listed.record)
+    if found is None:
         raise NotFoundError(f"no run '{text}'", hint="vgr runs")
-    return found[0]
+    return found
 
 
 def drop_listed(repo: Repository, run: ListedRun) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, Final, Literal, TypeAlias
 
-from voyager.errors import CorruptError, NotFoundError, UsageError
+from voyager.errors import CorruptError, NotFoundError
 from voyager.repo.repository import Repository
 from voyager.store.history import RunObject
 from voyager.store.history import read_run as read_run_object
@@ -23,6 +23,7 @@ from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 from voyager.store.refs import RUNS, iter_refs, move_ref, read_ref
 from voyager.store.transaction import Transaction
+from voyager.train.run_names import named_run
 from voyager.wire import blob_ref, encode, object_ref
 
 WEIGHTS: Final = "weights.safetensors"
@@ -133,21 +134,17 @@ def iter_runs(repo: Repository) -> Iterator[Run]:
 
 
 def find_run(repo: Repository, text: str) -> Run:
-    """The run of an id, a unique beginning of one, or a name (the newest of that name).
+    """The run of an id, a name (the newest of it), or a unique beginning of an id.
 
     NotFoundError where there is none, UsageError where several begin so.
     """
-    refs = iter_refs(repo.store, RUNS)
-    found = [ref for ref in refs if ref.removeprefix(RUNS).startswith(text)] if text else []
-    if len(found) > 1:
-        listed = ", ".join(ref.removeprefix(RUNS) for ref in found)
-        raise UsageError(f"several runs begin with '{text}': {listed}")
-    if found:
-        return read_run(repo.store, found[0].removeprefix(RUNS), refs[found[0]])
-    for run in iter_runs(repo):
-        if text and run.record.name == text:
-            return run
-    raise NotFoundError(f"no run '{text}'", hint="vgr runs")
+    object_id = iter_refs(repo.store, RUNS + text).get(RUNS + text) if text else None
+    if object_id is not None:
+        return read_run(repo.store, text, object_id)
+    found = named_run(text, list(iter_runs(repo)), lambda run: run.record)
+    if found is None:
+        raise NotFoundError(f"no run '{text}'", hint="vgr runs")
+    return found
 
 
 def put_run(

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
+from voyager.errors import InvalidDataError, NotFoundError, StateError
 from voyager.repo.repository import Repository
 from voyager.store import files
 from voyager.train.record import LOG, Record
+from voyager.train.run_names import named_run
 
 _RECORD: Final = "record.json"
 _CHECKPOINT: Final = "checkpoint.pt"
@@ -115,16 +116,11 @@ def runs_folder(repo: Repository) -> Path:
 
 
 def open_run_folder(repo: Repository, run: str) -> RunFolder:
-    """The folder of a run by its id, a unique beginning of one, or its name."""
-    folders = list(iter_run_folders(repo))
-    found = [folder for folder in folders if run and folder.id.startswith(run)]
-    found = found or [folder for folder in folders if folder.record.name == run]
-    if len(found) > 1:
-        listed = ", ".join(folder.id for folder in found)
-        raise UsageError(f"several runs are meant by '{run}': {listed}", hint="vgr runs")
-    if not found:
+    """The folder of a run by its id, its name, or a unique beginning of its id."""
+    found = named_run(run, list(iter_run_folders(repo)), lambda folder: folder.record)
+    if found is None:
         raise NotFoundError(f"no run '{run}' to go on with", hint="vgr runs")
-    return found[0]
+    return found
 
 
 def iter_run_folders(repo: Repository) -> Iterator[RunFolder]:
