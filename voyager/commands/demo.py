@@ -293,9 +293,9 @@ class _Demo(Tour):
         if not _has_sql():
             self.tell("Left out here: vgr train, for which [train] and [sql] are to be installed.")
             return
-        self.tell("A list says what each photograph shows, but somebody took shoes for hats.")
+        self.tell("A list says what each photograph shows, but somebody took pants for skirts.")
         self.vgr("import labels.csv --task garment")
-        self.vgr("label 'train/shoes/**' garment=Hat")
+        self.vgr("label 'train/pants/**' garment=Skirt")
         self.vgr("commit -m 'What each photograph shows'")
         self.tell("A model is a function of a commit. Here heads on the built-in vectors: seconds.")
         self.vgr("train main --task garment --frozen default --name first")
@@ -303,9 +303,9 @@ class _Demo(Tour):
         self.vgr("eval first --html failures.html")
         page = self.folder / "failures.html"
         self.check(f"{page.resolve()} is there to be opened", page.stat().st_size > 0)
-        self.tell("No shoe is known as one. Mend what was said of them, and train again.")
-        self.vgr("label 'train/shoes/**' garment=Shoes")
-        self.vgr("commit -m 'Shoes are no hats'")
+        self.tell("No pants are known as such. Mend what was said of them, and train again.")
+        self.vgr("label 'train/pants/**' garment=Pants")
+        self.vgr("commit -m 'Pants are no skirts'")
         self.vgr("train main --task garment --frozen default --name second")
         self.vgr("eval second --compare first")
         self.check("the second run is better on the test split", self._is_better())
