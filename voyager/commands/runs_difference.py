@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from voyager.commands.commits import short_id
 from voyager.commands.differences import Difference
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 _Pair = tuple[Any, Any]
 
+_COMMIT: Final = re.compile("@[0-9a-f]{12}(?= where |$)")
+"""In the name of what an evaluation measured: the version that was asked about."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDifference:
@@ -32,7 +37,10 @@ class RunDifference:
     settings: Mapping[str, _Pair]
     surroundings: Mapping[str, _Pair]
     measures: Mapping[tuple[str, str, str], _Pair]
-    """(where, task, measure) → the values of both, also where they are equal."""
+    """(where, task, measure) → the values of both, also where they are equal.
+
+    An evaluation of each at its own commit stands side by side.
+    """
     same_weights: bool | None
     """None where one of them has none."""
     stat: Stat | None
@@ -50,7 +58,7 @@ def compare(repo: Repository, one: ListedRun, other: ListedRun) -> RunDifference
         other,
         _differing(one.record.config, other.record.config),
         surroundings_differing(one.record, other.record),
-        _side_by_side(_measures(one), _measures(other)),
+        _side_by_side(measures_of(one.record), measures_of(other.record)),
         weights[0] == weights[1] if all(weights) else None,
         stat,
     )
@@ -74,14 +82,22 @@ def _surroundings(record: Record) -> dict[str, Any]:
     return {**record.versions, **record.hardware, "threads": record.threads}
 
 
-def _measures(listed: ListedRun) -> dict[tuple[str, str, str], float]:
+def measures_of(record: Record) -> dict[tuple[str, str, str], float]:
+    """By where they were taken, without the commit of the split where only one was asked about."""
+    metrics = record.metrics
+    often = Counter(map(_of_any_commit, metrics))
     return {
-        (where, task, name): value
-        for where, tasks in listed.record.metrics.items()
+        (_of_any_commit(where) if often[_of_any_commit(where)] == 1 else where, task, name): value
+        for where, tasks in metrics.items()
         for task, found in tasks.items()
         for name, value in found.items()
         if isinstance(value, int | float)
     }
+
+
+def _of_any_commit(where: str) -> str:
+    """`test@0123456789ab where …` as `test where …`."""
+    return _COMMIT.sub("", where)
 
 
 # -- told ------------------------------------------------------------------------------------------
