@@ -8,7 +8,7 @@ from voyager.train.record import Record
 
 def record(**metrics: dict[str, dict[str, float]]) -> Record:
     places = {name.replace("_", "@", 1): value for name, value in metrics.items()}
-    return Record("r" * 10, "c" * 64, "finished", metrics=places)
+    return Record(run="r" * 10, commit="c" * 64, state="finished", metrics=places)
 
 
 def test_one_evaluation_of_a_split_is_called_by_the_split() -> None:
