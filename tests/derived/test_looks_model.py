@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -34,9 +35,10 @@ def run(world: World, *arguments: str) -> str:
     return result.text
 
 
-def kept(world: World) -> set[str]:
+def kept(world: World, *, vectors: bool = False) -> set[str]:
     lines = run(world, "derive", "--list", "--json").splitlines()
-    return {json.loads(line)["name"] for line in lines}
+    names = {json.loads(line)["name"] for line in lines}
+    return {name for name in names if vectors == name.startswith("vectors-")}
 
 
 def name_of(model: str) -> str:
@@ -60,6 +62,34 @@ def test_semantic_duplicates_take_the_model_of_the_setting(world: World, model: 
 def test_embeddings_of_every_model_are_dropped_by_one_word(world: World, model: Path) -> None:
     run(world, "derive", "embedding")
     run(world, "derive", "embedding", "sketch", "--model", DEFAULT)
+    names = sorted([name_of(str(model)), name_of(DEFAULT)])
+    run(world, "search", "--like", "0.jpg")
+    (vectors,) = kept(world, vectors=True)
     done = json.loads(run(world, "derive", "--drop", "embedding", "--json"))
-    assert done["dropped"] == sorted([name_of(str(model)), name_of(DEFAULT)])
-    assert kept(world) == {"sketch"}
+    assert done["dropped"] == [*names, vectors]
+    assert (kept(world), kept(world, vectors=True)) == ({"sketch"}, set())
+    assert "computed: 4 embeddings" in run(world, "search", "-v", "--like", "0.jpg")
+
+
+def test_vectors_are_dropped_by_their_name_and_cost_no_decode(world: World, model: Path) -> None:
+    run(world, "search", "--like", "0.jpg")
+    run(world, "search", "--like", "0.jpg", "--model", DEFAULT)
+    first, second = sorted(kept(world, vectors=True))
+    run(world, "derive", "--drop", first)
+    assert kept(world, vectors=True) == {second}
+    for name in (str(model), DEFAULT):
+        assert "computed" not in run(world, "search", "-v", "--like", "0.jpg", "--model", name)
+
+
+def test_vectors_of_a_former_model_go_above_the_limit(world: World, model: Path) -> None:
+    run(world, "search", "--like", "0.jpg")
+    (former,) = kept(world, vectors=True)
+    folder = world.cwd / ".vgr/cache/search/vectors" / former.removeprefix("vectors-")
+    (folder / "segments" / "large").write_bytes(bytes(1_000_000))
+    for path in (folder, folder / "manifest"):
+        os.utime(path, (1, 1))
+    run(world, "search", "--like", "0.jpg", "--model", DEFAULT)
+    assert len(kept(world, vectors=True)) == 2
+    run(world, "config", "derived.limit_mb", "1")
+    run(world, "derive", "sketch")
+    assert kept(world, vectors=True) == {name_of(DEFAULT).replace("embedding", "vectors")}

@@ -17,10 +17,12 @@ from voyager.commands.words import has_key, read_words
 from voyager.errors import NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import LIMIT, Derived, derive, derived_cache, embed_regions
+from voyager.repo.kept_vectors import KeptVectors, kept_vectors
 from voyager.repo.repository import Repository
 
 if TYPE_CHECKING:
     from voyager.derived.registry import Method
+    from voyager.derived.room import Kept
 
 _USUAL = ("probe", "pixels", "sketch", "statistics", "thumbnail", "embedding")
 _EMBEDDING = "embedding"
@@ -68,8 +70,9 @@ def run(
     derived.limit_mb the values go that were not used for longest.
 
     JSON: {"what", "images", "computed", "failed": {key: [what]}, "absent": [key]}, with --regions
-    "regions" in place of "images"; --list a line for each {"name", "version", "values", "bytes"};
-    --drop {"dropped": [name], "bytes"}, where embedding means those of every model.
+    "regions" in place of "images"; --list a line for each {"name", "version", "values", "bytes"},
+    without version and values where it is what vgr search keeps; --drop {"dropped": [name],
+    "bytes"}, where embedding means those of every model, and what vgr search keeps of them.
 
     Example:
       $ vgr derive
@@ -185,34 +188,51 @@ def _tell(ctx: Context, what: Sequence[str], noun: str, done: Derived, seconds: 
 
 
 def _list(ctx: Context, repo: Repository) -> int:
-    kept = derived_cache(repo).kept()
-    wide = max((len(one.name) for one in kept), default=0)
+    kept, vectors = derived_cache(repo).kept(), kept_vectors(repo.folder)
+    every: list[Kept | KeptVectors] = [*kept, *vectors]
+    wide = max((len(one.name) for one in every), default=0)
     for one in kept:
+        count = one.count()
         if ctx.json:
-            row = {"name": one.name, "version": one.version, "values": one.count()}
-            ctx.emit_line({**row, "bytes": one.bytes})
-            continue
-        ctx.show(f"{size_text(one.bytes):>9}  {one.name:<{wide}}  {counted(one.count(), 'value')}")
+            row = {"name": one.name, "version": one.version, "values": count, "bytes": one.bytes}
+            ctx.emit_line(row)
+        ctx.show(f"{size_text(one.bytes):>9}  {one.name:<{wide}}  {counted(count, 'value')}")
+    for of_model in vectors:
+        if ctx.json:
+            ctx.emit_line({"name": of_model.name, "bytes": of_model.bytes})
+        size = size_text(of_model.bytes)
+        ctx.show(f"{size:>9}  {of_model.name:<{wide}}  as vgr search reads them")
     limit = size_text(repo.config.get_int(LIMIT) * 1_000_000)
-    ctx.show(f"{size_text(sum(one.bytes for one in kept)):>9}  in all, of {limit} ({LIMIT})")
+    total = sum(one.bytes for one in every)
+    ctx.show(f"{size_text(total):>9}  in all, of {limit} ({LIMIT})")
     return 0
 
 
 def _drop(ctx: Context, repo: Repository, names: Sequence[str]) -> int:
     cache = derived_cache(repo)
-    kept = cache.kept()
-    gone = [one for one in kept if not {one.name, _kind(one.name), _EVERYTHING}.isdisjoint(names)]
-    known = {one.name for one in kept} | {_EVERYTHING}
+    kept, vectors = cache.kept(), kept_vectors(repo.folder)
+    known = {*(one.name for one in kept), *(one.name for one in vectors), _EVERYTHING}
     for name in names:
         if name not in known and not _is_method(name):
             raise NotFoundError(f"no values '{name}' are kept", hint="vgr derive --list")
+    gone = [one for one in kept if _is_named(names, one.name)]
+    searched = [one for one in vectors if _is_named(names, one.name, one.embedding)]
     for one in gone:
         cache.drop(one.name)
-    size = sum(one.bytes for one in gone)
+    for of_model in searched:
+        of_model.remove()
+    every: list[Kept | KeptVectors] = [*gone, *searched]
+    dropped = sorted({one.name for one in every})
+    size = sum(one.bytes for one in every)
     if ctx.json:
-        ctx.emit({"dropped": sorted({one.name for one in gone}), "bytes": size})
-    ctx.say(f"deleted {counted(len(gone), 'kind')} of values, {size_text(size)}")
+        ctx.emit({"dropped": dropped, "bytes": size})
+    ctx.say(f"deleted {counted(len(dropped), 'kind')} of values, {size_text(size)}")
     return 0
+
+
+def _is_named(words: Sequence[str], *names: str) -> bool:
+    """Whether one of some names is meant, or the kind that it is of."""
+    return not {_EVERYTHING, *names, *map(_kind, names)}.isdisjoint(words)
 
 
 def _kind(name: str) -> str:

@@ -49,11 +49,11 @@ class Derived:
 def derived_cache(repo: Repository) -> DerivedCache:
     """The cache of a repository, within its limit."""
     from voyager.derived.cache import DerivedCache
+    from voyager.repo.kept_vectors import room_for_values
 
-    limit = repo.config.get_int(LIMIT) * _MEGABYTE
     return DerivedCache(
         derived_folder(repo.folder),
-        limit,
+        room_for_values(repo.folder, repo.config.get_int(LIMIT) * _MEGABYTE),
         on_problem=lambda why: repo.remarks.update(
             derived=f"what was derived of images could not be kept, and is made again: {why}"
         ),

@@ -16,6 +16,7 @@ from voyager.derived.embeddings import DEFAULT, Embedder, TextTower, may_know_wo
 from voyager.errors import NotFoundError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import MODEL, derived_cache, image_reader
+from voyager.repo.kept_vectors import note_vectors_used
 from voyager.repo.layout import vectors_folder
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.search.examples import (
@@ -99,6 +100,7 @@ class Searcher:
         """The vectors of that model."""
         model = self.embedder.model_id
         folder = vectors_folder(self.repo.folder) / model.hex()[:_SHORT]
+        note_vectors_used(folder)
         return VectorStore(folder, model, self.embedder.dims)
 
     def search(self, version: Dataset, query: Query, bars: Bars = _no_bars) -> Results:
@@ -239,10 +241,11 @@ class _Search:
         self._plan.append(f"{self._of}: {found.plan}")
         near = found.hits[0]
         items = self._items(places, {hit.id for hit in near})
+        scores = {hit.id: min(hit.score, 1.0) for hit in near}  # of half precision it may be more
         return [
-            Hit(*item, hit.score, (f"looks like {name} ({hit.score:.2f})",))
-            for hit in near
-            for item in items.get(hit.id, ())
+            Hit(*item, score, (f"looks like {name} ({score:.2f})",))
+            for one, score in scores.items()
+            for item in items.get(one, ())
             if kept is None or item in kept
         ]
 
