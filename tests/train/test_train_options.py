@@ -122,6 +122,59 @@ def test_a_list_of_runs_has_a_line_for_what_failed(
     assert "; its batch was 'train/" in capsys.readouterr().out
 
 
+def test_one_answer_alone_teaches_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_photos_repo(tmp_path) as repo:
+        for words in ("worn --kind bool", "price --kind number"):
+            assert main(["-C", str(tmp_path), "task", "add", "-q", *words.split()]) == 0
+        version = repo.at("HEAD")
+        key = next(key for key in version if version[key].split == "train")
+        said = ["worn=true", "price=3"]
+        assert main(["-C", str(tmp_path), "label", "-q", key, *said]) == 0
+        assert main(["-C", str(tmp_path), "commit", "-q", "-m", "One each"]) == 0
+        repo.store.refresh()
+        capsys.readouterr()
+        for task, answer in (("worn", "true"), ("price", "3")):
+            for how in (
+                f"--task {task} --model cnn-small --size 16",
+                f"--frozen default --task {task}",
+            ):
+                assert train(repo, how) == 2
+                assert capsys.readouterr().err == (
+                    f"error: task '{task}' has one answer alone to tell: {answer}\n"
+                    "hint: vgr stats\n"
+                )
+
+
+def test_skipped_images_are_told_by_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But not where a measure is judged: `vgr bisect run` would take it for a fault."""
+    with make_photos_repo(tmp_path) as repo:
+        for split in ("train", "test"):
+            whole = next(path for path in sorted(tmp_path.glob(f"{split}/hat/*.jpg")))
+            cut = tmp_path / split / "hat/cut.jpg"
+            cut.write_bytes(whole.read_bytes()[:3000])
+        for words in (
+            "add train --split train -q",
+            "add test --split test -q",
+            "label */hat/cut.jpg category=hat -q",
+            "commit -q -m Cut",
+        ):
+            assert main(["-C", str(tmp_path), *words.split()]) in (0, 10)
+        repo.store.refresh()
+        capsys.readouterr()
+        heads = "--frozen default --set strengths=[1] --allow-unchecked"
+        assert train(repo, f"{heads} --name cut") == 10
+        assert "skipped train/hat/cut.jpg: its image cannot be read" in capsys.readouterr().err
+        assert train(repo, f"{heads} --fail-below category=0.01") == 0
+        evaluated = ["-C", str(tmp_path), "eval", "cut"]
+        assert main(evaluated) == 10
+        assert "skipped test/hat/cut.jpg: its image cannot be read" in capsys.readouterr().err
+        assert main([*evaluated, "--fail-below", "category=0.01"]) == 0
+
+
 def test_heads_need_no_torch(repo: Repository) -> None:
     script = (
         "import sys; sys.modules['torch'] = None\n"

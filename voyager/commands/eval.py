@@ -12,9 +12,10 @@ import typer
 from voyager.commands.choosing import WhereOption
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.floors import FloorOption, judge, never_said, parse_floors
+from voyager.commands.floors import Floor, FloorOption, judge, never_said, parse_floors
 from voyager.commands.run_options import needs_torch
 from voyager.commands.sizes import counted
+from voyager.errors import EXIT_SKIPPED
 
 if TYPE_CHECKING:
     from voyager.models.checkpoint import ModelCard
@@ -83,7 +84,8 @@ class _Subject:
             how["scope"] = self.run.record.config.get("scope")
         if self.network is None:
             assert self.run is not None
-            return evaluate_frozen(repo, version, self.run, **how)
+            on = None if device == "auto" else device
+            return evaluate_frozen(repo, version, self.run, device=on, **how)
         network, card = self.network
         how |= {"batch": batch, "vectors": card.embedding is not None}
         return evaluate(repo, version, network, card, device=pick_device(device), **how)
@@ -157,6 +159,13 @@ def run(
     _tell(ctx, found, kept=kept)
     if html is not None:
         ctx.say(f"{html}: the page")
+    return _code(ctx, floors, found)
+
+
+def _code(ctx: Context, floors: Sequence[Floor], found: Found) -> int:
+    """The exit code: of the floors where there are some, else whether images were skipped."""
+    if not floors:
+        return EXIT_SKIPPED if found.evaluation.unreadable else 0
     return judge(
         ctx,
         floors,

@@ -11,7 +11,7 @@ from voyager.commands.context import Context
 from voyager.commands.floors import Floor, judge, never_said
 from voyager.commands.repeats import result_as_json, tell_repeat
 from voyager.commands.run_text import finished_text
-from voyager.errors import InvalidDataError, UsageError
+from voyager.errors import EXIT_SKIPPED, InvalidDataError, UsageError
 
 if TYPE_CHECKING:
     from voyager.commands.train_plan import Asked
@@ -100,7 +100,9 @@ def _tell(
     where = short_id(bytes.fromhex(record.commit))
     called = f"run {record.run} on {where}" if done.run is not None else f"heads on {where}"
     ctx.say(f"{called}: {finished_text(record)}")
-    return judge(ctx, floors, _measures(record), _classes(done)) if floors else 0
+    if floors:
+        return judge(ctx, floors, _measures(record), _classes(done))
+    return EXIT_SKIPPED if record.failed else 0
 
 
 def _measures(record: Record) -> Mapping[str, Mapping[str, float]]:

@@ -49,7 +49,9 @@ def train_network(ctx: Context, repo: Repository, plan: NetworkPlan, asked: Aske
             ),
         )
     code = _tell(ctx, plan, done, kept=asked.keep)
-    return code or judge(ctx, asked.floors, next(iter(done.record.metrics.values()), {}), {})
+    if asked.floors and code in (0, EXIT_SKIPPED):
+        return judge(ctx, asked.floors, next(iter(done.record.metrics.values()), {}), {})
+    return code
 
 
 class _Steps:

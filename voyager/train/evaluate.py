@@ -107,14 +107,18 @@ def evaluate_frozen(
     split: str | None,
     where: str | None = None,
     scope: Scope | None = None,
+    device: str | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Ask the heads of a run on a frozen model, as `evaluate` does a network."""
+    """Ask the heads of a run on a frozen model, as `evaluate` does a network.
+
+    `device` is what the model runs on, by itself the fastest there is.
+    """
     heads = read_heads(repo, run)
     question = frozen_question(heads, split, where=where, scope=scope)
     kinds = {task.task: task.kind for task in heads.tasks}
     view = _open(repo, version, question, kinds, progress)
-    said = frozen_said(repo, version, run, view, vectors=True, progress=progress)
+    said = frozen_said(repo, version, run, view, vectors=True, device=device, progress=progress)
     return _evaluation(repo, version, question, view, said)
 
 

@@ -328,6 +328,7 @@ def frozen_said(
     view: View,
     *,
     vectors: bool = False,
+    device: str | None = None,
     progress: Progress = no_progress,
 ) -> Said:
     """What the heads of a run say of a view of `frozen_question`.
@@ -335,7 +336,7 @@ def frozen_said(
     Neighbours are looked up among the images of the commit that the run was trained on: one that
     was purged since has no vote.
     """
-    config, embedder = _with_model(repo, FrozenConfig.from_dict(run.record.config))
+    config, embedder = _with_model(repo, FrozenConfig.from_dict(run.record.config), device)
     heads = read_heads(repo, run)
     embedded = embed_view(repo, version, view, embedder, progress=progress)
     known: Mapping[str, Head] = heads.linear

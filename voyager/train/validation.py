@@ -5,12 +5,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final
 
+import numpy as np
+
 from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.partial import partial_decoder
-from voyager.train.view import Question, View, open_view
+from voyager.train.view import Question, Target, View, open_view
 
 USUAL: Final = "val"
 """The split that is validated with where there is one and nobody says otherwise."""
@@ -67,8 +69,20 @@ def splits(version: Dataset) -> set[str]:
 def refuse_single_classes(view: View) -> None:
     """Raise UsageError for a task that leaves nothing to tell apart."""
     for target in view.targets.values():
-        if target.kind in ("one", "many") and len(target.classes) < 2:
-            only = target.classes[0] if target.classes else "none"
+        answers = _told_apart(target)
+        if len(answers) < 2:
+            what = "class" if target.kind in ("one", "many") else "answer"
             raise UsageError(
-                f"task '{target.task}' has one class alone to tell: {only}", hint="vgr stats"
+                f"task '{target.task}' has one {what} alone to tell: {answers[0]}"
+                if answers
+                else f"task '{target.task}' has no {what} to tell",
+                hint="vgr stats",
             )
+
+
+def _told_apart(target: Target) -> list[str]:
+    """What a head would tell apart, two of them at most."""
+    if target.kind in ("one", "many"):
+        return list(target.classes[:2])
+    found = np.unique(target.values[target.answered()])[:2].tolist()
+    return [str(bool(one)).lower() if target.kind == "bool" else f"{one:g}" for one in found]
