@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from voyager.repo.predictions import put_predictions
 from voyager.repo.repository import Repository
 from voyager.repo.staged_edit import StagedEdit
 from voyager.repo.table_frame import forget_frames
+from voyager.repo.where import keys_where
 from voyager.schema import Box, Image, Label, Region, Sample
 
 
@@ -309,6 +313,30 @@ def test_nothing_is_left_for_the_next_query(repo: Repository) -> None:
         repo.at("main").sql("FROM \"samples('main~1')\"")
     with pytest.raises(UsageError):
         repo.at("main").sql("FROM __vgr_0")
+
+
+@pytest.mark.parametrize("way", ["sql", "where"])
+def test_ctrl_c_ends_a_query(way: str) -> None:
+    version = shop()
+    endless = "(SELECT sum(a.range * b.range) FROM range(100000000) a, range(100000) b)"
+    interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        interrupt.start()
+        ask(version, f"SELECT {endless}") if way == "sql" else keys_where(version, f"{endless} > 0")
+    assert ask(version, "SELECT count(*) FROM samples") == [3]
+
+
+def test_columns_of_one_name_are_numbered() -> None:
+    found = shop().sql("SELECT 1 AS a, 2 AS a, 3 AS a_2, 4 AS A")
+    assert found.to_pylist() == [{"a": 1, "a_2": 2, "a_2_2": 3, "A": 4}]
+
+
+def test_what_is_no_text_is_no_query() -> None:
+    for query in (b"SELECT 'a\xff'", b"\xff"):
+        with pytest.raises(UsageError, match="UTF-8"):
+            shop().sql(query.decode(errors="surrogateescape"))
+        with pytest.raises(UsageError, match="UTF-8"):
+            keys_where(shop(), query.decode(errors="surrogateescape"))
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

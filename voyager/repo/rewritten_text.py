@@ -6,6 +6,8 @@ import re
 from bisect import bisect_right
 from typing import Final
 
+from voyager.errors import UsageError
+
 TOKEN: Final = re.compile(
     r"""(?P<text>'(?:[^']|'')*')|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|(?P<word>[^\W\d]\w*)""",
     re.DOTALL,
@@ -17,6 +19,8 @@ class RewrittenText:
     """A text, and the SQL that pieces of it and others make: `add` them in order."""
 
     def __init__(self, text: str) -> None:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UsageError("SQL is text in UTF-8, and this is not")
         self.text = text
         self._pieces: list[str] = []
         self._places: list[tuple[int, int]] = [(0, 0)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from voyager.errors import MissingExtraError
 from voyager.store.cores import cores
@@ -24,6 +26,9 @@ _MOST_THREADS = 16
 _UNKNOWN = re.compile(r'(?:column named|key|table) "([^"]+)"')
 _QUOTED = re.compile(r'"([^"]+)"')
 _LOCKS = ("errors_as_json = true", "lock_configuration = true")
+
+
+Result = TypeVar("Result")
 
 
 class Fault(NamedTuple):
@@ -51,6 +56,21 @@ def open_sandbox(memory: str = "1GB") -> duckdb.DuckDBPyConnection:
     for lock in _LOCKS:
         connection.execute(f"SET {lock}")
     return connection
+
+
+def interruptibly(connection: duckdb.DuckDBPyConnection, work: Callable[[], Result]) -> Result:
+    """What `work` makes of a connection; Ctrl-C ends it, to which DuckDB is deaf or answers oddly.
+
+    Signals reach the main thread, so another one waits for the query.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="sql") as pool:
+        done = pool.submit(work)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            wait([done])
+            raise
 
 
 def needs_sql() -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from voyager.errors import UsageError
-from voyager.repo.sandbox import Fault, fault_of, open_sandbox, reason_of
+from voyager.repo.sandbox import Fault, Result, fault_of, interruptibly, open_sandbox, reason_of
 from voyager.repo.sql_tables import FUNCTIONS, WHOLE, Source, Sources
 from voyager.repo.sql_text import SqlText
 from voyager.repo.table_building import Progress
@@ -118,8 +118,9 @@ class _Query:
             fields = [(f"vgr:{number}:rows", pa.bool_())]
             fields += [(f"vgr:{number}:{at}", one.arrow_type) for at, one in enumerate(table)]
             self._give(number, name, pa.schema(fields).empty_table(), table, range(len(table)))
+        explain = _EXPLAIN + self._text.sql
         with self._reading_errors(len(_EXPLAIN)):
-            plan = self._connection.execute(_EXPLAIN + self._text.sql).fetchall()
+            plan = self._do(lambda: self._connection.execute(explain).fetchall())
         read: list[set[int]] = [set() for _ in columns]
         for table, column in _READ.findall(plan[0][1]):
             if int(table) < len(read) and int(column) < len(columns[int(table)]):
@@ -144,7 +145,11 @@ class _Query:
             names = [f"vgr:{number}:rows", *(f"vgr:{number}:{at}" for at in places)]
             self._give(number, name, pa.table(given, names), columns[number], places)
         with self._reading_errors(0):
-            return self._connection.sql(self._text.sql).to_arrow_table()
+            found = self._do(lambda: self._connection.sql(self._text.sql).to_arrow_table())
+        return found.rename_columns(list(_numbered(found.column_names)))
+
+    def _do(self, work: Callable[[], Result]) -> Result:
+        return interruptibly(self._connection, work)
 
     def _give(
         self,
@@ -214,6 +219,18 @@ class _Query:
             known = [*fault.near, *names, *self._sources.version.vocabulary.tasks]
         near = near_names(fault.name, known)
         return f"did you mean {' or '.join(near)}? {_HINT}" if near else _HINT
+
+
+def _numbered(names: Sequence[str]) -> Iterator[str]:
+    """Names of columns, of which a second one is told apart: key, key_2."""
+    taken: set[str] = set()
+    for name in names:
+        called, number = name, 1
+        while called in taken:
+            number += 1
+            called = f"{name}_{number}"
+        taken.add(called)
+        yield called
 
 
 def _line_and_character(text: str, place: int) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from voyager.errors import UsageError, VoyagerError
-from voyager.repo.sandbox import Fault, fault_of, open_sandbox, reason_of
+from voyager.repo.sandbox import Fault, fault_of, interruptibly, open_sandbox, reason_of
 from voyager.repo.table_columns import CLASSES, TABLES
 from voyager.repo.table_plan import SAMPLE, Wanted
 from voyager.repo.tables import Progress, Tables
@@ -130,8 +130,9 @@ class _Query:
 
     def _execute(self, before: str, after: str) -> list[Any]:
         """All rows of a query around the expression."""
+        connection, sql = self._connection, f"{before}{self._text.sql}\n{after}"
         with self._reading_errors(len(before)):
-            return self._connection.execute(f"{before}{self._text.sql}\n{after}").fetchall()
+            return interruptibly(connection, lambda: connection.execute(sql).fetchall())
 
     def _refuse_other_types(self, types: list[str]) -> None:
         if types != ["BOOLEAN"]:

@@ -105,15 +105,18 @@ def vector_of_image(embedder: Embedder, image: Example) -> Floats:
 
 def _read(path: Path) -> bytes:
     try:
-        size = os.stat(path).st_size
-        if size > _MOST_BYTES:
-            message = f"{path} has {size:,} bytes, which is too large for an image"
-            raise InvalidDataError(message, path=path)
-        return path.read_bytes()
+        with path.open("rb") as file:  # which may be a device without end
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > _MOST_BYTES else file.read(_MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(f"no file '{path}'", path=path) from None
     except IsADirectoryError:
         raise UsageError(f"'{path}' is a folder, not an image") from None
+    if max(size, len(data)) > _MOST_BYTES:
+        bytes_ = f"{size:,}" if size else f"more than {_MOST_BYTES:,}"
+        message = f"{path} has {bytes_} bytes, which is too large for an image"
+        raise InvalidDataError(message, path=path)
+    return data
 
 
 def vectors_shown(
