@@ -302,6 +302,15 @@ def test_why_names_imports_and_who_labeled(world: World, repo: Repository) -> No
     assert why.content.sources["model:old"] == 1
 
 
+def test_why_says_that_a_sample_was_in_no_batch(repo: Repository) -> None:
+    whole = find_listed(repo, make_run(repo, "short").id)
+    run = replace(whole, record=replace(whole.record, steps=1))
+    roles = [use_of(repo, run, key).role for key in KEYS]
+    assert sorted(roles) == ["trained", "trained", "unused", "unused"]
+    unseen = use_of(repo, run, KEYS[roles.index("unused")])
+    assert unseen.reason == "it stood in no batch before the end"
+
+
 @pytest.mark.parametrize("sampling", ["all", "classes"])
 def test_why_says_when_a_sample_was_seen(repo: Repository, sampling: str) -> None:
     make_run(repo, "first", settings={"batch": 2, "sampling": sampling})

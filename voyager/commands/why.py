@@ -208,7 +208,7 @@ def _used_text(listed: ListedRun, key: str, used: Used) -> str:
 def _steps_text(steps: list[tuple[int, int]]) -> str:
     """`epoch 1 in step 3, epoch 2 in step 9`."""
     if not steps:
-        return "never seen: it ended before, or it stood in the rest of each epoch"
+        return "in no batch before the end"
     told = [f"epoch {epoch} in step {step:,}" for epoch, step in steps[:_MOST_STEPS]]
     left = len(steps) - len(told)
     return ", ".join(told) + (f" and {counted(left, 'time')} more" if left else "")

@@ -30,7 +30,10 @@ class VisionTransformer(nn.Module):
         super().__init__()
         if size % patch or size < patch:
             near = max(patch, round(size / patch) * patch)
-            raise UsageError(f"images of {size} pixels are no whole patches of {patch}: {near} is")
+            raise UsageError(
+                f"images of {size} pixels are no whole patches of {patch}: {near} is",
+                hint=f"vgr train --size {near}",
+            )
         self.dims = dims
         self.checkpointing = False
         self.patches = nn.Conv2d(3, dims, patch, stride=patch)

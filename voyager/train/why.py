@@ -201,6 +201,8 @@ def use_of(
     shown = _shown(repo, version, listed, sample.uid, progress)
     if not shown:
         return Used("unused", sample.split, "it has no answer, or did not fit --where")
+    if not any(one.steps for one in shown):
+        return Used("unused", sample.split, "it stood in no batch before the end", shown)
     return Used("trained", sample.split, shown=shown)
 
 
