@@ -14,6 +14,7 @@ from training_repos import TESTED, TRAINED, VALIDATED, config, make_photos_repo
 
 from voyager.derived.binary_codes import nearest_codes, sign_codes
 from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
+from voyager.models.network import Network
 from voyager.repo.dataset import Dataset
 from voyager.repo.predictions import iter_predictions
 from voyager.repo.repository import Repository
@@ -119,6 +120,18 @@ def test_vectors_find_their_class(repo: Repository, run: Run) -> None:
     (report,) = found.reports()
     assert report.figures["queries"].value == TESTED
     assert 0 <= report.figures["recall_1"].value <= report.figures["recall_10"].value <= 1
+
+
+def test_what_does_not_fit_says_which_knob(
+    repo: Repository, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(Network, "vectors", full)
+    with pytest.raises(StateError, match="at once at 64 pictures of 32 pixels does not") as caught:
+        ask(repo, run)
+    assert caught.value.hint == "vgr eval --batch 32"
 
 
 def test_signs_of_vectors_find_their_class(repo: Repository, run: Run) -> None:

@@ -20,6 +20,7 @@ from voyager.schema import Box, Image, Label, Region, Sample
 from voyager.train.frozen import frozen_question, frozen_said, read_heads
 from voyager.train.graded import Graded, grade_all
 from voyager.train.loader import Loader
+from voyager.train.memory import fitting
 from voyager.train.predict import predict
 from voyager.train.reading import PackSource
 from voyager.train.record import Run
@@ -93,8 +94,10 @@ def evaluate(
     question = Question(tuple(kinds), split, scope, where, classes)
     view = _open(repo, version, question, kinds, progress)
     source = PackSource(version.objects, view)
-    loader = Loader(source, view, size=card.size, batch=batch, evaluate=True, resize=by_torch)
-    said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
+    pictures = f"looking at once at {batch} pictures of {card.size} pixels"
+    with fitting(pictures, hint=f"vgr eval --batch {max(1, batch // 2)}"):
+        loader = Loader(source, view, size=card.size, batch=batch, evaluate=True, resize=by_torch)
+        said = predict(network.to(device), loader, device, vectors=vectors, progress=progress)
     found = _evaluation(repo, version, question, view, said)
     return replace(found, coded=card.embedding is not None)
 
