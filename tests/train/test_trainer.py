@@ -30,6 +30,9 @@ GOLDEN = [
 """The loss of 20 steps over the first photographs, on whatever processor."""
 
 
+TWELVE = "key like 'train/hat/%' or key like 'train/shoes/%'"
+
+
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
     with make_photos_repo(tmp_path_factory.mktemp("photos")) as opened:
@@ -143,6 +146,28 @@ def test_a_loss_that_is_no_number_names_the_batch(repo: Repository, tmp_path: Pa
     assert caught.value.hint == "vgr train --lr 1e+29"
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch": 1}, "and a batch is of 1"),
+        ({"batch": 4, "ranks": 2, "accumulate": 2}, "and a batch is of 4 in 4 parts"),
+        ({"batch": 64, "accumulate": 8, "where": TWELVE}, "and there are 12 samples for 8 parts"),
+    ],
+)
+def test_one_picture_is_too_few_for_norms_over_a_batch(
+    repo: Repository, tmp_path: Path, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"learns nothing of one picture of 32 .*{said}"):
+        trained(repo, tmp_path, config(model="resnet-18", **settings))
+
+
+def test_one_picture_is_enough_where_it_has_several_places(
+    repo: Repository, tmp_path: Path
+) -> None:
+    for model in ("cnn-small", "vit-tiny/16"):
+        assert trained(repo, tmp_path, config(model=model, batch=1, steps=1)).steps == 1
+
+
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 NO_RING = MemoryError("Unable to allocate 9.19 GiB for an array with shape (65536, 224, 224, 3)")
 
@@ -202,7 +227,7 @@ def test_a_checkpoint_that_is_none(repo: Repository, tmp_path: Path) -> None:
 
 
 def test_fewer_samples_than_parts(repo: Repository, tmp_path: Path) -> None:
-    how = config(where="key like 'train/hat/%' or key like 'train/shoes/%'", batch=64, ranks=64)
+    how = config(where=TWELVE, batch=64, ranks=64)
     with pytest.raises(UsageError, match="12 samples cannot be shared among 64"):
         trained(repo, tmp_path, how)
 

@@ -32,6 +32,7 @@ from voyager.train.augment import parse_augmentation
 from voyager.train.checkpoint import Progress, read_checkpoint, write_checkpoint
 from voyager.train.config import TrainConfig
 from voyager.train.loader import Batch, Loader
+from voyager.train.lone_pictures import refuse_lone_pictures
 from voyager.train.memory import fitting, smaller_steps
 from voyager.train.metrics import Measures, measure, score
 from voyager.train.optimise import Average, learning_rate, make_optimiser
@@ -119,6 +120,7 @@ class Training:
         self.ranks = ranks
         self.progress = Progress()
         self._checkpoint = checkpoint
+        refuse_lone_pictures(network, config, material.order.count)
         network.trunk.checkpointing = config.checkpointing
         self._best: dict[str, Tensor] | None = None
         self._cost = Cost(config, material.view)
