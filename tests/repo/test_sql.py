@@ -22,7 +22,7 @@ from voyager.repo.predictions import put_predictions
 from voyager.repo.repository import Repository
 from voyager.repo.staged_edit import StagedEdit
 from voyager.repo.table_frame import forget_frames
-from voyager.repo.where import keys_where
+from voyager.repo.where import keys_where, regions_where
 from voyager.schema import Box, Image, Label, Region, Sample
 
 
@@ -198,6 +198,57 @@ def test_predictions(repo: Repository) -> None:
     """
     assert ask(repo.at("main"), wrong) == [("b.jpg", "chair", "stool")]
     assert ask(repo.at("main"), "SELECT count(*) FROM predictions('m''s')") == [2]
+
+
+def test_a_choice_reads_the_tables_that_a_query_reads(repo: Repository) -> None:
+    main = repo.at("main")
+    for expression, found in (
+        ("key in (select key from regions('main~1') where has('chair'))", ["a.jpg", "b.jpg"]),
+        (
+            "has('stool') and key in (select key from samples('main~1') where has('chair'))",
+            ["b.jpg"],
+        ),
+        ("split <> (select s.split from samples('staged') s where s.key = samples.key)", ["a.jpg"]),
+        ("not exists (from samples('main~1') s where s.uid = samples.uid)", []),
+        ("(select count(*) from runs) = 0 and key < 'b'", ["a.jpg"]),
+        ("uid in (select uid from pixels where brightness is null)", ["a.jpg", "b.jpg"]),
+        ("'main~1' = key or key = 'a.jpg'", ["a.jpg"]),
+    ):
+        assert keys_where(main, expression) == found, expression
+    with pytest.raises(NotFoundError, match="unknown revision 'nope'"):
+        keys_where(main, "key in (select key from samples('nope'))")
+    with pytest.raises(UsageError, match="no class 'chiar' in --where"):
+        keys_where(main, "key in (select key from samples('main~1') where has('chiar'))")
+    chosen = regions_where(main, "key in (select key from samples('main~1')) and has('stool')")
+    assert [key for key, _ in chosen] == ["b.jpg"]
+
+
+def test_a_choice_reads_predictions(repo: Repository) -> None:
+    chair = repo.at("main").vocabulary.find("category", "chair")
+    assert chair is not None
+    with repo.transaction("import", "m") as txn:
+        put_predictions(txn, repo, "m", [sample_of(2, chair, source="model:m", score=0.75)], "")
+        txn.commit()
+    sure = "uid in (select uid from predictions('m') where score > 0.5)"
+    assert keys_where(repo.at("main"), sure) == ["b.jpg"]
+
+
+def test_a_class_on_the_image_or_in_it() -> None:
+    for asked, found in (
+        ("has_image('furniture')", ["a.jpg"]),
+        ("has_image('stool')", []),
+        ("has_region('stool')", ["a.jpg"]),
+        ("has_region('chair')", []),
+        ("list_contains(image_classes, 'furniture/chair')", ["a.jpg"]),
+        ("region_classes = ['person']", ["é/b.png"]),
+    ):
+        assert ask(shop(), f"SELECT key FROM samples WHERE {asked}") == found
+        assert keys_where(shop(), asked) == found
+    query = """
+        SELECT r.n FROM samples s JOIN regions r USING (uid)
+        WHERE has_image(s, 'furniture') AND has(r, 'stool')
+    """
+    assert ask(shop(), query) == [1]
 
 
 @pytest.mark.parametrize(

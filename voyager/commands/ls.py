@@ -130,10 +130,12 @@ def _rows_where(ctx: Context, version: Dataset, keys: list[str], where: str) -> 
 
 
 def _list_columns(ctx: Context, version: Dataset, limit: int | None) -> None:
+    from voyager.repo.sql_tables import other_columns
     from voyager.repo.tables import Tables
 
     tables = Tables(version, progress=ctx.progress("reading meta"))
-    every = islice(chain.from_iterable(map(tables.columns, tables.names)), limit)
+    of_version = chain.from_iterable(map(tables.columns, tables.names))
+    every = islice(chain(of_version, other_columns()), limit)
     for name, columns in groupby(every, key=lambda column: column.table):
         found = list(columns)
         wide = max(len(column.name) for column in found)

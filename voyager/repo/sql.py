@@ -21,7 +21,7 @@ from voyager.repo.table_columns import TABLES
 from voyager.repo.table_plan import META
 from voyager.repo.table_view import ViewColumn, quoted
 from voyager.repo.tables import needs_arrow
-from voyager.repo.where_text import near_names, no_class
+from voyager.repo.where_text import classes_below, near_names, no_class
 from voyager.store.bulk import paused_gc
 
 if TYPE_CHECKING:
@@ -177,17 +177,13 @@ class _Query:
 
     def _classes_below(self, name: str) -> list[str]:
         """The paths of a class and of those below it, in all versions that the query names."""
-        found: dict[str, None] = {}
-        for version in self._sources.versions:
-            for taxonomy in version.vocabulary.taxonomies.values():
-                node = taxonomy.find(name)
-                for each in [node, *taxonomy.below(node)] if node is not None else ():
-                    found[taxonomy.path(each) or each.hex()] = None
+        own = self._sources.version.vocabulary
+        found = classes_below(name, [own, *(one.vocabulary for one in self._sources.others)])
         if not found:
-            why, near = no_class(name, self._sources.version.vocabulary)
+            why, near = no_class(name, own)
             hint = f"did you mean {' or '.join(near)}?" if near else "vgr taxonomy tree"
             raise UsageError(f"{why} in the query", hint=hint)
-        return list(found)
+        return found
 
     @contextmanager
     def _reading_errors(self, offset: int) -> Iterator[None]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,10 +18,11 @@ from voyager.repo.staging import read_staging
 from voyager.repo.table_building import Progress
 from voyager.repo.table_columns import TABLES
 from voyager.repo.table_frame import store_of
-from voyager.repo.table_pixels import PixelTable
+from voyager.repo.table_pixels import PIXEL_COLUMNS, PixelTable
 from voyager.repo.table_plan import META
 from voyager.repo.table_runs import METRIC_COLUMNS, RUN_COLUMNS, RunTable
 from voyager.repo.table_view import TableView, ViewColumn
+from voyager.repo.tables import ColumnInfo
 from voyager.store.history import read_commit
 from voyager.store.objectstore import Store
 
@@ -42,6 +43,17 @@ class Source(Protocol):
     def read(self, names: Collection[str]) -> tuple[int, list[pa.Array]]:
         """How many rows there are, and some columns in this order."""
         ...
+
+
+class _Described(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def about(self) -> str: ...
 
 
 class VersionTable:
@@ -91,9 +103,9 @@ class Sources:
         return found
 
     @property
-    def versions(self) -> list[Dataset]:
-        """The versions that were asked for, that of the query first."""
-        return [self.version, *(view.version for view in self._views.values())]
+    def others(self) -> list[Dataset]:
+        """The versions that were asked for by name."""
+        return [view.version for revision, view in self._views.items() if revision is not None]
 
     @cached_property
     def store(self) -> Store:
@@ -133,4 +145,27 @@ WHOLE: Final[dict[str, Callable[[Sources], Source]]] = {
 }
 """Tables that are named alone: name → what opens it."""
 
-__all__ = ["FUNCTIONS", "META", "STAGED", "WHOLE", "Source", "Sources", "version_at"]
+_COLUMNS: Final[dict[str, Sequence[_Described]]] = {
+    "pixels": PIXEL_COLUMNS,
+    "runs": RUN_COLUMNS,
+    "run_metrics": METRIC_COLUMNS,
+}
+
+
+def other_columns() -> Iterator[ColumnInfo]:
+    """The columns of the tables that are not those of a version, as `vgr ls --columns` has them."""
+    for table, columns in _COLUMNS.items():
+        for column in columns:
+            yield ColumnInfo(table, column.name, column.type, column.about)
+
+
+__all__ = [
+    "FUNCTIONS",
+    "META",
+    "STAGED",
+    "WHOLE",
+    "Source",
+    "Sources",
+    "other_columns",
+    "version_at",
+]

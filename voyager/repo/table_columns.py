@@ -18,6 +18,15 @@ TEXTS, COUNTS = "VARCHAR[]", "INTEGER[]"
 CLASSES, IMAGE_CLASSES, REGION_CLASSES = "__classes", "__image_classes", "__region_classes"
 """Hidden columns that `has(…)` looks into: the numbers of classes and of all above them."""
 
+OF_IMAGE, OF_REGIONS = "image_classes", "region_classes"
+
+ASKED = {
+    "has": ("classes", CLASSES),
+    "has_image": (OF_IMAGE, IMAGE_CLASSES),
+    "has_region": (OF_REGIONS, REGION_CLASSES),
+}
+"""What asks for a class: function → the columns of paths and of numbers that it looks into."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -120,6 +129,20 @@ SAMPLES = (
         "the classes that are answers, of the image and of its regions",
         SampleRows.all_classes,
         _BOTH_LABELS,
+    ),
+    Column(
+        OF_IMAGE,
+        TEXTS,
+        "the classes that are answers, of the image alone",
+        lambda rows: rows.spread(lambda said: [one.classes for one in said], TEXTS),
+        ("labels",),
+    ),
+    Column(
+        OF_REGIONS,
+        TEXTS,
+        "the classes that are answers, of its regions alone",
+        SampleRows.region_classes,
+        ("regions.labels",),
     ),
     Column(
         "negatives",

@@ -117,7 +117,7 @@ class SampleRows(_Answering):
 
     def region_classes(self) -> list[list[str]]:
         return [
-            list(dict.fromkeys(chain.from_iterable(region.classes for region in regions)))
+            sorted(set(chain.from_iterable(region.classes for region in regions)))
             for regions in self.answered_regions
         ]
 

@@ -10,7 +10,14 @@ from voyager.repo.conflicts import conflicted_keys
 from voyager.repo.table_answers import ClassNumbers, TaskColumn, distinct_names, task_columns
 from voyager.repo.table_building import Progress
 from voyager.repo.table_coding import Kept, innermost, listed, rewrapped, used_codes
-from voyager.repo.table_columns import CLASSES, IMAGE_CLASSES, REGION_CLASSES, TABLES
+from voyager.repo.table_columns import (
+    CLASSES,
+    IMAGE_CLASSES,
+    OF_IMAGE,
+    OF_REGIONS,
+    REGION_CLASSES,
+    TABLES,
+)
 from voyager.repo.table_frame import Frame, frame_of, made_columns
 from voyager.repo.table_plan import ANSWERS, META, SAMPLE
 from voyager.repo.table_types import arrow_type, joined_type, meta_array, shared_type
@@ -42,6 +49,8 @@ So are lists, in which it takes no dictionaries.
 
 _SIDES: Final = {"width": ("x0", "x1"), "height": ("y0", "y1")}
 _NUMBERS: Final = {CLASSES: "classes", IMAGE_CLASSES: IMAGE_UNIT, REGION_CLASSES: REGION_UNIT}
+_PATHS: Final = {"classes": "classes", OF_IMAGE: IMAGE_UNIT, OF_REGIONS: REGION_UNIT}
+"""Column → the unit of the classes that it tells by number, or by path."""
 
 
 class ViewColumn(NamedTuple):
@@ -143,8 +152,8 @@ class TableView:
             return [by_name("key")]
         if name == "state" and table == "samples":
             return [by_name("state"), by_name("blob")]
-        if name in _NUMBERS:
-            return [*own, by_name(_NUMBERS[name])]
+        if name in _NUMBERS or name in _PATHS:
+            return [*own, by_name((_NUMBERS | _PATHS)[name])]
         if table == "regions" and name in _SIDES:
             return [*own, *map(by_name, _SIDES[name])]
         if name == META:
@@ -166,6 +175,8 @@ class TableView:
             return pc.subtract(high, low)
         if name in _NUMBERS:
             return self._class_numbers(self._flat(table, _NUMBERS[name]))
+        if name in _PATHS:
+            return self._classes(self._flat(table, _PATHS[name]))
         special = self._special.get((table, name))
         if special is not None:
             return special()
@@ -175,10 +186,7 @@ class TableView:
         if asked is not None:
             return self._task_array(table, asked)
         unit = unit_of(table, name, self.version.vocabulary)
-        column = self._flat(table, name)
-        if name == "classes":
-            return self._classes(column)
-        return self._worded(column, is_said=unit.is_said)
+        return self._worded(self._flat(table, name), is_said=unit.is_said)
 
     @cached_property
     def _special(self) -> dict[tuple[str, str], Callable[[], pa.Array]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from voyager.errors import UsageError, VoyagerError
 from voyager.repo.sandbox import Fault, fault_of, interruptibly, open_sandbox, reason_of
+from voyager.repo.sql_tables import FUNCTIONS, WHOLE, Source, Sources
+from voyager.repo.sql_text import Call
 from voyager.repo.table_columns import CLASSES, TABLES
-from voyager.repo.table_plan import SAMPLE, Wanted
+from voyager.repo.table_plan import META, SAMPLE, Wanted
 from voyager.repo.tables import Progress, Tables
 from voyager.repo.where_text import WhereText, near_names
+from voyager.schema.vocabulary import Vocabulary
 from voyager.store.bulk import paused_gc
 
 if TYPE_CHECKING:
@@ -82,7 +85,14 @@ class _Query:
         progress: Progress | None,
     ) -> None:
         self._connection = open_sandbox()
-        self._text = WhereText(expression, version.vocabulary)
+        self._sources = Sources(version, progress or (lambda done, total: None))
+        self._text = WhereText(
+            expression,
+            version.vocabulary,
+            tables=WHOLE,
+            functions=[*TABLES, *FUNCTIONS],
+            open_tables=self._open,
+        )
         self._whole = Tables(version)
         self._chosen = Tables(version, patterns=patterns, progress=progress)
         self._failure: VoyagerError | None = None
@@ -92,6 +102,23 @@ class _Query:
                 with paused_gc():
                     table = self._whole.reader(name, self._text.mentions_in).read_all()
                 self._connection.register(name, table)
+
+        for name, source in self._others.items():
+            self._connection.register(name, self._read(source))
+
+    def _open(self, calls: Mapping[str, Call]) -> list[Vocabulary]:
+        """Open what is read beside the version; the vocabularies of other versions among it."""
+        self._others = {name: self._sources.open(call) for name, call in calls.items()}
+        return [version.vocabulary for version in self._sources.others]
+
+    def _read(self, source: Source) -> pa.Table:
+        """The columns of a table that may be meant."""
+        import pyarrow as pa
+
+        columns = source.columns(with_meta=self._text.mentions_in(META))
+        names = [one.name for one in columns if self._text.mentions_in(one.name)]
+        size, arrays = source.read(names)
+        return pa.table([pa.nulls(size, pa.bool_()), *arrays], ["__rows", *names])
 
     def close(self) -> None:
         self._connection.close()
