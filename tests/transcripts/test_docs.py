@@ -16,7 +16,10 @@ import voyager
 from voyager import cli, errors
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMES = "tutorial for-git-users guard duplicates merge remotes search statistics tables training"
+NAMES = (
+    "tutorial for-git-users guard duplicates embeddings merge remotes search statistics tables "
+    "training"
+)
 PAGES = [DOCS / f"{name}.md" for name in NAMES.split()]
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 
