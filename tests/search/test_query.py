@@ -20,13 +20,15 @@ from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
 from voyager.repo.purge import purge_blobs
 from voyager.repo.repository import Repository
+from voyager.repo.switch import reset
 from voyager.repo.taxonomies import move_classes
 from voyager.samples import BOXES, CLOTHING, copy_photos
-from voyager.schema import Label
+from voyager.schema import Box, Label
 from voyager.search.fusion import fused
 from voyager.search.members import VersionVectors
 from voyager.search.query import Hit, Query, Results
 from voyager.search.searcher import Searcher
+from voyager.search.sweeping import sweep_vectors
 from voyager.store import files
 
 SANDALS = "test/shoes/4797602a-efe9-438d-859a-3db113007ef9.jpg"
@@ -545,6 +547,26 @@ def test_the_cache_may_go_at_any_time(repo: Repository, monkeypatch: pytest.Monk
     assert find(repo, like=(SANDALS,), k=3).hits[0].key == SHOES
     monkeypatch.setattr(files, "watch", real)
     assert find(repo, text="shoes", like=(SANDALS,), k=10).hits == expected
+
+
+def test_vectors_of_versions_that_are_gone_are_swept(repo: Repository) -> None:
+    main = repo.at("HEAD")
+    find(repo, like=(SANDALS,), of="regions")
+    assert sweep_vectors(repo) == 0
+    with repo.edit("many") as edit:
+        for number in range(300):
+            sample, uid = edit[SANDALS], bytes(14) + number.to_bytes(2)
+            box = {"box": Box(number, 0, number + 40, 40)}
+            regions = (sample.regions[0].replace(geometries=box, primary=None),)
+            edit[f"many/{number}.jpg"] = sample.replace(uid=uid, regions=regions)
+    find(repo, like=(SANDALS,), of="regions", k=500)
+    assert len(kept_vectors(Searcher(repo))) > 300
+    assert sweep_vectors(repo) == 0  # it is a version still
+    reset(repo, main.commit, "hard")
+    assert sweep_vectors(repo) > 0
+    assert kept_vectors(Searcher(repo)) == {}
+    again = Searcher(repo).search(main, Query(like=(SANDALS,), k=200))
+    assert (len(again), again.computed) == (99, 0)
 
 
 def test_a_damaged_segment_costs_no_hit(repo: Repository) -> None:

@@ -12,6 +12,7 @@ from voyager.commands.context import Context
 from voyager.commands.sizes import counted, size_text
 from voyager.commands.storages import refuse_stray_name, storage_of
 from voyager.errors import UsageError
+from voyager.repo.layout import vectors_folder
 from voyager.store.gc import Collected, collect
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def run(
         progress=ctx.progress("collecting garbage"),
     )
     _sweep_runs(ctx, repo, before=now - days * _DAY_MS, dry_run=dry_run)
+    _sweep_vectors(ctx, repo, dry_run=dry_run)
     if ctx.json:
         ctx.emit({"dry_run": dry_run, **asdict(found)})
     for line in _told(found, dry_run=dry_run):
@@ -100,6 +102,17 @@ def _sweep_runs(ctx: Context, repo: Repository, *, before: int, dry_run: bool) -
     gone = sweep_removed(repo, before)
     if gone:
         ctx.say(f"deleted the {'folder' if gone == 1 else 'folders'} of {counted(gone, 'run')}")
+
+
+def _sweep_vectors(ctx: Context, repo: Repository, *, dry_run: bool) -> None:
+    """Delete vectors that are mostly of versions that are gone; without any load nothing."""
+    if dry_run or not vectors_folder(repo.folder).is_dir():
+        return
+    from voyager.search.sweeping import sweep_vectors
+
+    freed = sweep_vectors(repo)
+    if freed:
+        ctx.say(f"deleted {size_text(freed)} of vectors; the next search lays out what it needs")
 
 
 def _collect_remote(ctx: Context, name: str | None, grace: float | None, *, dry_run: bool) -> None:

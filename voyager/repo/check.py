@@ -39,14 +39,14 @@ _CHECKED = (*_IS_CANONICAL, POLICIES, CONFLICTS)
 def check_rows(repo: Repository, progress: Progress = no_progress) -> Iterator[Problem]:
     """Rows of any version that are malformed or lie at an impossible key, each chunk read once."""
     seen: set[bytes] = set()
-    for done, snapshot in enumerate(_snapshots(repo)):
+    for done, snapshot in enumerate(iter_snapshots(repo)):
         progress(done, None)
         for space, root in read_snapshot(repo.store, snapshot).items():
             if space in _CHECKED:
                 yield from _check_map(repo, space, root, seen)
 
 
-def _snapshots(repo: Repository) -> Iterator[bytes]:
+def iter_snapshots(repo: Repository) -> Iterator[bytes]:
     """Every version that a ref or the staging area reaches, the newest first."""
     yield repo.staging.snapshot
     tips = {repo.resolve(ref) for ref in iter_refs(repo.store)}

@@ -92,6 +92,11 @@ class VersionFiles:
         mask = _unpacked(found.bits, found.size)
         return Had(token, mask, _times(found.times), dict(found.waiting))
 
+    def forget(self, root: bytes) -> None:
+        """Remove what a version has."""
+        with contextlib.suppress(OSError):
+            files.remove(self._folder / root.hex())
+
     def write(self, root: bytes, had: Had) -> None:
         """Keep what a version has, and let the versions go that were not used for long."""
         bits = zstandard.compress(np.packbits(had.mask).tobytes(), 1)
