@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -14,6 +15,7 @@ from sealed_world import World
 from voyager.commands.page_file import check_page_file, write_page_file
 from voyager.errors import ExistsError, NotFoundError
 from voyager.samples import photo_paths
+from voyager.store import files
 
 PAGE = "<!doctype html>\n<p>old</p>"
 COMMANDS = (
@@ -45,6 +47,23 @@ def test_a_page_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
     write_page_file(path, parts(stop=False))
     assert path.read_text(encoding="utf-8") == "<!doctype html><p>é</p>"
     assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_full_disk_leaves_the_older_page(world: World) -> None:
+    path = world.path("page.html")
+    path.write_text(PAGE)
+    world.run("vgr init -q")
+
+    def full(step: str, where: object, half: files.Half | None) -> None:
+        if step == "write":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "watch", full)
+        result = world.run("vgr stats --html page.html")
+    assert (result.code, "no space left on device: page.html" in result.err) == (5, True)
+    assert path.read_text() == PAGE
+    assert not list(world.cwd.glob("*.tmp"))
 
 
 def test_a_link_stays_one_and_an_empty_file_is_nothing(tmp_path: Path) -> None:

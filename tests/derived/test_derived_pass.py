@@ -319,12 +319,21 @@ def test_a_full_disk_stops_a_pass_that_is_there_to_keep(
     cache = DerivedCache(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(files, "watch", full)
-        with pytest.raises(StateError, match=r"cannot be kept: no space left"):
+        with pytest.raises(StateError, match=r"cannot be kept: no space left") as full_disk:
             cache.fill([SMALL], images, reader(images))
+        assert "--drop" in (full_disk.value.hint or "")
         other = DerivedCache(tmp_path)
         assert len(other.compute(THUMBNAIL, images, reader(images))) == 4
         assert "no space left" in (other.problem or "")
     assert fill(tmp_path, images, [SMALL]) == 4
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    images = photos(1)
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(StateError, match=r"cannot be kept: not a directory") as error:
+        DerivedCache(tmp_path / "cache" / "derived").fill([SMALL], images, reader(images))
+    assert error.value.hint == f"ls -ld {tmp_path}/cache/derived"
 
 
 def test_above_the_limit_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,12 @@ def write_page_file(path: Path, parts: Iterable[str]) -> None:
         with path.open("w", encoding="utf-8") as file:
             file.writelines(parts)
         return
-    files.replace(path.resolve(), (part.encode() for part in parts))
+    try:
+        files.replace(path.resolve(), (part.encode() for part in parts))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = str(path)  # else nobody says what was written
+        raise
 
 
 def _is_page(path: Path) -> bool:

@@ -5,6 +5,8 @@ The key is (method, version of the method, blob id). Everything here can be dele
 
 from __future__ import annotations
 
+import errno
+import shlex
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -366,6 +368,13 @@ def _reason(problem: Exception) -> str:
     return words[:1].lower() + words[1:] if words else str(problem)
 
 
+def _remedy(file: ValueFile) -> str:
+    """What to type where values of a file could not be written."""
+    if getattr(file.problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "vgr derive --list, then vgr derive --drop NAME"
+    return f"ls -ld {shlex.quote(str(file.path.parent))}"
+
+
 class _Keeping:
     """Values on their way to the files of their methods."""
 
@@ -400,6 +409,6 @@ class _Keeping:
             if self._must_keep and file.problem is not None:
                 raise StateError(
                     f"derived values cannot be kept: {_reason(file.problem)}",
-                    hint="vgr derive --list, then vgr derive --drop NAME",
+                    hint=_remedy(file),
                 ) from file.problem
         self._bytes = 0
