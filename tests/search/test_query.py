@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -325,10 +327,11 @@ def test_crops_of_one_image_share_its_decode(
 def test_columns_that_are_kept_say_the_same_as_rows(
     repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_rows = [find(repo, like=(name,), k=50).hits for name in (HAT, f"{HAT}#1")]
-    monkeypatch.setattr("voyager.search.holders._MANY", 0)
+    asked = [{"like": (HAT,)}, {"like": (f"{HAT}#1",)}, {"like": (HAT,), "split": "train"}]
+    by_rows = [find(repo, k=50, **fields).hits for fields in asked]
+    monkeypatch.setattr("voyager.search.blob_column._MANY", 0)
     monkeypatch.setattr("voyager.search.holders._in_rows", None)
-    assert [find(repo, like=(name,), k=50).hits for name in (HAT, f"{HAT}#1")] == by_rows
+    assert [find(repo, k=50, **fields).hits for fields in asked] == by_rows
 
 
 def test_a_renamed_class_is_asked_for_by_its_new_name(repo: Repository) -> None:
@@ -567,6 +570,18 @@ def test_vectors_of_versions_that_are_gone_are_swept(repo: Repository) -> None:
     assert kept_vectors(Searcher(repo)) == {}
     again = Searcher(repo).search(main, Query(like=(SANDALS,), k=200))
     assert (len(again), again.computed) == (99, 0)
+
+
+def test_vectors_of_a_model_that_nobody_uses_are_swept(repo: Repository) -> None:
+    Searcher(repo, Speaking()).search(repo.at("HEAD"), Query(like=(HAT,)))
+    find(repo, like=(HAT,))
+    unused = Searcher(repo, Speaking()).store.folder
+    for path in [unused, *unused.rglob("*")]:
+        os.utime(path, (0, 0))
+    assert sweep_vectors(repo) > 0
+    assert not unused.exists()
+    assert len(kept_vectors(Searcher(repo))) == 100
+    assert sweep_vectors(repo, now=time.time() + 30 * 86_400) == 0
 
 
 def test_a_damaged_segment_costs_no_hit(repo: Repository) -> None:

@@ -105,7 +105,7 @@ def _sweep_runs(ctx: Context, repo: Repository, *, before: int, dry_run: bool) -
 
 
 def _sweep_vectors(ctx: Context, repo: Repository, *, dry_run: bool) -> None:
-    """Delete vectors that are mostly of versions that are gone; without any load nothing."""
+    """Delete vectors that nobody needs; without any load nothing."""
     if dry_run or not vectors_folder(repo.folder).is_dir():
         return
     from voyager.search.sweeping import sweep_vectors

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from importlib.util import find_spec
-from typing import Final
 
 from voyager.repo.dataset import Dataset
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.partial import partial_decoder
+from voyager.search.blob_column import has_column, holders_in_column
 from voyager.search.members import VersionVectors
 from voyager.search.query import Item
 from voyager.store.bulk import paused_gc
-
-_MANY: Final = 50_000
-"""Samples from which on columns that are kept are quicker to look into than rows."""
 
 
 def keys_of(version: Dataset, blobs: Collection[bytes]) -> dict[bytes, list[str]]:
@@ -22,29 +18,19 @@ def keys_of(version: Dataset, blobs: Collection[bytes]) -> dict[bytes, list[str]
     if not blobs:
         return {}
     found: dict[bytes, list[str]] = {}
-    many = len(version) >= _MANY and find_spec("pyarrow") is not None
-    for blob, key in (_in_columns if many else _in_rows)(version, set(blobs)):
+    holders = holders_in_column if has_column(version) else _in_rows
+    for blob, key in holders(version, set(blobs)):
         found.setdefault(blob, []).append(key)
     return found
 
 
-def _in_rows(version: Dataset, blobs: set[bytes]) -> Iterator[tuple[bytes, str]]:
+def _in_rows(version: Dataset, blobs: Collection[bytes]) -> Iterator[tuple[bytes, str]]:
     decode = partial_decoder({"image.blob"})
     with paused_gc():
         for key, row in version.rows(SAMPLES):
             blob = decode(row).image.blob
             if blob is not None and (one := bytes(blob.data)) in blobs:
                 yield one, key.decode()
-
-
-def _in_columns(version: Dataset, blobs: set[bytes]) -> Iterator[tuple[bytes, str]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    table = version.tables.read("samples", ["key", "blob"])
-    wanted = pa.array([blob.hex() for blob in blobs])
-    for row in table.filter(pc.is_in(table["blob"], value_set=wanted)).to_pylist():
-        yield bytes.fromhex(row["blob"]), row["key"]
 
 
 def items_of(

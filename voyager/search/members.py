@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ from voyager.repo.diff import changed_rows
 from voyager.repo.region_crops import iter_crops
 from voyager.repo.snapshot import SAMPLES
 from voyager.schema.partial import partial_decoder
+from voyager.search.blob_column import has_column, images_in_column
 from voyager.search.membership import Membership
 from voyager.search.query import Of
 from voyager.search.scanner import Found
@@ -89,11 +90,14 @@ class VersionVectors:
                 break
         return found
 
-    def of_keys(self, version: Dataset, keys: Iterable[str]) -> Membership:
+    def of_keys(self, version: Dataset, keys: Collection[str]) -> Membership:
         """The vectors that the samples at some keys have, where they are known."""
-        rows = version.rows_at(SAMPLES, sorted(key.encode() for key in keys))
-        found = (row for _, row in rows if row is not None)
-        ids = [one for row in found for one in self.things(version, row)]
+        if self._of == "images" and has_column(version):
+            ids = images_in_column(version, keys)
+        else:
+            rows = version.rows_at(SAMPLES, sorted(key.encode() for key in keys))
+            found = (row for _, row in rows if row is not None)
+            ids = [one for row in found for one in self.things(version, row)]
         return self.store.members(list(dict.fromkeys(ids)))
 
     def things(self, version: Dataset, row: bytes) -> dict[bytes, Thing]:

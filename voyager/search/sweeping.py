@@ -1,12 +1,15 @@
-"""Vectors that no version has any more: where they are most of a model's, all of them go.
+"""Vectors that nobody needs: of a model that was not asked for long, or mostly of versions gone.
 
-What is needed is laid out again by the next search, from the cache of derived values.
+All vectors of such a model go. What is needed is laid out again by the next search, from the cache
+of derived values.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -18,20 +21,34 @@ from voyager.search import manifest
 from voyager.search.version_file import VersionFiles
 from voyager.store import files
 
+_UNUSED_SECONDS: Final = 60 * 86_400
+"""A model that no search has used for so long may be one that nobody will."""
 
-def sweep_vectors(repo: Repository) -> int:
-    """Delete the vectors of models of which most are in no version that is left; bytes freed."""
+
+def sweep_vectors(repo: Repository, *, now: float | None = None) -> int:
+    """Delete the vectors of models that nobody needs; bytes freed."""
     folder = vectors_folder(repo.folder)
     if not folder.is_dir():
         return 0
     roots = {read_snapshot(repo.store, snapshot).get(SAMPLES) for snapshot in iter_snapshots(repo)}
-    return sum(_sweep(model, roots) for model in sorted(folder.iterdir()))
+    before = (time.time() if now is None else now) - _UNUSED_SECONDS
+    return sum(
+        _remove(model)
+        for model in sorted(folder.iterdir())
+        if _last_used(model) < before or _is_mostly_dead(model, roots)
+    )
 
 
-def _sweep(folder: Path, roots: Collection[bytes | None]) -> int:
+def _last_used(folder: Path) -> float:
+    """When a search wrote vectors, or read which of them a version has."""
+    paths = [folder, *folder.glob("manifest"), *folder.glob("versions-*/*")]
+    return max(path.stat().st_mtime for path in paths)
+
+
+def _is_mostly_dead(folder: Path, roots: Collection[bytes | None]) -> bool:
     known = manifest.read(folder / "manifest")
     if known is None:
-        return 0
+        return False
     live = np.zeros(sum(one.count for one in known.segments), np.bool_)
     for versions in map(VersionFiles, folder.glob("versions-*")):
         for root in reversed(versions.roots()):  # reading one makes it the one used last
@@ -39,8 +56,10 @@ def _sweep(folder: Path, roots: Collection[bytes | None]) -> int:
                 versions.forget(root)
             elif (had := versions.read(root, known.token)) is not None:
                 live[: len(had.mask)] |= had.mask[: len(live)]
-    if np.count_nonzero(live) * 2 >= len(live):
-        return 0
+    return bool(np.count_nonzero(live) * 2 < len(live))
+
+
+def _remove(folder: Path) -> int:
     freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     files.remove_tree(folder)
     return freed
