@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from photo_repos import KEYS, place, save, take
 from PIL import Image
+from table_versions import shop
 
 from voyager.derived.registry import METHODS
 from voyager.derived.statistics import FIELDS, table
+from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derive, derived_cache
 from voyager.repo.repository import Repository
 from voyager.repo.table_pixels import PIXEL_COLUMNS
+from voyager.repo.where import keys_where
 
 
 def ask(version: Dataset, query: str) -> list[tuple[Any, ...]]:
@@ -64,6 +68,16 @@ def test_dark_images_are_found_and_equal_pixels_too(photos_repo: Repository) -> 
     assert ask(staged, twice) == [(["dark.bmp", "dark.png"],)]
 
 
+def test_a_choice_may_ask_what_is_derived(photos_repo: Repository) -> None:
+    version = photos_repo.at("HEAD")
+    derive(photos_repo, version, [METHODS["statistics"]], KEYS[:3])
+    found = keys_where(version, "key in (select key from pixels where brightness > 0)")
+    assert found == KEYS[:3]
+    with pytest.raises(UsageError, match="brightness") as error:
+        keys_where(version, "brightness > 0")
+    assert error.value.hint == "pixels have it: key in (select key from pixels where brightness …)"
+
+
 def test_of_another_version_and_beside_other_tables(photos_repo: Repository) -> None:
     before = photos_repo.at("HEAD")
     place(photos_repo, "hat/9.jpg", 9)
@@ -75,6 +89,12 @@ def test_of_another_version_and_beside_other_tables(photos_repo: Repository) -> 
     assert ask(photos_repo.at("HEAD"), new) == [("hat/9.jpg",)]
     joined = "SELECT s.key FROM samples s JOIN pixels p USING (uid) WHERE s.width <> p.width"
     assert ask(before, joined) == []
+
+
+def test_of_a_version_in_memory_nothing_is_known() -> None:
+    assert ask(shop(), "SELECT count(*), count(phash), count(brightness) FROM pixels") == [
+        (3, 0, 0)
+    ]
 
 
 def test_images_that_are_not_here_or_broken_have_nulls(photos_repo: Repository) -> None:

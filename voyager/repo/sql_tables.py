@@ -133,13 +133,13 @@ def _open_predictions(sources: Sources, name: str) -> Source:
 
 
 FUNCTIONS: Final[dict[str, Callable[[Sources, str], Source]]] = {
-    "pixels": lambda sources, revision: PixelTable(sources.view(revision), sources.store),
+    "pixels": lambda sources, revision: PixelTable(sources.view(revision)),
     "predictions": _open_predictions,
 }
 """Tables with a text in brackets: name → what opens the one of that argument."""
 
 WHOLE: Final[dict[str, Callable[[Sources], Source]]] = {
-    "pixels": lambda sources: PixelTable(sources.view(), sources.store),
+    "pixels": lambda sources: PixelTable(sources.view()),
     "runs": lambda sources: RunTable(lambda: sources.store, RUN_COLUMNS),
     "run_metrics": lambda sources: RunTable(lambda: sources.store, METRIC_COLUMNS),
 }

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from voyager.repo.layout import derived_folder
+from voyager.repo.table_frame import store_of
 from voyager.repo.table_types import arrow_type
 from voyager.repo.table_view import TableView, ViewColumn
-from voyager.store.objectstore import Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +49,14 @@ PIXEL_COLUMNS: Final = (
 
 
 class PixelTable:
-    """A row for each sample of a version, in the order of keys; computes nothing."""
+    """A row for each sample of a version, in the order of keys; computes nothing.
 
-    def __init__(self, samples: TableView, store: Store) -> None:
+    Of a version in memory nothing is known.
+    """
+
+    def __init__(self, samples: TableView) -> None:
         self._samples = samples
-        self._store = store
+        self._store = store_of(samples.version)
 
     def columns(self, *, with_meta: bool) -> list[ViewColumn]:
         return [ViewColumn(column.name, column.type) for column in PIXEL_COLUMNS]
@@ -82,12 +85,14 @@ class PixelTable:
         from voyager.derived.cache import DerivedCache
         from voyager.derived.registry import METHODS
 
+        types = {column.name: arrow_type(column.type) for column in PIXEL_COLUMNS}
+        if self._store is None:
+            return lambda column: pa.nulls(self._samples.rows("samples"), types[column])
         blobs = self._samples.column("samples", "blob").cast(pa.string())
         ids = map(bytes.fromhex, pc.unique(blobs.drop_null()).to_pylist())
         known = DerivedCache(derived_folder(self._store.root)).known(METHODS[name], ids)
         value_set = pa.array([one.hex() for one in known.ids], pa.string())
         places = pc.index_in(blobs, value_set=value_set)
-        types = {column.name: arrow_type(column.type) for column in PIXEL_COLUMNS}
         read = _READ[name](known)
         return lambda column: read(column).cast(types[column]).take(places)
 

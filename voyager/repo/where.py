@@ -12,6 +12,7 @@ from voyager.repo.sandbox import Fault, fault_of, interruptibly, open_sandbox, r
 from voyager.repo.sql_tables import FUNCTIONS, WHOLE, Source, Sources
 from voyager.repo.sql_text import Call
 from voyager.repo.table_columns import CLASSES, TABLES
+from voyager.repo.table_pixels import PIXEL_COLUMNS
 from voyager.repo.table_plan import META, SAMPLE, Wanted
 from voyager.repo.tables import Progress, Tables
 from voyager.repo.where_text import WhereText, near_names
@@ -222,6 +223,8 @@ class _Query:
             return f"did you mean meta.{name}? {_COLUMNS_HINT}"
         if name in (column.name for column in TABLES["regions"].columns):
             return f"regions have it: key in (select key from regions where {name} …)"
+        if name in (column.name for column in PIXEL_COLUMNS):
+            return f"pixels have it: key in (select key from pixels where {name} …)"
         near = near_names(name, self._known(fault))
         return f"did you mean {' or '.join(near)}? {_COLUMNS_HINT}" if near else None
 
