@@ -69,7 +69,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("cache.limit_mb", "number", 10_000, "MB of images that a lazy clone keeps at hand"),
         Setting("push.runs", "flag", False, "vgr push sends the runs of what it sends, as --runs"),
         Setting("derived.limit_mb", "number", 20_000, "MB of values derived from images to keep"),
-        Setting("search.model", "text", "default", "model of vgr search: default, or a folder"),
+        Setting("search.model", "text", "default", "model of looks: default, a folder, or a run"),
         Setting("gc.reflog_expire_days", "number", 90, "days that undo and the reflog reach back"),
         Setting(
             "ui.color",

@@ -9,10 +9,13 @@ import re
 import shutil
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 from sealed_world import World
 
+from voyager.commands.doctor import _EXTRAS
 from voyager.samples import CLOTHING, photo_paths
 
 PHOTOS = photo_paths()
@@ -113,6 +116,11 @@ def test_doctor_of_a_sound_repository(world: World) -> None:
     assert names | {"file system", "space", "disk", "clock"} <= set(found)
     assert found["author"]["text"] == "Ann Lee <ann@example.org>"
     assert "/world/work/.vgr (working, spec 1)" in found["repository"]["text"]
+
+
+def test_doctor_knows_every_extra() -> None:
+    told = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert set(_EXTRAS) == set(told["project"]["optional-dependencies"]) - {"all", "dev"}
 
 
 def test_doctor_outside_a_repository(world: World) -> None:

@@ -27,10 +27,13 @@ _LIBRARIES = (
     *("pillow", "rich", "typer", "zstandard"),
 )
 _EXTRAS = {
+    "embeddings": ("safetensors", "torch", "transformers"),
+    "fs": ("fsspec",),
     "s3": ("fsspec", "s3fs", "obstore"),
-    "search": ("duckdb", "faiss", "pyarrow"),
+    "search": ("duckdb", "faiss", "pyarrow", "simplejpeg"),
     "sql": ("duckdb", "pyarrow"),
-    "train": ("simplejpeg", "torch"),
+    "ssh": ("fsspec", "paramiko"),
+    "train": ("safetensors", "simplejpeg", "torch"),
     "web": ("starlette", "uvicorn"),
 }
 _SLOW_SYNC = 0.1  # seconds
