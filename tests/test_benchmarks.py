@@ -216,3 +216,24 @@ def test_loader_start_runs_and_judges_memory() -> None:
     assert done.returncode in (0, 1), done.stderr + done.stdout
     assert "state 40 bytes of 64: pass" in done.stdout
     assert " MiB of 400: pass" in done.stdout
+
+
+@pytest.mark.deep
+def test_loader_runs_and_judges_every_goal() -> None:
+    program = [sys.executable, BENCHMARKS / "loader.py", "--count", "120", "--large", "20"]
+    how = ["--rounds", "1", "--workers", "0", "--steps", "2"]
+    done = subprocess.run([*program, *how], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr + done.stdout
+    judged = [line for line in done.stdout.splitlines() if line.endswith((" pass", " **fail**"))]
+    assert len(judged) == 15
+    assert (done.returncode == 0) == all(line.endswith(" pass") for line in judged)
+    assert "mean difference: 0.0" in done.stdout
+    assert "data wait with vit-tiny/16: " in done.stdout
+
+
+@pytest.mark.deep
+def test_frozen_runs_and_judges_its_time() -> None:
+    program = [sys.executable, BENCHMARKS / "frozen.py", "--rows", "20000"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert " s of 20 for 20,000 vectors: pass" in done.stdout
