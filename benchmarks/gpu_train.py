@@ -34,9 +34,10 @@ from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
 from voyager.train.config import TrainConfig
+from voyager.train.fresh_network import make_network
 from voyager.train.loader import Batch, Loader, usable_cores
 from voyager.train.ranks import Ranks
-from voyager.train.start import gather, make_network, pick_device, repeatable
+from voyager.train.start import gather, pick_device, repeatable
 from voyager.train.trainer import Material, Training
 
 MODELS = ("resnext-101-32x8d", "vit-base/16")

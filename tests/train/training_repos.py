@@ -12,8 +12,9 @@ from voyager.cli import main
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
 from voyager.train.config import TrainConfig
+from voyager.train.fresh_network import make_network
 from voyager.train.ranks import Ranks
-from voyager.train.start import gather, make_network, repeatable
+from voyager.train.start import gather, repeatable
 from voyager.train.trainer import Trained, Training
 
 CLASSES = 10

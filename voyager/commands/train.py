@@ -26,7 +26,10 @@ def run(
         list[str] | None,
         typer.Option("--task", metavar="TASK", help="what to learn; may be given several times"),
     ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME", help="the network")] = "resnet-18",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="a network (resnet-18), or a folder of transformers"),
+    ] = None,
     frozen: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +61,9 @@ def run(
         int | None, typer.Option(metavar="N", help="steps in all, instead of epochs")
     ] = None,
     batch: Annotated[int, typer.Option(metavar="N", help="samples of a step")] = 64,
-    size: Annotated[int, typer.Option(metavar="PIXELS", help="of the pictures")] = 224,
+    size: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="of the pictures: 224, or the model's")
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(metavar="RATE", help="the highest learning rate")
     ] = None,
@@ -152,12 +157,12 @@ def run(
 
     Example:
       $ vgr train --task category --model resnet-18 --epochs 20
+      $ vgr train --task category --model ../dinov2-small --lr 1e-5
       $ vgr train --frozen default --task category
       $ vgr bisect run vgr train --frozen default --fail-below category/shoes=0.8
       $ torchrun --nproc-per-node 2 -m voyager train --task category --ranks 2
     """
     given = {
-        "model": model,
         "start": start,
         "scope": scope,
         "split": split,
@@ -166,7 +171,6 @@ def run(
         "epochs": epochs,
         "steps": steps,
         "batch": batch,
-        "size": size,
         "seed": seed,
         "augmentation": augment,
         "sampling": sampling,
@@ -183,8 +187,8 @@ def run(
         "repro": repro or ("bits" if precision == "fp32" and not compiled else "order"),
         "threads": threads,
     }
-    if lr is not None:
-        given["lr"] = lr
+    optional = {"model": model, "size": size, "lr": lr}
+    given |= {name: value for name, value in optional.items() if value is not None}
     asked = Asked(
         revision=revision,
         given=given,

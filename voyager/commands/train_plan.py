@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from voyager.commands.floors import Floor
 from voyager.commands.frozen import HeadsPlan, frozen_config
+from voyager.commands.train_start import implied_settings
 from voyager.errors import InvalidDataError, NotFoundError, StateError, UsageError
 
 if TYPE_CHECKING:
@@ -135,8 +136,10 @@ def _new(repo: Repository, asked: Asked) -> Plan:
         return HeadsPlan(version=version, config=heads, revision=asked.revision)
     from voyager.train.config import TrainConfig
 
+    said = {**asked.given, "tasks": tasks, **asked.settings}
+    said = {**implied_settings(repo, said), **said}
     try:
-        config = TrainConfig.from_dict({**asked.given, "tasks": tasks, **asked.settings})
+        config = TrainConfig.from_dict(said)
     except InvalidDataError as error:
         raise UsageError(error.message, hint=error.hint or USAGE) from None
     return NetworkPlan(version=version, config=config, revision=asked.revision)

@@ -48,8 +48,8 @@ def open_folder(folder: Path, *, device: str | None = None) -> TransformerEmbedd
     kind = kind_of(config, folder)
     preprocessing = read_preprocessing(folder, kind.usual)
     weights = weight_files(folder)
-    _needs_transformers()
-    model = _load(folder, kind)
+    needs_transformers()
+    model = load_model(folder, kind)
     return TransformerEmbedder(
         folder, kind, preprocessing, model_hash(config, preprocessing, weights), model, device
     )
@@ -156,7 +156,8 @@ def _open_again(folder: Path, device: str | None) -> TransformerEmbedder:
     return open_folder(folder, device=device)
 
 
-def _needs_transformers() -> None:
+def needs_transformers() -> None:
+    """Raise MissingExtraError where torch or transformers lack."""
     try:
         import torch  # noqa: F401
         import transformers  # noqa: F401
@@ -166,7 +167,7 @@ def _needs_transformers() -> None:
         ) from None
 
 
-def _load(folder: Path, kind: Kind) -> Any:
+def load_model(folder: Path, kind: Kind) -> Any:
     """The model with the folder's weights; InvalidDataError where some lack or do not fit."""
     import safetensors
     import torch

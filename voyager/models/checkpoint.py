@@ -4,6 +4,9 @@ Reading such a file runs no code that is in it. The description is JSON in the f
 
     {"voyager": "1", "model": {"trunk", "size", "embedding",
      "tasks": [{"task", "kind", "classes": [{"node": hex, "path"}]}]}}
+
+Where the trunk is a tower of the transformers library, the `model` also has `transformer`:
+{"config", "mean", "std"}.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from torch import Tensor
 
 from voyager.errors import InvalidDataError, NotFoundError
 from voyager.models.network import Kind, Network, Output
+from voyager.models.transformer_trunk import Tower, TransformerTrunk
 from voyager.models.trunk import build
 
 VERSION: Final = "1"
@@ -51,10 +55,14 @@ class ModelCard:
     size: int
     tasks: tuple[ModelTask, ...] = ()
     embedding: int | None = None
+    tower: Tower | None = None
+    """What the trunk is built from where no name says it."""
 
     def as_dict(self) -> dict[str, Any]:
         """The description as JSON has it."""
+        said = {} if self.tower is None else {"transformer": self.tower.as_dict()}
         return {
+            **said,
             "trunk": self.trunk,
             "size": self.size,
             "embedding": self.embedding,
@@ -79,18 +87,24 @@ class ModelCard:
             )
             for task in said["tasks"]
         )
-        embedding = said["embedding"]
+        embedding, tower = said["embedding"], said.get("transformer")
         return cls(
             str(said["trunk"]),
             int(said["size"]),
             tasks,
             None if embedding is None else int(embedding),
+            None if tower is None else Tower.from_dict(tower),
         )
 
     def network(self) -> Network:
         """A network like this, with fresh weights."""
         outputs = {task.task: task.output for task in self.tasks}
-        return Network(build(self.trunk, size=self.size), outputs, embedding=self.embedding)
+        trunk = (
+            build(self.trunk, size=self.size)
+            if self.tower is None
+            else TransformerTrunk(self.tower, self.size)
+        )
+        return Network(trunk, outputs, embedding=self.embedding)
 
 
 def _kind(text: str) -> Kind:

@@ -62,7 +62,9 @@ def build(name: str, *, size: int = 224) -> Trunk:
         near = get_close_matches(name, _TRUNKS, 1, 0.4)
         known = ", ".join(_TRUNKS)
         hint = f"did you mean '{near[0]}'?" if near else None
-        raise UsageError(f"no model '{name}'; there are {known}", hint=hint)
+        raise UsageError(
+            f"no model '{name}'; there are {known}, and folders with transformers models", hint=hint
+        )
     made = make(size)
     assert isinstance(made, Trunk)
     return made

@@ -76,7 +76,10 @@ class Record:
     start: str = ""
     """The run that it started from."""
     start_hash: str = ""
-    """The BLAKE3 of the weights that it started from, of a run or a file, in hex."""
+    """The BLAKE3 of the weights that it started from, of a run or a file, in hex; of a folder the
+    id of its model."""
+    tower: Mapping[str, Any] = field(default_factory=dict)
+    """What a trunk of the transformers library is built from."""
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
@@ -201,10 +204,10 @@ def note_metrics(
     return read_run(repo.store, run.id, now)
 
 
-def library_versions() -> dict[str, str]:
-    """The versions of what the numbers of a training depend on."""
+def library_versions(*more: str) -> dict[str, str]:
+    """The versions of what the numbers of a training depend on, and of `more` packages."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

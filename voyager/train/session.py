@@ -14,12 +14,15 @@ import torch
 from torch import distributed
 
 from voyager.errors import VoyagerError
+from voyager.models.checkpoint import ModelCard
 from voyager.models.network import Network
+from voyager.models.transformer_trunk import Tower
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
 from voyager.store.refs import RUNS, read_ref
 from voyager.train.config import TrainConfig
+from voyager.train.fresh_network import make_network
 from voyager.train.loader import usable_cores
 from voyager.train.loggers import Loggers
 from voyager.train.ranks import Ranks, joined_ranks
@@ -29,13 +32,14 @@ from voyager.train.record import (
     WEIGHTS,
     Record,
     Run,
+    State,
     find_run,
     library_versions,
     put_run,
 )
 from voyager.train.run_folder import RunFolder, open_run_folder, runs_folder
-from voyager.train.start import gather, make_network, pick_device, repeatable
-from voyager.train.start_file import StartFile, find_start
+from voyager.train.start import gather, pick_device, repeatable
+from voyager.train.start_file import StartFile, find_start, folder_start
 from voyager.train.trainer import Material, Trained, Training
 
 _CHUNK: Final = 8 << 20
@@ -99,10 +103,12 @@ def train_run(
         config = replace(config, rendition=material.rendition)
         folder = None if resume is None else open_run_folder(repo, resume)
         start = _start_of(repo, config, folder, repeats)
-        network, card = make_network(config, material.view, start.path if start else None)
+        path = start.path if start else None
+        tower = _tower_of(folder)
+        network, card = make_network(config, material.view, path, tower=tower)
         if folder is None:
             record = replace(
-                _new_record(repo, version, config, material, network, ranks, start),
+                _new_record(repo, version, config, material, network, card, ranks, start),
                 threads=threads,
                 hardware=_hardware(place, ranks),
                 revision=revision,
@@ -110,11 +116,6 @@ def train_run(
                 message=message,
             )
             folder = RunFolder(runs_folder(repo) / record.run, record)
-        if ranks.first:
-            files.make_folder(folder.path)
-            stack.enter_context(folder.lock())
-            folder.write(replace(folder.record, state="running", error=""))
-        stack.callback(folder.close)
         told = _Told(folder, listener)
         training = Training(
             material,
@@ -126,6 +127,11 @@ def train_run(
             device=place,
             ranks=ranks,
         )
+        if ranks.first:
+            files.make_folder(folder.path)
+            stack.enter_context(folder.lock())
+            folder.write(replace(folder.record, state="running", error=""))
+        stack.callback(folder.close)
         if folder.checkpoint.exists():
             training.resume()
         told.of = training.steps
@@ -155,7 +161,8 @@ def _finish(
         if ranks.first:
             said = str(error) if isinstance(error, VoyagerError) else type(error).__name__
             seconds = before + time.monotonic() - began
-            folder.write(replace(folder.record, state="failed", error=said, seconds=seconds))
+            state: State = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            folder.write(replace(folder.record, state=state, error=said, seconds=seconds))
         raise
     record = replace(
         folder.record,
@@ -230,9 +237,19 @@ def _start_of(
     repo: Repository, config: TrainConfig, stopped: RunFolder | None, repeats: Record | None
 ) -> StartFile | None:
     """The checkpoint that a training starts from; a checkpoint of its own has all that is left."""
-    if config.start is None or (stopped is not None and stopped.checkpoint.exists()):
+    if stopped is not None and stopped.checkpoint.exists():
         return None
-    return find_start(repo, config.start, pinned=repeats if stopped is None else stopped.record)
+    pinned = repeats if stopped is None else stopped.record
+    if config.start is None:
+        return folder_start(config.model, pinned=pinned)
+    return find_start(repo, config.start, pinned=pinned)
+
+
+def _tower_of(stopped: RunFolder | None) -> Tower | None:
+    """What the trunk of a stopped run is built from, which its checkpoint has the weights of."""
+    if stopped is None or not stopped.record.tower or not stopped.checkpoint.exists():
+        return None
+    return Tower.from_dict(stopped.record.tower)
 
 
 def _new_record(
@@ -241,6 +258,7 @@ def _new_record(
     config: TrainConfig,
     material: Material,
     network: Network,
+    card: ModelCard,
     ranks: Ranks,
     start: StartFile | None,
 ) -> Record:
@@ -257,11 +275,12 @@ def _new_record(
         author=repo.config.author_or_unknown(),
         started=when,
         zone=zone,
-        config={**config.as_dict(), "start": start.named if start else None},
+        config={**config.as_dict(), **(start.settings if start else {})},
         samples=len(material.view),
         validation_samples=0 if validation is None else len(validation),
         skipped=dict(material.view.skipped),
-        versions=library_versions(),
+        versions=library_versions(*(("transformers",) if card.tower else ())),
+        tower=card.tower.as_dict() if card.tower else {},
         parameters=sum(weights.numel() for weights in network.parameters()),
         start="" if start is None else start.run,
         start_hash="" if start is None else start.digest,

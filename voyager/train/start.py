@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
 
 from voyager.config import with_variables
-from voyager.errors import InvalidDataError, UsageError
-from voyager.models import build
-from voyager.models.checkpoint import ModelCard, load_network
-from voyager.models.network import Network
+from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -28,10 +24,9 @@ from voyager.train.renditions import (
     choose_rendition,
     parse_rendition,
 )
-from voyager.train.targets import model_tasks
 from voyager.train.trained_rows import order_of, question_of
 from voyager.train.trainer import Material
-from voyager.train.validation import open_validation, refuse_single_classes
+from voyager.train.validation import open_validation
 from voyager.train.view import View, open_view
 
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
@@ -114,40 +109,3 @@ def _rendition(repo: Repository, view: View, config: TrainConfig) -> Rendition |
         return parse_rendition(config.rendition)
     how = parse_augmentation(config.augmentation)
     return choose_rendition(derived_cache(repo), view, how, config.size)
-
-
-def make_network(config: TrainConfig, view: View, start: Path | None) -> tuple[Network, ModelCard]:
-    """A network for the tasks of a view, its weights from the seed or its trunk from a file."""
-    refuse_single_classes(view)
-    card = ModelCard(config.model, config.size, model_tasks(view), config.embedding)
-    torch.manual_seed(config.seed)
-    if start is None:
-        return card.network(), card
-    known, from_card = load_network(start)
-    if from_card.trunk != config.model:
-        raise InvalidDataError(
-            f"the checkpoint is of a {from_card.trunk}, not a {config.model}",
-            path=config.start,
-            hint=f"vgr train --from {config.start} --model {from_card.trunk}",
-        )
-    trunk = build(config.model, size=config.size)
-    network = Network(
-        trunk, {task.task: task.output for task in card.tasks}, embedding=config.embedding
-    )
-    _take_trunk(network, known, from_card, config)
-    return network, card
-
-
-def _take_trunk(network: Network, known: Network, card: ModelCard, config: TrainConfig) -> None:
-    """Take over the trunk of another network; InvalidDataError where its shapes differ."""
-    trunk, other = network.trunk, known.trunk
-    assert isinstance(trunk, torch.nn.Module)
-    assert isinstance(other, torch.nn.Module)
-    try:
-        trunk.load_state_dict(other.state_dict())
-    except RuntimeError as error:
-        raise InvalidDataError(
-            f"the checkpoint is of pictures of {card.size} pixels, and fits no others",
-            path=config.start,
-            hint=f"vgr train --from {config.start} --size {card.size}",
-        ) from error
