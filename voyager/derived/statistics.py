@@ -87,7 +87,8 @@ def _sharpness(levels: NDArray[np.uint8]) -> float:
     around += middle[:, :-2]
     around += middle[:, 2:]
     edges = (4 * middle[:, 1:-1] - around).astype(np.float64).ravel()
-    mean, squares = float(edges.mean()), float(np.einsum("i,i", edges, edges))
+    mean = float(edges.mean())
+    squares: float = np.einsum("i,i", edges, edges).item()
     return squares / edges.size - mean * mean
 
 
