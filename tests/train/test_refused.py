@@ -106,6 +106,36 @@ def test_ctrl_c_keeps_what_was_done(
     assert "halted" not in {folder.record.name for folder in iter_run_folders(repo)}
 
 
+def test_a_second_ctrl_c_stops_at_once(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = Training.step
+
+    def pressed(training: Training, batches: Any) -> float:
+        if training.progress.done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(training, batches)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "step", pressed)
+        assert train(repo, f"{SMALL} --steps 3 --checkpoint-steps 1 --name twice") == 130
+    assert open_run_folder(repo, "twice").record.state == "stopped"
+    assert train(repo, "--resume twice") == 0
+
+
+def test_what_is_refused_leaves_no_run(
+    repo: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {folder.id for folder in iter_run_folders(repo)}
+    assert train(repo, "--task category --model resnet-18 --size 16 --batch 1 --threads 1") == 2
+    assert capsys.readouterr().err == (
+        "error: a resnet-18 learns nothing of one picture of 16 pixels at once, and a batch is of"
+        " 1\nhint: vgr train --batch 2\n"
+    )
+    assert {folder.id for folder in iter_run_folders(repo)} == before
+
+
 def test_a_checkpoint_of_another_network(
     repo: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
