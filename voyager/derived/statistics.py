@@ -87,9 +87,8 @@ def _sharpness(levels: NDArray[np.uint8]) -> float:
     around += middle[:, :-2]
     around += middle[:, 2:]
     edges = (4 * middle[:, 1:-1] - around).astype(np.float64).ravel()
-    mean = float(edges.mean())
-    squares: float = np.einsum("i,i", edges, edges).item()
-    return squares / edges.size - mean * mean
+    mean, squares = float(edges.mean()), float((edges * edges).mean())
+    return squares - mean * mean
 
 
 def _entropy(luma: Luma) -> float:
