@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from training_repos import TRAINED, make_photos_repo
@@ -62,7 +64,9 @@ class Shelf:
     def get(self, blob_id: bytes) -> bytes | None:
         return bytes(SIZE)
 
-    def bring(self, blob_ids: Iterable[bytes]) -> None:
+    def bring(
+        self, blob_ids: Iterable[bytes], *, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         self.brought.append(len(set(blob_ids)))
 
     def close(self) -> None: ...
@@ -154,6 +158,31 @@ def test_what_is_brought_again_outlives_what_is_not(far: Repository, lender: Rem
     sizes = lender.sizes(blobs)
     lender.cache.shrink(sum(sizes[blob] for blob in blobs[:8]))
     assert all(lender.cache.get(blob) is not None for blob in blobs[:5])
+
+
+def test_who_leaves_does_not_wait_for_what_still_comes(
+    far: Repository, lender: RemoteLender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = open_view(far, far.at("HEAD"), Question(("category",)))
+    blobs = [bytes(blob) for blob in view.blobs]
+    put = lender.cache.put
+    begun = Event()
+
+    def slow(blob: bytes, data: bytes) -> None:
+        begun.set()
+        assert bringing._stopped.wait(60)
+        put(blob, data)
+
+    monkeypatch.setattr(lender.cache, "put", slow)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        Bringing(far.store, lambda number: blobs, 0, 9, window=9) as bringing,
+    ):
+        waiting = pool.submit(bringing.wait, 0)
+        assert begun.wait(60)
+    with pytest.raises(CancelledError):
+        waiting.result()
+    assert lender.cache.used()[0] == 1
 
 
 def test_a_remote_that_is_away_is_told_to_who_waits(

@@ -24,6 +24,7 @@ from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Repository
 from voyager.train.augment import AUGMENTATIONS, NONE, Floats
+from voyager.train.bringing import Bringing
 from voyager.train.loader import Batch, Loader
 from voyager.train.order import Rows
 from voyager.train.reading import PackSource
@@ -174,8 +175,6 @@ def test_an_evaluation_takes_rows_in_their_order(repo: Repository, view: View) -
 class Harmed:
     """The pictures of a view, some of which are damaged or gone."""
 
-    is_far = False
-
     def __init__(self, repo: Repository, view: View, bad: dict[int, bytes | None]) -> None:
         self._whole = PackSource(repo.at("HEAD").objects, view)
         self._bad = bad
@@ -186,8 +185,8 @@ class Harmed:
     def enough(self, rows: Rows, areas: Floats, size: int) -> Mask:
         return self._whole.enough(rows, areas, size)
 
-    def bring(self, rows: Sequence[int]) -> None:
-        raise AssertionError("nothing is far")
+    def bringing(self, *args: Any, **given: Any) -> Bringing:
+        return self._whole.bringing(*args, **given)
 
     def read(self, rows: Sequence[int], small: Sequence[bool]) -> list[bytes | None]:
         found = self._whole.read(rows, small)
@@ -349,6 +348,35 @@ def test_what_will_be_read_comes_together(far: Repository, monkeypatch: pytest.M
     monkeypatch.setattr(lender, "get", _noted(lender.get, lender, one_by_one))
     batches(loader(far, view))
     assert not one_by_one
+
+
+def test_an_epoch_of_a_lazy_clone_needs_few_reads(
+    far: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where batches are of images from everywhere, and where renditions are made first."""
+    lender = far.store.lender
+    assert isinstance(lender, RemoteLender)
+    view = open_view(far, far.at("HEAD"), Question(("category",)))
+    reads: list[int] = []
+    read = MemoryStorage.get_range
+
+    def counted(storage: MemoryStorage, name: str, start: int, length: int) -> bytes:
+        reads.append(length)
+        return read(storage, name, start, length)
+
+    monkeypatch.setattr(MemoryStorage, "get_range", counted)
+    batches(loader(far, view))
+    assert len(reads) < TRAINED / 10
+    lender.cache.shrink(0)
+    reads.clear()
+    small = Rendition(256, 90)
+    source = PackSource(far.at("HEAD").objects, view, rendition=small, cache=derived_cache(far))
+    source.fill()
+    assert len(reads) < TRAINED / 3
+    lender.cache.shrink(0)
+    reads.clear()
+    batches(loader(far, view, source, augmentation=NONE))
+    assert not reads  # renditions are enough
 
 
 def _noted(get: Any, lender: RemoteLender, missed: list[bytes]) -> Any:

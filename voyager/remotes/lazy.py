@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,9 @@ class RemoteLender:
                 return data
         return None
 
-    def bring(self, blob_ids: Iterable[bytes]) -> None:
+    def bring(
+        self, blob_ids: Iterable[bytes], *, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         """Put into the cache what is promised of some blobs and not in it yet, several at once.
 
         What is in it already counts as used just now. Raises RemoteError when they cannot be had.
@@ -105,6 +107,8 @@ class RemoteLender:
             for blob, data in shelf.iter_read(left):
                 self.cache.put(blob, data)
                 left.discard(blob)
+                if stopped():
+                    return
 
     def _open(self) -> list[_Shelf]:
         with self._lock:

@@ -56,8 +56,11 @@ class Lender(Protocol):
         """The bytes of a blob, None for one that is not promised."""
         ...
 
-    def bring(self, blob_ids: Iterable[bytes]) -> None:
-        """Have blobs at hand that will be asked for soon; several come at once."""
+    def bring(
+        self, blob_ids: Iterable[bytes], *, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Have blobs at hand that will be asked for soon, unless it is stopped; several come at
+        once."""
         ...
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ read twice. What has come and is not used yet is at most half of what the cache 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import Event
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
@@ -52,6 +53,7 @@ class Bringing:
         self._pool = ThreadPoolExecutor(1, "bring")
         self._ready = first if self._lender is not None else last
         self._most = _FIRST
+        self._stopped = Event()
         self._coming: Future[int] | None = None
 
     def __enter__(self) -> Self:
@@ -64,15 +66,18 @@ class Bringing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stopped.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def wait(self, number: int) -> None:
         """Return once the images of a batch are at hand; of one thread, the numbers in order.
 
-        Raises RemoteError when they cannot be had now.
+        Raises RemoteError when they cannot be had now, CancelledError once nobody wants them.
         """
         while number >= self._ready and self._coming is not None:
             ready, asked = self._coming.result(), self._stretch()
+            if self._stopped.is_set():
+                raise CancelledError
             length = ready - self._ready
             self._most = 2 * (self._most if ready == asked.stop else length)
             self._ready = ready
@@ -107,7 +112,7 @@ class Bringing:
                 end = number
                 break
             chosen |= new
-        lender.bring(chosen)
+        lender.bring(chosen, stopped=self._stopped.is_set)
         return end
 
 

@@ -1,9 +1,9 @@
 """Batches of a view: read from the packs, drawn by threads into flat arrays, in a pure order.
 
-    order → plan (crop, flip, …) → bring (of a lazy clone) → read (in storage order) → draw
+    order → plan (crop, flip, …) → read (in storage order) → draw
 
-The first is work on flat arrays; what follows runs in threads of their own, one to bring, one to
-read and several to draw, a few batches ahead of the one that is used.
+The first is work on flat arrays; what follows runs in threads of their own, one to read and several
+to draw, a few batches ahead of the one that is used. What a lazy clone left out comes before that.
 
 The batches of a step are a function of (view, settings, seed, epoch, step): neither threads nor
 ranks nor a resume change them. A resume costs nothing, since nothing is kept between steps.
@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -34,7 +35,8 @@ from voyager.train.augment import (
     plan_batch,
     plan_mix,
 )
-from voyager.train.order import Order, Rows, draw
+from voyager.train.bringing import Bringing
+from voyager.train.order import BLOCK, WINDOW, Order, Rows, draw
 from voyager.train.reading import Source
 from voyager.train.rendering import blend, render, squares, upright_boxes, upright_sizes
 from voyager.train.renditions import Mask
@@ -48,8 +50,6 @@ Allocate: TypeAlias = Callable[[tuple[int, ...]], Pixels]
 
 _AHEAD: Final = 3
 """Batches that are made while one is used."""
-_BROUGHT_AHEAD: Final = 8
-"""Batches whose pictures are brought from afar meanwhile."""
 _TOGETHER: Final = 8
 """Pictures that one thread draws in one go."""
 _TRIES: Final = 16
@@ -145,6 +145,11 @@ class Loader:
         whole, rest = divmod(self.count, self.batch)
         return whole if not rest or (self._drop_last and whole) else whole + 1
 
+    def part(self, number: int) -> tuple[int, int]:
+        """The step and the shard of the batch with a number, counted over an epoch."""
+        step, place = divmod(number, len(self._shards))
+        return step, self._shards[place]
+
     def positions(self, step: int, shard: int) -> Rows:
         """The positions that a shard of a step covers."""
         first = step * self.batch
@@ -162,24 +167,37 @@ class Loader:
         with ExitStack() as stack:
             stack.enter_context(quietly())
             stack.enter_context(self._source.opened())
-            bring, read, drawing = (
+            read, drawing = (
                 _pool(stack, name, threads)
-                for name, threads in (("bring", 1), ("read", 1), ("draw", self._threads))
+                for name, threads in (("read", 1), ("draw", self._threads))
             )
+            bringing = stack.enter_context(self._bringing(epoch, first, last))
             ring = _Ring(self._allocate, _AHEAD + 2)
-            coming: deque[_Making] = deque()
             running: deque[_Making] = deque()
-            ahead = _BROUGHT_AHEAD if self._source.is_far else 1
             for number in range(first, last):
-                while len(coming) < ahead and number + len(coming) < last:
-                    step, place = divmod(number + len(coming), len(self._shards))
-                    making = _Making(self, epoch, step, self._shards[place])
-                    coming.append(making.bring(bring))
-                running.append(coming.popleft().start(ring, read, drawing))
+                making = _Making(self, epoch, number)
+                ready = partial(bringing.wait, number)
+                running.append(making.start(ring, ready, read, drawing))
                 if len(running) > _AHEAD:
                     yield self._finished(running.popleft())
             while running:
                 yield self._finished(running.popleft())
+
+    def _bringing(self, epoch: int, first: int, last: int) -> Bringing:
+        """What brings the pictures of some batches of an epoch of a lazy clone."""
+
+        def rows_of(number: int) -> Rows:
+            positions = self.positions(*self.part(number))
+            rows = self.rows(epoch, positions)
+            return rows[~np.array(self.plan(epoch, positions, rows).small, np.bool_)]
+
+        return self._source.bringing(
+            rows_of,
+            first,
+            last,
+            window=BLOCK * WINDOW * len(self._shards) // self.batch,
+            processes=max(self._of_shards // len(self._shards), 1),
+        )
 
     def _finished(self, making: _Making) -> Batch:
         began = time.perf_counter()
@@ -207,11 +225,6 @@ class Loader:
         small = self._source.enough(rows, areas, self.size)
         frames = map(tuple, sizes.tolist())
         return _Plan(plan.changes(), list(frames), small.tolist())
-
-    def bring(self, rows: Rows) -> None:
-        """Have the pictures of rows come from afar."""
-        if self._source.is_far:
-            self._source.bring(rows.tolist())
 
     def read(self, rows: Sequence[int], small: Sequence[bool]) -> list[bytes | None]:
         """The bytes of some rows."""
@@ -263,23 +276,23 @@ class _Ring:
 class _Making:
     """One batch on its way."""
 
-    def __init__(self, loader: Loader, epoch: int, step: int, shard: int) -> None:
+    def __init__(self, loader: Loader, epoch: int, number: int) -> None:
         self._loader = loader
         self._epoch = epoch
-        self._step = step
-        self._positions = loader.positions(step, shard)
+        self._step, shard = loader.part(number)
+        self._positions = loader.positions(self._step, shard)
         self._rows = loader.rows(epoch, self._positions).copy()
         self._valid = np.ones(len(self._rows), np.bool_)
 
-    def bring(self, pool: ThreadPoolExecutor) -> _Making:
-        """Begin to have the pictures come."""
-        self._coming = pool.submit(self._loader.bring, self._rows.copy())
-        return self
-
     def start(
-        self, ring: _Ring, reading: ThreadPoolExecutor, drawing: ThreadPoolExecutor
+        self,
+        ring: _Ring,
+        ready: Callable[[], None],
+        reading: ThreadPoolExecutor,
+        drawing: ThreadPoolExecutor,
     ) -> _Making:
-        """Begin to read and to draw."""
+        """Begin to read, once `ready` comes back, and to draw."""
+        self._ready = ready
         size = self._loader.size
         self._images = ring.take((len(self._rows), size, size, 3))
         self._plan = self._loader.plan(self._epoch, self._positions, self._rows)
@@ -290,7 +303,7 @@ class _Making:
         return self
 
     def _read(self, places: list[int], drawing: ThreadPoolExecutor) -> Future[list[int]]:
-        self._coming.result()
+        self._ready()
         rows = self._rows[places].tolist()
         data = self._loader.read(rows, [self._plan.small[place] for place in places])
         return drawing.submit(self._draw, places, rows, data)

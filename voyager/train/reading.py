@@ -6,10 +6,10 @@ pixels of a batch depend on the setting and never on what a cache holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,17 +20,17 @@ from voyager.store.ids import Kind
 from voyager.store.objects import ObjectReader
 from voyager.store.objectstore import Store
 from voyager.train.augment import Floats
+from voyager.train.bringing import Bringing, iter_brought
 from voyager.train.order import Rows
 from voyager.train.renditions import Mask, Rendition, Renditions
 from voyager.train.view import View
 
+RowsOf: TypeAlias = Callable[[int], Rows]
+"""The rows that a batch reads, by its number."""
+
 
 class Source(Protocol):
     """Where pictures come from."""
-
-    @property
-    def is_far(self) -> bool:
-        """Whether pictures may have to be brought, which is worth to begin early."""
 
     def opened(self) -> AbstractContextManager[None]:
         """Keep files at hand meanwhile."""
@@ -38,8 +38,10 @@ class Source(Protocol):
     def enough(self, rows: Rows, areas: Floats, size: int) -> Mask:
         """Of which rows a rendition will do, where the crops show so many pixels of originals."""
 
-    def bring(self, rows: Sequence[int]) -> None:
-        """Bring the pictures of rows that will be read soon."""
+    def bringing(
+        self, rows_of: RowsOf, first: int, last: int, *, window: int, processes: int = 1
+    ) -> Bringing:
+        """What brings, of a lazy clone, the pictures that batches will read."""
 
     def read(self, rows: Sequence[int], small: Sequence[bool]) -> list[bytes | None]:
         """The bytes of the pictures of some rows, of renditions where `small`; None for one that
@@ -64,11 +66,6 @@ class PackSource:
         self._small = None if rendition is None else Renditions(rendition, cache, view)
         self._lock = Lock()
 
-    @property
-    def is_far(self) -> bool:
-        """Whether this is a lazy clone."""
-        return self._store is not None and self._store.lender is not None
-
     def opened(self) -> AbstractContextManager[None]:
         """Keep the renditions' file open meanwhile."""
         return nullcontext() if self._small is None else self._small.opened()
@@ -84,11 +81,15 @@ class PackSource:
         if self._small is not None:
             self._small.fill(self._read_blobs, progress)
 
-    def bring(self, rows: Sequence[int]) -> None:
-        """Bring what a lazy clone left out into its cache, several at once."""
-        if self._store is not None and self._store.lender is not None:
-            blobs = {bytes(self._view.blobs[row]) for row in rows}
-            self._store.lender.bring(blobs.difference(self._store.places(blobs)))
+    def bringing(
+        self, rows_of: RowsOf, first: int, last: int, *, window: int, processes: int = 1
+    ) -> Bringing:
+        """What brings the images that the batches from `first` to `last` - 1 read."""
+
+        def blobs_of(number: int) -> Iterable[bytes]:
+            return map(bytes, self._view.blobs[rows_of(number)])
+
+        return Bringing(self._store, blobs_of, first, last, window=window, processes=processes)
 
     def read(self, rows: Sequence[int], small: Sequence[bool]) -> list[bytes | None]:
         """The bytes of rows, None for what is purged or damaged; one thread at a time."""
@@ -128,5 +129,6 @@ class PackSource:
             return None
 
     def _read_blobs(self, ids: Sequence[bytes]) -> Iterable[tuple[bytes, bytes | None]]:
-        for blob in ids:
-            yield blob, self._blobs([blob])[0]
+        for some in iter_brought(self._store, ids):
+            for blob in some:
+                yield blob, self._blobs([blob])[0]
