@@ -22,7 +22,7 @@ from voyager.remotes.fetching import fetch
 from voyager.remotes.push import push
 from voyager.remotes.storages.memory import MemoryStorage
 from voyager.repo.branches import create
-from voyager.repo.predictions import put_predictions
+from voyager.repo.predictions import iter_predictions, put_predictions
 from voyager.repo.repository import Repository
 from voyager.repo.switch import switch
 from voyager.repo.undo import undo
@@ -31,7 +31,7 @@ from voyager.store.fsck import check
 from voyager.store.gc import collect
 from voyager.store.history import RunObject
 from voyager.store.ids import Kind
-from voyager.store.refs import RUNS, Head, iter_refs, move_ref, read_ref
+from voyager.store.refs import PREDICTIONS, RUNS, Head, iter_refs, move_ref, read_ref
 from voyager.train.record import WEIGHTS, drop_run, find_run, iter_runs, note_metrics, put_run
 from voyager.wire import encode, object_ref
 
@@ -353,3 +353,33 @@ def test_a_remote_cannot_bring_a_run_that_breaks_the_rules(
         fetch(here, origin(storage))
     assert not iter_refs(here.store, RUNS)
     assert read_ref(here.store, "refs/remotes/origin/main") is None
+
+
+# -- what runs say ---------------------------------------------------------------------------------
+
+
+def test_what_a_fetched_run_says_is_a_prediction_set(
+    there: Repository, here: Repository, storage: MemoryStorage
+) -> None:
+    push(there, storage, ["main"], runs=True)
+    new = find_run(there, "new")
+    fetch(here, origin(storage), runs=True)
+    # `make_run` names sets otherwise: what counts is the commit that the run says.
+    ref = PREDICTIONS + new.id
+    assert read_ref(here.store, ref) == new.predictions
+    assert [sample.labels[0].value for sample in iter_predictions(here, new.id)] == ["hat"]
+    assert check(here.folder).ok
+    # It goes forward with the run, and stays where it is ahead of it.
+    with there.transaction("predict", "new") as txn:
+        move_ref(txn, ref, new.predictions, old=None)
+        txn.commit()
+    uid = there.at("main")["hat/1.jpg"].uid
+    more = Sample(uid=uid, image=Image(), labels=(Label(task="note", value="shoe"),))
+    with there.transaction("predict", new.id) as txn:
+        predictions = put_predictions(txn, there, new.id, [more], "More")
+        txn.commit()
+    note_metrics(there, new, "test", {}, predictions=predictions)
+    push(there, storage, ["main"], runs=True)
+    fetch(here, origin(storage), runs=True)
+    assert read_ref(here.store, ref) == predictions
+    assert len(list(iter_predictions(here, new.id))) == 2

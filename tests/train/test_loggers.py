@@ -58,13 +58,17 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
             raise Lost("no connection")
         calls.append(("metrics", numbers, step))
 
+    def start(**named: Any) -> SimpleNamespace:
+        calls.append(("start", *sorted(named.items())))
+        return SimpleNamespace(info=SimpleNamespace(run_id="theirs"))
+
     module("tensorboard")
     module("torch.utils.tensorboard", SummaryWriter=writer)
     module("wandb", init=init)
     module("wandb.errors", Error=Lost)
     module(
         "mlflow",
-        start_run=noting("start"),
+        start_run=start,
         log_params=noting("params"),
         log_metrics=metrics,
         end_run=noting("end"),
@@ -109,6 +113,15 @@ def test_mlflow(heard: Heard, tmp_path: Path) -> None:
     assert heard[1] == ("params", {"lr": 0.1})
     assert heard[2] == ("metrics", {"loss": 0.5}, 7)
     assert heard[-1] == ("end", "FINISHED")
+
+
+def test_a_resume_goes_on_with_the_run_of_mlflow(heard: Heard, tmp_path: Path) -> None:
+    for _ in range(2):
+        Loggers(["mlflow"], RECORD, tmp_path / "events", tmp_path).close("stopped")
+    starts = [call for call in heard if call[0] == "start"]
+    assert starts[0][1] == ("run_name", "first")
+    assert starts[1] == ("start", ("run_id", "theirs"))
+    assert sum(call[0] == "params" for call in heard) == 1
 
 
 def test_what_fails_on_the_way_is_told_no_more(heard: Heard, tmp_path: Path) -> None:

@@ -248,3 +248,28 @@ def test_a_repeat_says_what_differs(
     before = replace(RECORD, config={"repro": promise})
     assert tell_repeat(Context(), replace(before, **changes), before) == code
     assert capsys.readouterr().out.splitlines() == said
+
+
+def test_floors_of_networks_know_the_classes(
+    repo: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "--model cnn-small --size 16 --batch 8 --steps 1 --threads 1"
+    assert train(repo, f"{small} --fail-below category/hat=0") == 0
+    assert train(repo, f"{small} --fail-below category/hat=1.1") == 1
+    assert "category/hat is" in capsys.readouterr().out
+    assert train(repo, f"{small} --fail-below category/none=0.1") == 125
+    assert train(repo, f"{small} --validate none --fail-below category/hat=0") == 125
+
+
+def test_why_says_what_heads_were_not_trained_on(
+    repo: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = repo.at("HEAD")
+    keys = [key for key in version if version[key].split == "train"]
+    left, other = keys[0], keys[-1]
+    how = f"--frozen default --set strengths=[1] --name narrow --where key!='{left}'"
+    assert train(repo, how) == 0
+    for key, role in ((left, "unused"), (other, "trained")):
+        capsys.readouterr()
+        assert main(["-C", str(repo.folder.parent), "why", "narrow", "--key", key, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["role"] == role

@@ -81,6 +81,8 @@ def came_text(run: ListedRun) -> str:
     if record.state == "failed":
         return record.error.partition(";")[0]
     if record.state == "finished":
+        if record.kind == "frozen":
+            return main_text(record.metrics) or f"heads over {counted(record.samples, 'sample')}"
         return main_text(record.metrics) or counted(record.steps, "step")
     if not record.epochs:
         return "in its first epoch"

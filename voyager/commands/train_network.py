@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from voyager.commands.commits import short_id
 from voyager.commands.context import Context
-from voyager.commands.floors import judge
+from voyager.commands.floors import judge, never_said
 from voyager.commands.repeats import result_as_json, tell_repeat
 from voyager.commands.run_text import epoch_text, finished_text, step_text
 from voyager.commands.train_plan import Asked, NetworkPlan
@@ -50,8 +50,39 @@ def train_network(ctx: Context, repo: Repository, plan: NetworkPlan, asked: Aske
         )
     code = _tell(ctx, plan, done, kept=asked.keep)
     if asked.floors and code in (0, EXIT_SKIPPED):
-        return judge(ctx, asked.floors, next(iter(done.record.metrics.values()), {}), {})
+        return _judged(ctx, repo, plan, asked, done)
     return code
+
+
+def _judged(ctx: Context, repo: Repository, plan: NetworkPlan, asked: Asked, done: Outcome) -> int:
+    """The exit code of the floors, by what the network that is kept says of the validation."""
+    from voyager.train.evaluate import evaluate
+    from voyager.train.start import pick_device
+    from voyager.train.torchrun import speaks
+
+    if not speaks():
+        return 0
+    if not done.record.metrics:
+        return judge(ctx, asked.floors, {}, {})
+    config = plan.config
+    reports = evaluate(
+        repo,
+        plan.version,
+        done.trained.network,
+        done.trained.card,
+        split=config.validate,
+        where=config.where,
+        scope=config.scope,
+        batch=max(1, config.batch // config.shards),
+        device=pick_device(asked.device),
+        progress=ctx.progress("asking for --fail-below"),
+    ).reports()
+    return judge(
+        ctx,
+        asked.floors,
+        {report.task: report.measures() for report in reports},
+        {report.task: (*report.classes, *never_said(report.unknown)) for report in reports},
+    )
 
 
 class _Steps:

@@ -35,12 +35,12 @@ from voyager.remotes.urls import split_url
 from voyager.repo.promised import is_lazy
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.repo.revisions import peel
-from voyager.store.history import Commit, iter_history
+from voyager.store.history import Commit, is_ancestor, iter_history
 from voyager.store.ids import Kind
 from voyager.store.objectstore import SHALLOW, Store
 from voyager.store.pack_use import registered
 from voyager.store.purge import tombstones
-from voyager.store.refs import FETCH_HEAD, RUNS, iter_refs, move_ref, read_ref
+from voyager.store.refs import FETCH_HEAD, PREDICTIONS, RUNS, iter_refs, move_ref, read_ref
 from voyager.store.runs import check_run, is_same_run, joined, open_tips, says_all_of
 from voyager.store.transaction import Transaction
 from voyager.wire import encode, object_ref
@@ -203,10 +203,14 @@ def _carry_out(
             lazy = is_lazy(repo.store, remote.name)
             bring(repo, catalogue, root, incoming, tips, depth=depth, lazy=lazy, progress=progress)
             _follow(repo, catalogue, root, incoming, plan, lazy=lazy, progress=progress)
+            said = _said_by_runs(txn.store, incoming, plan)
             _settle_runs(txn, incoming, plan)
             if not plan.moves and depth is None:
                 return
             adopt(txn, incoming, plan.done)
+        for name, (ref, before, there) in said.items():
+            if name in plan.moves:
+                move_ref(txn, ref, there, old=before)
         for name, (old, new) in sorted(plan.moves.items()):
             move_ref(txn, name, new, old=old)
             plan.done.refs.append(RefMove(name, old, new))
@@ -262,6 +266,27 @@ def _settle_runs(txn: Transaction, incoming: Incoming, plan: FetchPlan) -> None:
             del plan.moves[name]
         elif not says_all_of(theirs, ours):
             plan.moves[name] = (old, txn.put(Kind.RUN, encode(joined(ours, theirs))))
+
+
+def _said_by_runs(
+    store: Store, incoming: Incoming, plan: FetchPlan
+) -> dict[str, tuple[str, bytes | None, bytes]]:
+    """By run that comes in the ref of what it says, where that is, and where it is there.
+
+    A prediction set is made or goes forward; one that went another way here stays.
+    """
+    found = {}
+    for name, (_, new) in plan.moves.items():
+        if not name.startswith(RUNS) or new is None:
+            continue
+        said = check_run(incoming.get(new, Kind.RUN)).predictions
+        ref = PREDICTIONS + name.removeprefix(RUNS)
+        if said is None:
+            continue
+        old, there = read_ref(store, ref), bytes(said.data)
+        if there != old and (old is None or is_ancestor(incoming, old, there)):
+            found[name] = ref, old, there
+    return found
 
 
 def adopt(txn: Transaction, incoming: Incoming, done: Fetched) -> None:

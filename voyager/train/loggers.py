@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from voyager.errors import MissingExtraError, StateError, UsageError
+from voyager.store import files
 from voyager.train.record import Record, State
 
 Numbers = dict[str, float]
+
+_MLFLOW_ID: Final = "mlflow.id"
+"""The file in the folder of a run that has MLflow's name for it."""
 
 
 class Logger(Protocol):
@@ -32,7 +36,7 @@ class Logger(Protocol):
 class TensorBoard:
     """Writes event files, `tensorboard --logdir` shows them."""
 
-    def __init__(self, record: Record, folder: Path) -> None:
+    def __init__(self, record: Record, folder: Path, there: Path) -> None:
         writer = import_module("torch.utils.tensorboard").SummaryWriter
         self._writer = writer(str(folder / record.run), purge_step=record.steps + 1)
         self._writer.add_text("config", _code(record.config), 0)
@@ -48,7 +52,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Sends to the project and the server that WANDB_PROJECT and its other variables say."""
 
-    def __init__(self, record: Record, folder: Path) -> None:
+    def __init__(self, record: Record, folder: Path, there: Path) -> None:
         self._run = import_module("wandb").init(
             id=record.run,
             name=record.name or record.run,
@@ -69,10 +73,15 @@ class MLflow:
 
     _ENDS: Final = {"finished": "FINISHED", "failed": "FAILED"}
 
-    def __init__(self, record: Record, folder: Path) -> None:
+    def __init__(self, record: Record, folder: Path, there: Path) -> None:
         self._mlflow = import_module("mlflow")
         tags = {"voyager.run": record.run, "voyager.commit": record.commit}
-        self._mlflow.start_run(run_name=record.name or record.run, tags=tags)
+        known = there / _MLFLOW_ID
+        if known.exists():
+            self._mlflow.start_run(run_id=known.read_text().strip())
+            return
+        made = self._mlflow.start_run(run_name=record.name or record.run, tags=tags)
+        files.write_atomic(known, f"{made.info.run_id}\n".encode())
         said = {name: value for name, value in record.config.items() if value is not None}
         self._mlflow.log_params(said)
 
@@ -88,7 +97,7 @@ class _Kind(NamedTuple):
 
     package: str
     error: str
-    make: Callable[[Record, Path], Logger]
+    make: Callable[[Record, Path, Path], Logger]
 
     def failures(self) -> tuple[type[Exception], ...]:
         """What is raised where it cannot be told."""
@@ -119,8 +128,13 @@ def refuse_missing(names: Iterable[str]) -> None:
 class Loggers:
     """Several loggers as one; it listens to a training as its `Recorder`."""
 
-    def __init__(self, names: Sequence[str], record: Record, folder: Path) -> None:
-        """Open them; event files go to `folder`. StateError where one cannot begin."""
+    def __init__(
+        self, names: Sequence[str], record: Record, folder: Path, there: Path | None = None
+    ) -> None:
+        """Open them; event files go to `folder`. StateError where one cannot begin.
+
+        `there` is the folder of the run, which keeps what a resume goes on with.
+        """
         self.failed: dict[str, str] = {}
         """What could not be told to the end, and why."""
         self._loggers: dict[str, Logger] = {}
@@ -129,7 +143,7 @@ class Loggers:
         for name in dict.fromkeys(names):
             kind = LOGGERS[name]
             try:
-                self._loggers[name] = kind.make(record, folder)
+                self._loggers[name] = kind.make(record, folder, there or folder)
             except kind.failures() as error:
                 raise StateError(f"--log {name}: {error}", hint="vgr train without it") from error
 

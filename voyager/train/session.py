@@ -138,7 +138,7 @@ def train_run(
         if ranks.first:
             folder.cut_log(training.progress.done)
             begun = replace(folder.record, steps=training.progress.done)
-            told.loggers = Loggers(loggers, begun, repo.folder / _TENSORBOARD)
+            told.loggers = Loggers(loggers, begun, repo.folder / _TENSORBOARD, folder.path)
             stack.callback(lambda: told.loggers.close(told.folder.record.state))
         done = _finish(repo, folder, training, ranks, listener, keep=keep)
         told.loggers.close(done.record.state)

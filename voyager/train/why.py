@@ -26,12 +26,14 @@ from voyager.store.history import (
 )
 from voyager.store.refs import HEADS, REMOTES, TAGS, iter_refs
 from voyager.train.config import TrainConfig
+from voyager.train.frozen import FrozenConfig
 from voyager.train.listing import ListedRun, find_listed
 from voyager.train.trained_rows import order_of, question_of
 from voyager.train.view import open_view
 
 _MOST_STARTS = 100
 _TELL_EVERY = 4096
+_LEFT_OUT = "it has no answer, or did not fit --where"
 
 
 @dataclass(slots=True)
@@ -197,10 +199,12 @@ def use_of(
     if sample.held is not None:
         return Used("unused", sample.split, "the guard holds it")
     if listed.record.kind == "frozen":
+        if not _learnt(repo, version, listed, sample.uid, progress):
+            return Used("unused", sample.split, _LEFT_OUT)
         return Used("trained", sample.split)
     shown = _shown(repo, version, listed, sample.uid, progress)
     if not shown:
-        return Used("unused", sample.split, "it has no answer, or did not fit --where")
+        return Used("unused", sample.split, _LEFT_OUT)
     if not any(one.steps for one in shown):
         return Used("unused", sample.split, "it stood in no batch before the end", shown)
     return Used("trained", sample.split, shown=shown)
@@ -208,6 +212,15 @@ def use_of(
 
 def _other_split(split: str | None) -> str:
     return "it is in no split" if split is None else f"it is in split '{split}'"
+
+
+def _learnt(
+    repo: Repository, version: Dataset, listed: ListedRun, uid: bytes, progress: Progress
+) -> bool:
+    """Whether heads were trained on a sample."""
+    question = FrozenConfig.from_dict(listed.record.config).question
+    view = open_view(repo, version, question, progress=progress)
+    return bool((view.uids == np.frombuffer(uid, np.uint8)).all(axis=1).any())
 
 
 def _shown(
