@@ -176,18 +176,24 @@ def test_skipped_images_are_told_by_the_exit_code(
 
 
 def test_heads_need_no_torch(repo: Repository) -> None:
+    """Neither to be trained nor to be asked."""
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "from voyager.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    words = ["-C", str(repo.folder.parent), "train", "--frozen", "default", "--fast-dev-run"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words, "--set", "strengths=[1]"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    heads = ["train", "--frozen", "default", "--set", "strengths=[1]"]
+    for words in (
+        [*heads, "--fast-dev-run"],
+        [*heads, "--name", "torchless", "-q"],
+        ["eval", "torchless", "-q"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", script, "-C", str(repo.folder.parent), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 RECORD = Record(

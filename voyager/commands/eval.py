@@ -77,7 +77,6 @@ class _Subject:
     ) -> Evaluation:
         """What it says of a version."""
         from voyager.train.evaluate import evaluate, evaluate_frozen
-        from voyager.train.start import pick_device
 
         how: dict[str, Any] = {"split": split, "where": where, "progress": progress}
         if self.run is not None:
@@ -86,6 +85,8 @@ class _Subject:
             assert self.run is not None
             on = None if device == "auto" else device
             return evaluate_frozen(repo, version, self.run, device=on, **how)
+        from voyager.train.start import pick_device
+
         network, card = self.network
         how |= {"batch": batch, "vectors": card.embedding is not None}
         return evaluate(repo, version, network, card, device=pick_device(device), **how)
@@ -142,7 +143,6 @@ def run(
       $ vgr eval 3f2a9c81d0 --at main --slice meta.camera --slice 'width > 2000' --html page.html
       $ vgr eval 3f2a9c81d0 --compare baseline
     """
-    needs_torch()
     floors = parse_floors(fail_below)
     repo = ctx.open_repository()
     subject = _open(repo, run)
@@ -176,16 +176,21 @@ def _code(ctx: Context, floors: Sequence[Floor], found: Found) -> int:
 
 def _open(repo: Repository, text: str) -> _Subject:
     """The network of a run, or of a file."""
-    from voyager.models.checkpoint import load_network
-    from voyager.train.evaluate import open_network
     from voyager.train.record import find_run
 
     path = Path(text)
     if path.suffix == _SUFFIX:
+        needs_torch()
+        from voyager.models.checkpoint import load_network
+
         return _Subject(path.name, None, load_network(path))
     run = find_run(repo, text)
-    network = open_network(repo, run) if run.record.kind == "network" else None
-    return _Subject(f"run {run.id}", run, network)
+    if run.record.kind == "frozen":
+        return _Subject(f"run {run.id}", run, None)
+    needs_torch()
+    from voyager.train.evaluate import open_network
+
+    return _Subject(f"run {run.id}", run, open_network(repo, run))
 
 
 def _evaluate(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from voyager.errors import InvalidDataError, NotFoundError
-from voyager.models.checkpoint import ModelCard, load_network
-from voyager.models.network import Network
 from voyager.repo.dataset import Dataset
 from voyager.repo.predictions import put_predictions
 from voyager.repo.repository import Progress, Repository, no_progress
@@ -21,15 +18,19 @@ from voyager.train.frozen import frozen_question, frozen_said, read_heads
 from voyager.train.graded import Graded, grade_all
 from voyager.train.loader import Loader
 from voyager.train.memory import fitting
-from voyager.train.predict import predict
 from voyager.train.reading import PackSource
 from voyager.train.record import Run
-from voyager.train.resizing import by_torch
 from voyager.train.said import Said, probabilities
 from voyager.train.task_report import TaskReport, report
 from voyager.train.unknown_classes import unknown_classes
 from voyager.train.view import Question, Scope, Target, TargetKind, View, open_view
 from voyager.train.weights_file import weights_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from voyager.models.checkpoint import ModelCard
+    from voyager.models.network import Network
 
 ALL: Final = "all"
 """What stands for every split."""
@@ -67,6 +68,8 @@ class Evaluation:
 
 def open_network(repo: Repository, run: Run) -> tuple[Network, ModelCard]:
     """The network of a run; NotFoundError where its weights are not kept."""
+    from voyager.models.checkpoint import load_network
+
     return load_network(weights_file(repo, run))
 
 
@@ -85,6 +88,9 @@ def evaluate(
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Ask a network about the rows of a version that have answers, protected or not."""
+    from voyager.train.predict import predict
+    from voyager.train.resizing import by_torch
+
     classes = {
         task.task: tuple(bytes.fromhex(node) for node, _ in task.classes)
         for task in card.tasks
