@@ -28,7 +28,7 @@ An image is the bytes of a file, or a part of one as a Picture, whose id is not 
 Take: TypeAlias = Callable[[Sequence[bytes], Sequence[Sequence[bytes | None]]], None]
 """Called with some ids and their values by each method."""
 
-_CHUNK_IMAGES: Final = 32
+_CHUNK_IMAGES: Final = 64
 _CHUNK_BYTES: Final = 8 << 20
 """A chunk of work has so many images at most, and no more than these bytes besides one image."""
 _CHUNKS_AHEAD: Final = 2
