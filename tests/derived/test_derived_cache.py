@@ -161,10 +161,10 @@ def test_progress_counts_what_had_to_be_read(tmp_path: Path) -> None:
 
 
 def test_what_was_done_is_kept_when_the_reader_fails(tmp_path: Path) -> None:
-    images = texts(300)
+    images = texts(1000)
 
     def read(ids: Sequence[bytes]) -> Iterable[tuple[bytes, bytes | None]]:
-        yield from list(images.items())[:200]
+        yield from list(images.items())[:800]
         raise OSError("the disk is gone")
 
     cache = DerivedCache(tmp_path)
