@@ -33,9 +33,10 @@ from voyager.repo.add import Options, add
 from voyager.repo.commit import commit
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
+from voyager.store.cores import cores
 from voyager.train.config import TrainConfig
 from voyager.train.fresh_network import make_network
-from voyager.train.loader import Batch, Loader, usable_cores
+from voyager.train.loader import Batch, Loader
 from voyager.train.ranks import Ranks
 from voyager.train.start import gather, pick_device, repeatable
 from voyager.train.trainer import Material, Training
@@ -180,7 +181,7 @@ def main() -> int:
     torch.backends.cudnn.allow_tf32 = args.tf32
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     print(
-        f"{name}, {usable_cores()} cores, batches of {args.batch} at {args.size} pixels,"
+        f"{name}, {cores()} cores, batches of {args.batch} at {args.size} pixels,"
         f" torch {torch.__version__}; {told_of_fp32(device)}\n"
     )
     how = "compiled" if args.compile else "eager"

@@ -44,9 +44,10 @@ from voyager.cli import main as vgr
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Repository
 from voyager.samples import photo_paths
+from voyager.store.cores import cores
 from voyager.train.augment import NONE
 from voyager.train.config import TrainConfig
-from voyager.train.loader import Loader, usable_cores
+from voyager.train.loader import Loader
 from voyager.train.reading import PackSource
 from voyager.train.rendering import render
 from voyager.train.renditions import Rendition
@@ -271,7 +272,7 @@ def show(size: str, found: dict[str, list[tuple[float, float]]], ways: list[Way]
         rates = [rate for rate, _ in found[way.name]]
         by_peer = median(mine / other for mine, (other, _) in zip(rates, peer, strict=True))
         by_one = median(mine / other for mine, (other, _) in zip(rates, one, strict=True))
-        by_one /= usable_cores()
+        by_one /= cores()
         cpu = median(cpu for _, cpu in found[way.name])
         print(
             f"  {way.name:28} {median(rates):8.0f} {by_peer:16.2f}"
@@ -343,7 +344,7 @@ def main() -> int:
     photos = [path.read_bytes() for path in found]
     parts = args.parts.split(",")
     warnings.filterwarnings("ignore", ".*worker processes in total")
-    print(f"{usable_cores()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}")
     goals = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from training_repos import make_photos_repo
+from training_repos import ctrl_c, make_photos_repo, train
 
 from voyager.cli import main
 from voyager.commands import run_options
 from voyager.repo.repository import Repository
 from voyager.train.record import iter_runs
 from voyager.train.run_folder import iter_run_folders, open_run_folder
-from voyager.train.trainer import Training
 
 SMALL = "--task category --model cnn-small --size 16 --batch 8 --threads 1 --validate none"
 
@@ -27,10 +23,6 @@ SMALL = "--task category --model cnn-small --size 16 --batch 8 --threads 1 --val
 def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
     with make_photos_repo(tmp_path_factory.mktemp("photos")) as opened:
         yield opened
-
-
-def train(repo: Repository, words: str) -> int:
-    return main(["-C", str(repo.folder.parent), "train", *words.split()])
 
 
 def test_without_torch(
@@ -81,18 +73,9 @@ def test_no_memory(
     )
 
 
-def test_ctrl_c_keeps_what_was_done(
-    repo: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    step = Training.step
-
-    def pressed(training: Training, batches: Any) -> float:
-        if training.progress.done == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(training, batches)
-
-    monkeypatch.setattr(Training, "step", pressed)
-    assert train(repo, f"{SMALL} --steps 4 --name halted") == 130
+def test_ctrl_c_keeps_what_was_done(repo: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    with ctrl_c():
+        assert train(repo, f"{SMALL} --steps 4 --name halted") == 130
     said = capsys.readouterr()
     run = open_run_folder(repo, "halted")
     assert f"stopped after step 2; nothing is lost\nhint: vgr train --resume {run.id}" in said.out
@@ -106,19 +89,8 @@ def test_ctrl_c_keeps_what_was_done(
     assert "halted" not in {folder.record.name for folder in iter_run_folders(repo)}
 
 
-def test_a_second_ctrl_c_stops_at_once(
-    repo: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    step = Training.step
-
-    def pressed(training: Training, batches: Any) -> float:
-        if training.progress.done == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(training, batches)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "step", pressed)
+def test_a_second_ctrl_c_stops_at_once(repo: Repository) -> None:
+    with ctrl_c(after=2, times=2):
         assert train(repo, f"{SMALL} --steps 3 --checkpoint-steps 1 --name twice") == 130
     assert open_run_folder(repo, "twice").record.state == "stopped"
     assert train(repo, "--resume twice") == 0

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blake3 import blake3
-from training_repos import make_photos_repo
+from training_repos import ctrl_c, make_photos_repo
 
 from voyager.cli import main
 from voyager.repo.repository import Repository
 from voyager.train.record import find_run
-from voyager.train.trainer import Training
 
 SMALL = "--task category --model cnn-small --size 16 --batch 8 --threads 1 --validate none"
 
@@ -76,22 +74,13 @@ def test_a_stopped_training_needs_its_file_no_more(
     repo: Repository,
     weights: list[Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = tmp_path / "start.safetensors"
     shutil.copyfile(weights[0], file)
     how = f"{SMALL} --steps 3 --from {file}"
     whole = json_of(repo, capsys, how)
-    step = Training.step
-
-    def pressed(training: Training, batches: Any) -> float:
-        if training.progress.done == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(training, batches)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "step", pressed)
+    with ctrl_c():
         assert train(repo, f"{how} --name halted -q") == 130
     file.unlink()
     assert json_of(repo, capsys, "--resume halted")["weights"] == whole["weights"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_repos import make_photos_repo
+from training_repos import make_photos_repo, train
 
 from voyager.cli import main
 from voyager.commands.context import Context
@@ -26,10 +26,6 @@ SMALL = "--task category --model cnn-small --size 16 --batch 8 --threads 1"
 def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
     with make_photos_repo(tmp_path_factory.mktemp("photos")) as opened:
         yield opened
-
-
-def train(repo: Repository, words: str) -> int:
-    return main(["-C", str(repo.folder.parent), "train", *words.split()])
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 import torch
 from checkpoints import write_clip, write_dinov2, write_siglip, write_vit
 from safetensors.torch import save_file
-from training_repos import make_photos_repo
+from training_repos import ctrl_c, make_photos_repo
 
 from voyager.cli import main
 from voyager.derived.transformer_embedder import open_folder
@@ -29,7 +27,6 @@ from voyager.models.preprocess import normalise
 from voyager.models.transformer_trunk import Tower, TransformerTrunk, fitted
 from voyager.repo.repository import Repository
 from voyager.train.record import find_run
-from voyager.train.trainer import Training
 
 sys.path.append(str(Path(__file__).parents[1] / "derived"))
 
@@ -184,20 +181,11 @@ def test_it_learns_from_the_weights_of_the_folder(
 def test_a_stopped_training_needs_the_folder_no_more(
     repo: Repository,
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     how = f"train {HOW} --steps 3 --model {folder} --size 48"
     whole = json_of(repo, capsys, how)
-    step = Training.step
-
-    def pressed(training: Training, batches: Any) -> float:
-        if training.progress.done == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(training, batches)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "step", pressed)
+    with ctrl_c():
         assert run(repo, f"{how} --name halted-vit -q") == 130
     shutil.rmtree(folder)
     assert json_of(repo, capsys, "train --resume halted-vit")["weights"] == whole["weights"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from voyager.cli import main
@@ -40,6 +45,27 @@ def make_photos_repo(root: Path) -> Repository:
             key = next(key for key in keys if Path(key).parent == name)
             edit[key] = repo.at("HEAD")[key].replace(split="val")
     return repo
+
+
+def train(repo: Repository, words: str) -> int:
+    """`vgr train` with some words, in a repository; its exit code."""
+    return main(["-C", str(repo.folder.parent), "train", *words.split()])
+
+
+@contextmanager
+def ctrl_c(*, after: int = 1, times: int = 1) -> Iterator[None]:
+    """Trainings meanwhile are interrupted in the step after so many, as by the keyboard."""
+    step = Training.step
+
+    def pressed(training: Training, batches: Any) -> float:
+        if training.progress.done == after:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return step(training, batches)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Training, "step", pressed)
+        yield
 
 
 def config(**settings: Any) -> TrainConfig:

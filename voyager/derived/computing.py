@@ -36,7 +36,7 @@ _CHUNKS_AHEAD: Final = 2
 _MOST_WORKERS: Final = 8
 _WORTH_FORKING: Final = 400
 """From so many images on processes work instead of threads, where they can be forked: threads wait
-for the interpreter lock a fourth of the time, and a process takes 20 ms to start."""
+for the interpreter lock a fourth of the time, which is more by then than the start of a pool."""
 
 _Chunk: TypeAlias = list[tuple[bytes, Source]]
 

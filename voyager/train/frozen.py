@@ -24,11 +24,11 @@ from voyager.derived.embeddings import DEFAULT, Embedder, unit
 from voyager.errors import InvalidDataError, NotFoundError, UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.store.cores import cores
 from voyager.train.blas import one_blas_thread
 from voyager.train.embedded_view import EmbeddedView, embed_view, open_model
 from voyager.train.head_file import HEAD, HeadName, Heads, HeadTask, decode_heads, encode_heads
 from voyager.train.linear_head import LinearHead, taken
-from voyager.train.loader import usable_cores
 from voyager.train.metrics import measure
 from voyager.train.nearest_head import NearestHead
 from voyager.train.record import ID_DIGITS, Record, Run, find_run, library_versions, put_run
@@ -167,7 +167,7 @@ def train_frozen(
         zone=zone,
         seconds=time.monotonic() - began,
         config=config.as_dict(),
-        threads=usable_cores(),
+        threads=cores(),
         samples=len(known.rows),
         validation_samples=0 if unseen is None else len(unseen.rows),
         skipped=dict(view.skipped),

@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from voyager.store.cores import cores
 from voyager.train.descent import minimum
-from voyager.train.loader import usable_cores
 from voyager.train.view import Target
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -96,7 +96,7 @@ def fit(
     frame = frame or frame_of(vectors)
     if target.kind == "number":
         return _ridge(vectors, target.values, strength, frame)
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="head") as pool:
+    with ThreadPoolExecutor(cores(), thread_name_prefix="head") as pool:
         loss = _Loss(vectors, target, strength, frame, balance=balance, pool=pool)
         found = minimum(loss, loss.parameters(start), loss.precondition, most=most)
     return loss.head(found)

@@ -11,7 +11,6 @@ ranks nor a resume change them. A resume costs nothing, since nothing is kept be
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from voyager.derived.decode import quietly
 from voyager.errors import StateError, UsageError
+from voyager.store.cores import cores
 from voyager.train.augment import (
     NONE,
     Augmentation,
@@ -128,7 +128,7 @@ class Loader:
         self._source = source
         self._shards = tuple(shards)
         self._of_shards = of_shards
-        self._threads = threads or usable_cores()
+        self._threads = threads or cores()
         self._allocate = allocate or _plain_memory
         self._resize = resize
         self._drop_last = drop_last
@@ -376,9 +376,3 @@ def _pool(stack: ExitStack, name: str, threads: int) -> ThreadPoolExecutor:
     pool = stack.enter_context(ThreadPoolExecutor(threads, name))
     stack.callback(pool.shutdown, cancel_futures=True)
     return pool
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    cores = getattr(os, "sched_getaffinity", None)
-    return len(cores(0)) if cores else os.cpu_count() or 1

@@ -20,10 +20,10 @@ from voyager.models.transformer_trunk import Tower
 from voyager.repo.dataset import Dataset
 from voyager.repo.repository import Progress, Repository, no_progress
 from voyager.store import files
+from voyager.store.cores import cores
 from voyager.store.refs import RUNS, read_ref
 from voyager.train.config import TrainConfig
 from voyager.train.fresh_network import make_network
-from voyager.train.loader import usable_cores
 from voyager.train.loggers import Loggers
 from voyager.train.ranks import Ranks, joined_ranks
 from voyager.train.record import (
@@ -293,7 +293,7 @@ def _hardware(device: torch.device, ranks: Ranks) -> dict[str, Any]:
         "device": device.type,
         "name": name,
         "processes": ranks.world,
-        "cores": usable_cores(),
+        "cores": cores(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -13,9 +13,9 @@ from voyager.errors import UsageError
 from voyager.repo.dataset import Dataset
 from voyager.repo.deriving import derived_cache
 from voyager.repo.repository import Progress, Repository, no_progress
+from voyager.store.cores import cores
 from voyager.train.augment import parse_augmentation
 from voyager.train.config import TrainConfig
-from voyager.train.loader import usable_cores
 from voyager.train.reading import PackSource
 from voyager.train.renditions import (
     AUTO,
@@ -59,7 +59,7 @@ def repeatable(config: TrainConfig) -> Iterator[int]:
     As many threads as the configuration says, all that may be used where it says nothing: how
     many, which a run records. Only for a while; what was set before comes back.
     """
-    threads = config.threads or usable_cores()
+    threads = config.threads or cores()
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
     torch.set_num_threads(threads)
