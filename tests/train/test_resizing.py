@@ -45,8 +45,9 @@ def test_any_box_is_about_pillows(which: int, data: st.DataObject) -> None:
     made, wanted = by_torch(pixels, box, SIDE), by_pillow(pixels, box, SIDE)
     assert made.shape == (SIDE, SIDE, 3)
     inner = slice(2, -2)  # Pillow's filter sees what lies around a box, torch's on three sides
-    aside = (box[2] - box[0]) / SIDE / 8
-    moved = by_pillow(pixels, (box[0] + aside, box[1], min(box[2] + aside, wide), box[3]), SIDE)
+    aside, down = (box[2] - box[0]) / SIDE / 8, (box[3] - box[1]) / SIDE / 8
+    far = (min(box[2] + aside, wide), min(box[3] + down, high))
+    moved = by_pillow(pixels, (box[0] + aside, box[1] + down, *far), SIDE)
     bound = 0.5 + off(moved[inner, inner], wanted[inner, inner])
     assert off(made[inner, inner], wanted[inner, inner]) <= bound
 
